@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod checkpoint;
+mod cuda;
+mod error;
+mod placement;
+pub mod seed;
+mod tensors;
+
+pub use checkpoint::{Checkpoint, Surplus, save_tensors};
+pub use cuda::{CudaStatus, cuda_status};
+pub use error::{Error, Result};
+pub use placement::{DeviceChoice, Placement, Precision};
+pub use tensors::{tensor_from_f32, tensor_to_vec_f32};
