@@ -1,0 +1,120 @@
+//! The maps themselves. Each takes the prepared sides `[batch, seq, dim]` and gives
+//! `[batch, seq, tokens_per_item · hidden]`.
+
+use regen_torch::seed::{self, ChaCha8Rng};
+use tch::{Tensor, nn};
+
+use crate::inputs::SideName;
+use crate::normalise::component_rms;
+use crate::{AdapterConfig, AdapterKind};
+
+/// A matrix `[out, in]` and a bias, applied to the last dimension.
+#[derive(Debug)]
+pub(super) struct Layer {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Layer {
+    fn new(vs: nn::Path<'_>, rng: &mut ChaCha8Rng, (input, output): (i64, i64), std: f64) -> Self {
+        Self {
+            weight: vs.var_copy("weight", &seed::normal(rng, &[output, input], std)),
+            bias: vs.zeros("bias", &[output]),
+        }
+    }
+
+    fn forward(&self, input: &Tensor) -> Tensor {
+        input.linear(&self.weight, Some(&self.bias))
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Map {
+    Projection { weights: Vec<Tensor>, bias: Tensor },
+    Mlp { hidden: Vec<Layer>, output: Layer },
+    Gated { weights: Vec<Tensor>, bias: Tensor, gate: Layer },
+}
+
+impl Map {
+    pub(super) fn new(
+        vs: &nn::Path<'_>,
+        config: &AdapterConfig,
+        dims: &[(SideName, i64)],
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
+        let output = config.hidden * config.tokens_per_item;
+        let total: i64 = dims.iter().map(|&(_, dim)| dim).sum();
+        let rms = |dim| component_rms(config.normalisation, dim);
+        let sides = dims.len() as f64;
+        // One matrix per side, named as in the paper: cf is W₁, semantic is W₂. Each side starts with an equal
+        // share of the token's variance.
+        let mut projections = |share: f64| -> Vec<Tensor> {
+            dims.iter()
+                .map(|&(name, dim)| {
+                    let std = config.initial_rms * share.sqrt() / ((dim as f64).sqrt() * rms(dim));
+                    let start = seed::normal(rng, &[output, dim], std);
+                    (vs / "projection").var_copy(name.as_str(), &start)
+                })
+                .collect()
+        };
+        match config.kind {
+            AdapterKind::Projection => {
+                let weights = projections(1.0 / sides);
+                Self::Projection { weights, bias: vs.zeros("bias", &[output]) }
+            }
+            AdapterKind::Mlp { width, depth } => {
+                // Hidden units start with unit variance before the GELU, whose second moment under a standard
+                // normal input is 0.425.
+                const GELU_SECOND_MOMENT: f64 = 0.425;
+                let energy: f64 = dims.iter().map(|&(_, dim)| dim as f64 * rms(dim) * rms(dim)).sum();
+                let after = width as f64 * GELU_SECOND_MOMENT;
+                let hidden = (0..depth)
+                    .map(|layer| {
+                        let (input, energy) = if layer == 0 { (total, energy) } else { (width, after) };
+                        Layer::new(vs / "hidden" / layer, rng, (input, width), energy.sqrt().recip())
+                    })
+                    .collect();
+                let std = config.initial_rms / after.sqrt();
+                Self::Mlp { hidden, output: Layer::new(vs / "output", rng, (width, output), std) }
+            }
+            AdapterKind::Gated => {
+                // The gate starts near one half, where each side keeps a quarter of its variance.
+                let weights = projections(2.0);
+                let gate = Layer::new(vs / "gate", rng, (total, output), 0.02);
+                Self::Gated { weights, bias: vs.zeros("bias", &[output]), gate }
+            }
+        }
+    }
+
+    pub(super) fn forward(&self, sides: &[Tensor]) -> Tensor {
+        match self {
+            Self::Projection { weights, bias } => {
+                project(sides, weights).into_iter().fold(bias.shallow_clone(), |sum, part| sum + part)
+            }
+            Self::Mlp { hidden, output } => {
+                let mut state = Tensor::cat(sides, -1);
+                for layer in hidden {
+                    state = layer.forward(&state).gelu("none");
+                }
+                output.forward(&state)
+            }
+            Self::Gated { weights, bias, gate } => {
+                let gate = gate.forward(&Tensor::cat(sides, -1)).sigmoid();
+                let parts = project(sides, weights);
+                // lerp(b, a, g) = b + g·(a − b) = g·a + (1 − g)·b
+                parts[1].lerp_tensor(&parts[0], &gate) + bias
+            }
+        }
+    }
+
+    pub(super) fn contributions(&self, sides: &[Tensor]) -> Option<Vec<Tensor>> {
+        match self {
+            Self::Projection { weights, .. } => Some(project(sides, weights)),
+            Self::Mlp { .. } | Self::Gated { .. } => None,
+        }
+    }
+}
+
+fn project(sides: &[Tensor], weights: &[Tensor]) -> Vec<Tensor> {
+    sides.iter().zip(weights).map(|(side, weight)| side.linear(weight, None::<&Tensor>)).collect()
+}

@@ -1,0 +1,57 @@
+//! Which side makes the soft token: the norms of the two contributions of a projection.
+
+use tch::{Kind, Tensor};
+
+use crate::{Adapter, AdapterKind, Error, ItemVectors, Result, Sources};
+
+/// The norms of what each side contributes to each soft token, and their ratio.
+///
+/// For the projection a soft token is `W₁·e_i + W₂·e_s + b`, so its two parts are exact; the share is
+/// `‖W₁e_i‖ / (‖W₁e_i‖ + ‖W₂e_s‖)`.
+///
+/// **Source** Sayana et al. 2024 (arXiv 2410.16780), the comparison of the norms of `W₁eᵢ` and `W₂eₛ`.
+#[derive(Debug)]
+pub struct Attribution {
+    /// `[batch, seq, tokens_per_item]` f32: `‖W₁e_i‖`.
+    pub cf_norm: Tensor,
+    /// `[batch, seq, tokens_per_item]` f32: `‖W₂e_s‖`.
+    pub semantic_norm: Tensor,
+    /// `[batch, seq, tokens_per_item]` f32 in `[0, 1]`: the share of the collaborative side.
+    pub cf_share: Tensor,
+    /// `[batch, seq]` bool: positions that are real and whose item has both vectors. Elsewhere a norm belongs to
+    /// the learned "absent" vector or to padding and says nothing of the sides.
+    pub both_present: Tensor,
+}
+
+impl Adapter {
+    /// The norm share of each side in each soft token of a batch. No gradient is recorded.
+    ///
+    /// # Errors
+    /// [`Error::AttributionUndefined`] unless the adapter is a projection over both sides; those of
+    /// [`Adapter::forward`].
+    pub fn attribution(&self, items: &ItemVectors) -> Result<Attribution> {
+        let config = self.config();
+        let undefined =
+            || Error::AttributionUndefined { kind: config.kind.as_str(), sources: config.sources };
+        if config.sources != Sources::Fusion || config.kind != AdapterKind::Projection {
+            return Err(undefined());
+        }
+        tch::no_grad(|| {
+            let parts = self.contributions(items)?.ok_or_else(undefined)?;
+            let norm = |part: &Tensor| {
+                part.unflatten(-1, [config.tokens_per_item, config.hidden]).norm_scalaropt_dim(
+                    2,
+                    [-1i64],
+                    false,
+                )
+            };
+            let (cf_norm, semantic_norm) = (norm(&parts[0]), norm(&parts[1]));
+            let total = (&cf_norm + &semantic_norm).clamp_min(f64::from(f32::MIN_POSITIVE));
+            let mut both_present = items.mask.to_kind(Kind::Bool);
+            for side in [&items.cf, &items.semantic].into_iter().flatten() {
+                both_present = both_present.logical_and(&side.present);
+            }
+            Ok(Attribution { cf_share: &cf_norm / total, cf_norm, semantic_norm, both_present })
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! What an adapter is made of. Plain values, serialisable, checked when an adapter is built from them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Which item vectors the adapter reads: the arms of the paper's comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sources {
+    /// Collaborative-filtering vectors only.
+    Cf,
+    /// Semantic vectors only.
+    Semantic,
+    /// Both.
+    Fusion,
+}
+
+impl Sources {
+    /// Whether collaborative vectors are read.
+    pub fn cf(self) -> bool {
+        matches!(self, Self::Cf | Self::Fusion)
+    }
+
+    /// Whether semantic vectors are read.
+    pub fn semantic(self) -> bool {
+        matches!(self, Self::Semantic | Self::Fusion)
+    }
+
+    /// The name of the arm in reports: `cf`, `semantic` or `fusion`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cf => "cf",
+            Self::Semantic => "semantic",
+            Self::Fusion => "fusion",
+        }
+    }
+}
+
+/// How each side's vectors are scaled before the adapter sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalisation {
+    /// As given.
+    None,
+    /// Each vector to Euclidean norm 1, side by side, so that neither drowns the other.
+    L2,
+    /// Each vector to mean 0 and variance 1 over its components.
+    LayerNorm,
+}
+
+/// The map from normalised item vectors to soft tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdapterKind {
+    /// `W₁·e_i + W₂·e_s + b`, the paper's projection.
+    Projection,
+    /// `depth` hidden layers of `width` units with GELU on the concatenation, then a projection.
+    Mlp {
+        /// Units of each hidden layer.
+        width: i64,
+        /// Number of hidden layers, at least 1.
+        depth: usize,
+    },
+    /// A projection of each side, mixed componentwise by a learned gate that sees both:
+    /// `g ⊙ W₁·e_i + (1 − g) ⊙ W₂·e_s + b` with `g = σ(U·[e_i; e_s] + c)`. Needs both sides.
+    Gated,
+}
+
+impl AdapterKind {
+    /// Its name in reports and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Projection => "projection",
+            Self::Mlp { .. } => "mlp",
+            Self::Gated => "gated",
+        }
+    }
+}
+
+/// Everything that fixes an adapter's shape and start.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdapterConfig {
+    /// Which sides it reads.
+    pub sources: Sources,
+    /// The map.
+    pub kind: AdapterKind,
+    /// Scaling of the inputs.
+    pub normalisation: Normalisation,
+    /// Width of a collaborative vector; its value is not used when [`Sources::Semantic`].
+    pub cf_dim: i64,
+    /// Width of a semantic vector; its value is not used when [`Sources::Cf`].
+    pub semantic_dim: i64,
+    /// Width of a soft token: the language model's embedding width.
+    pub hidden: i64,
+    /// Soft tokens per item, at least 1.
+    pub tokens_per_item: i64,
+    /// Root mean square of a soft token's components at the start. Set it to that of the language model's
+    /// token embeddings, so that soft tokens begin on the scale the model knows.
+    pub initial_rms: f64,
+}
+
+impl AdapterConfig {
+    pub(crate) fn validate(&self) -> Result<()> {
+        let positive = |field, value: i64| {
+            if value > 0 {
+                return Ok(());
+            }
+            Err(Error::InvalidConfig { field, got: value.to_string(), expected: "at least 1" })
+        };
+        if self.sources.cf() {
+            positive("cf_dim", self.cf_dim)?;
+        }
+        if self.sources.semantic() {
+            positive("semantic_dim", self.semantic_dim)?;
+        }
+        positive("hidden", self.hidden)?;
+        positive("tokens_per_item", self.tokens_per_item)?;
+        if !(self.initial_rms.is_finite() && self.initial_rms > 0.0) {
+            return Err(Error::InvalidConfig {
+                field: "initial_rms",
+                got: self.initial_rms.to_string(),
+                expected: "a positive number",
+            });
+        }
+        match self.kind {
+            AdapterKind::Projection => Ok(()),
+            AdapterKind::Mlp { width, depth } => {
+                positive("kind.mlp.width", width)?;
+                positive("kind.mlp.depth", depth as i64)
+            }
+            AdapterKind::Gated if self.sources == Sources::Fusion => Ok(()),
+            AdapterKind::Gated => Err(Error::InvalidConfig {
+                field: "sources",
+                got: self.sources.as_str().to_owned(),
+                expected: "fusion, since a gate weighs two sides",
+            }),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What can go wrong between item vectors and soft tokens.
+
+use crate::Sources;
+
+/// The result of everything fallible in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A refused configuration or a refused batch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A number of the configuration is out of range.
+    #[error("adapter field {field} is {got}, expected {expected}")]
+    InvalidConfig {
+        /// The field of [`crate::AdapterConfig`].
+        field: &'static str,
+        /// Its value.
+        got: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// The adapter needs a side that the batch does not carry.
+    #[error("the adapter reads {sources:?} but the batch carries no {side} vectors")]
+    MissingSide {
+        /// What the adapter was built for.
+        sources: Sources,
+        /// `cf` or `semantic`.
+        side: &'static str,
+    },
+    /// A tensor of the batch has the wrong shape.
+    #[error("{tensor} has shape {got:?}, expected {expected:?} (-1 stands for any size)")]
+    ShapeMismatch {
+        /// Which tensor.
+        tensor: &'static str,
+        /// What is accepted.
+        expected: Vec<i64>,
+        /// What was given.
+        got: Vec<i64>,
+    },
+    /// A tensor of the batch has the wrong number type.
+    #[error("{tensor} is {got:?}, expected {expected}")]
+    WrongKind {
+        /// Which tensor.
+        tensor: &'static str,
+        /// What is accepted.
+        expected: &'static str,
+        /// What was given.
+        got: tch::Kind,
+    },
+    /// The norm share of the two sides is defined only where their contributions add up.
+    #[error("norm shares need a projection over both sides; this adapter is {kind} over {sources:?}")]
+    AttributionUndefined {
+        /// The adapter's kind.
+        kind: &'static str,
+        /// Which sides it reads.
+        sources: Sources,
+    },
+}

@@ -1,0 +1,58 @@
+//! Scaling of item vectors before the adapter. Vectors keep their direction; only scale and mean change.
+
+use tch::{Kind, Tensor};
+
+use crate::Normalisation;
+
+/// Small enough not to move a real vector, large enough that an all-zero one stays zero instead of NaN.
+const EPSILON: f64 = 1e-12;
+
+/// `vectors [.., dim]` in f32 → the same shape, normalised over the last dimension.
+pub(crate) fn normalise(vectors: &Tensor, how: Normalisation) -> Tensor {
+    let vectors = vectors.to_kind(Kind::Float);
+    match how {
+        Normalisation::None => vectors,
+        Normalisation::L2 => {
+            let norm = vectors.norm_scalaropt_dim(2, [-1i64], true).clamp_min(EPSILON);
+            vectors / norm
+        }
+        Normalisation::LayerNorm => {
+            let centred = &vectors - vectors.mean_dim([-1i64].as_slice(), true, Kind::Float);
+            let variance = centred.square().mean_dim([-1i64].as_slice(), true, Kind::Float);
+            centred * (variance + EPSILON).rsqrt()
+        }
+    }
+}
+
+/// The root mean square of a component of a normalised vector of width `dim`, used to scale initial weights.
+pub(crate) fn component_rms(how: Normalisation, dim: i64) -> f64 {
+    match how {
+        Normalisation::L2 => 1.0 / (dim as f64).sqrt(),
+        // Nothing is known of vectors that are taken as given; unit components are the usual assumption.
+        Normalisation::None | Normalisation::LayerNorm => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Tensor {
+        Tensor::from_slice(&[3f32, 4.0, 0.0, 0.0, 0.0, 0.0, -1.0, 5.0, 2.0]).reshape([3, 3])
+    }
+
+    #[test]
+    fn l2_gives_unit_norm_and_leaves_a_zero_vector_zero() {
+        let normalised = normalise(&rows(), Normalisation::L2);
+        assert!((normalised.get(0).norm().double_value(&[]) - 1.0).abs() < 1e-6);
+        assert_eq!(normalised.get(1).abs().sum(Kind::Float).double_value(&[]), 0.0);
+        assert!((normalised.double_value(&[0, 0]) - 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn layer_norm_gives_mean_zero_and_variance_one() {
+        let normalised = normalise(&rows(), Normalisation::LayerNorm).get(2);
+        assert!(normalised.mean(Kind::Double).double_value(&[]).abs() < 1e-6);
+        assert!((normalised.square().mean(Kind::Double).double_value(&[]) - 1.0).abs() < 1e-6);
+    }
+}
