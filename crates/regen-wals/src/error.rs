@@ -1,0 +1,172 @@
+//! Everything that can go wrong, one variant per cause, with the data that names the culprit.
+
+use std::path::PathBuf;
+
+/// What this crate's fallible functions return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A cause of failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A user number at or beyond the number of users.
+    #[error("user {user} is out of range: the matrix has {users} users")]
+    UserOutOfRange {
+        /// The number that was given.
+        user: usize,
+        /// How many users there are.
+        users: usize,
+    },
+    /// An item number at or beyond the number of items.
+    #[error("item {item} is out of range: the matrix has {items} items")]
+    ItemOutOfRange {
+        /// The number that was given.
+        item: usize,
+        /// How many items there are.
+        items: usize,
+    },
+    /// A value (or weight) that is NaN, infinite or negative.
+    #[error("the value of user {user} and item {item} is {value}: it must be finite and not negative")]
+    InvalidValue {
+        /// User of the pair.
+        user: u32,
+        /// Item of the pair.
+        item: u32,
+        /// What was given.
+        value: f32,
+    },
+    /// A target that is NaN or infinite.
+    #[error("the target of user {user} and item {item} is {target}: it must be finite")]
+    InvalidTarget {
+        /// User of the pair.
+        user: u32,
+        /// Item of the pair.
+        item: u32,
+        /// What was given.
+        target: f32,
+    },
+    /// A pair given twice where values cannot be summed because each has its own target.
+    #[error("user {user} and item {item} were given twice: pairs with targets of their own must be unique")]
+    DuplicatePair {
+        /// User of the pair.
+        user: u32,
+        /// Item of the pair.
+        item: u32,
+    },
+    /// A value of a row to fold in that is NaN, infinite or negative.
+    #[error("the value at index {index} is {value}: it must be finite and not negative")]
+    InvalidRowValue {
+        /// Index into the vocabulary of the other side.
+        index: u32,
+        /// What was given.
+        value: f32,
+    },
+    /// No observed pair at all: there is nothing to learn from.
+    #[error("the matrix of {users} users and {items} items holds no pair")]
+    NoPairs {
+        /// Number of users.
+        users: usize,
+        /// Number of items.
+        items: usize,
+    },
+    /// More users or items than a `u32` can number.
+    #[error("{axis} number {size}, more than the {} that 32-bit numbers can name", u32::MAX)]
+    TooLarge {
+        /// `users` or `items`.
+        axis: &'static str,
+        /// What was asked for.
+        size: usize,
+    },
+    /// A setting outside its range.
+    #[error("setting {field} is {got}: expected {expected}")]
+    InvalidSetting {
+        /// Name of the field of the configuration.
+        field: &'static str,
+        /// The range.
+        expected: &'static str,
+        /// What was given.
+        got: f64,
+    },
+    /// Factors whose shape differs from what the matrix and the rank call for.
+    #[error(
+        "{what} have shape [{}, {}], expected [{}, {}]",
+        got[0], got[1], expected[0], expected[1]
+    )]
+    FactorShape {
+        /// Which factors.
+        what: &'static str,
+        /// Rows and columns that were expected.
+        expected: [usize; 2],
+        /// Rows and columns that were given.
+        got: [usize; 2],
+    },
+    /// Factors that hold NaN or infinite numbers.
+    #[error("{what} hold {value} at row {row}, column {column}")]
+    FactorValue {
+        /// Which factors.
+        what: &'static str,
+        /// Row.
+        row: usize,
+        /// Column.
+        column: usize,
+        /// What stands there.
+        value: f32,
+    },
+    /// The normal matrix of a row has no Cholesky factor.
+    #[error(
+        "the normal matrix of {side} {row} is not positive definite: raise the regularization or the unobserved weight"
+    )]
+    NotPositiveDefinite {
+        /// `user` or `item`.
+        side: &'static str,
+        /// Number of the row.
+        row: usize,
+    },
+    /// The eigenvalues of a Gram matrix could not be found.
+    #[error("the Gram matrix of the {side} factors has no eigendecomposition: are they finite?")]
+    Eigendecomposition {
+        /// `user` or `item`.
+        side: &'static str,
+    },
+    /// An input or output failure.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that is not what its name says.
+    #[error("{}: {field} is {got}, expected {expected}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        field: &'static str,
+        /// What the reader accepts.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A list of ids that does not belong to its factors.
+    #[error("{}: {got} ids, expected {expected} (one a row of the factors)", path.display())]
+    IdCount {
+        /// The file.
+        path: PathBuf,
+        /// Rows of the factors.
+        expected: usize,
+        /// Lines of the list.
+        got: usize,
+    },
+    /// An id that cannot stand on a line of its own.
+    #[error("id {index} of {} holds a line break", path.display())]
+    IdLineBreak {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// Position in the list.
+        index: usize,
+    },
+}

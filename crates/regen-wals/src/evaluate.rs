@@ -1,0 +1,207 @@
+//! Ranking quality on held-out pairs, and the most-popular baseline that validates the code.
+//!
+//! Every item competes except those of the user's training row (full ranking, no sampled
+//! negatives); ties go to the lower item number. Only users with held-out pairs count, and each
+//! counts the same. With R held-out items of a user, of which the hits stand at positions
+//! r ≤ k of the list:
+//!
+//! - recall@k = hits / R, truncated recall@k = hits / min(k, R) (Liang et al. 2018),
+//! - NDCG@k = Σ 1/log₂(r + 1) over the hits, divided by the same sum over 1..=min(k, R),
+//! - HR@k = 1 if there is a hit, MRR@k = 1 / position of the first hit.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::interactions::InteractionMatrix;
+use crate::model::{Recommendation, SeenItems, WalsModel};
+
+/// Means over users of the ranking metrics at a cut-off.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RankingReport {
+    /// The cut-off.
+    pub k: usize,
+    /// Users with at least one held-out pair.
+    pub users: usize,
+    /// Held-out pairs, duplicates counted once.
+    pub pairs: usize,
+    /// Held-out pairs that are in the training matrix too. They cannot be recommended and are
+    /// left out of everything above and below; anything but zero calls for another split.
+    pub already_seen: usize,
+    /// Mean recall@k.
+    pub recall: f64,
+    /// Mean recall@k with the denominator min(k, R).
+    pub truncated_recall: f64,
+    /// Mean NDCG@k.
+    pub ndcg: f64,
+    /// Mean reciprocal rank of the first hit within k.
+    pub mrr: f64,
+    /// Share of users with a hit within k.
+    pub hit_rate: f64,
+}
+
+/// Ranks all unseen items for every user with held-out pairs (per-user hold-out).
+///
+/// `held_out` are (user, item) pairs in any order. The report does not depend on the order of
+/// the pairs nor on the number of threads.
+///
+/// # Errors
+/// [`Error::UserOutOfRange`], [`Error::ItemOutOfRange`], [`Error::InvalidSetting`] when `k` is
+/// 0, [`Error::NoPairs`] when nothing is held out, [`Error::FactorShape`] when the matrix is not
+/// the model's.
+pub fn evaluate(
+    model: &WalsModel,
+    train: &InteractionMatrix,
+    held_out: &[(u32, u32)],
+    k: usize,
+) -> Result<RankingReport> {
+    let relevant = Relevant::collect(model.users(), model.items(), train, held_out, k)?;
+    // In chunks, so that the lists of a million users never stand in memory together.
+    let mut scores = Vec::with_capacity(relevant.users.len());
+    for chunk in relevant.users.chunks(4096) {
+        let users: Vec<u32> = chunk.iter().map(|&(user, ..)| user).collect();
+        let lists = model.recommend(&users, k, SeenItems::Exclude(train))?;
+        scores.extend(
+            chunk
+                .par_iter()
+                .zip(lists)
+                .map(|(range, list)| UserScore::new(&list, relevant.items(range), k))
+                .collect::<Vec<_>>(),
+        );
+    }
+    Ok(relevant.report(&scores, k))
+}
+
+/// The same protocol for the list of most popular items: what any model must beat.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_most_popular(
+    train: &InteractionMatrix,
+    held_out: &[(u32, u32)],
+    k: usize,
+) -> Result<RankingReport> {
+    let relevant = Relevant::collect(train.users(), train.items(), train, held_out, k)?;
+    let mut ranked: Vec<Recommendation> = (0..train.items())
+        .map(|item| Recommendation { item: item as u32, score: train.item_row(item).0.len() as f32 })
+        .collect();
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let scores: Vec<UserScore> = relevant
+        .users
+        .par_iter()
+        .map(|range| {
+            let seen = train.user_row(range.0 as usize).0;
+            let list: Vec<Recommendation> = ranked
+                .iter()
+                .filter(|candidate| seen.binary_search(&candidate.item).is_err())
+                .take(k)
+                .copied()
+                .collect();
+            UserScore::new(&list, relevant.items(range), k)
+        })
+        .collect();
+    Ok(relevant.report(&scores, k))
+}
+
+/// Held-out items grouped by user: (user, start, end) into `items`.
+struct Relevant {
+    users: Vec<(u32, usize, usize)>,
+    items: Vec<u32>,
+    already_seen: usize,
+}
+
+impl Relevant {
+    fn collect(
+        users: usize,
+        items: usize,
+        train: &InteractionMatrix,
+        held_out: &[(u32, u32)],
+        k: usize,
+    ) -> Result<Self> {
+        if k == 0 {
+            return Err(Error::InvalidSetting { field: "k", expected: "at least 1", got: 0.0 });
+        }
+        let mut pairs = held_out.to_vec();
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut already_seen = 0;
+        let mut grouped = Self { users: Vec::new(), items: Vec::with_capacity(pairs.len()), already_seen: 0 };
+        for (user, item) in pairs {
+            if user as usize >= users.min(train.users()) {
+                return Err(Error::UserOutOfRange { user: user as usize, users: users.min(train.users()) });
+            }
+            if item as usize >= items {
+                return Err(Error::ItemOutOfRange { item: item as usize, items });
+            }
+            if train.user_row(user as usize).0.binary_search(&item).is_ok() {
+                already_seen += 1;
+                continue;
+            }
+            grouped.items.push(item);
+            let end = grouped.items.len();
+            match grouped.users.last_mut() {
+                Some(last) if last.0 == user => last.2 = end,
+                _ => grouped.users.push((user, end - 1, end)),
+            }
+        }
+        if grouped.items.is_empty() {
+            return Err(Error::NoPairs { users, items });
+        }
+        grouped.already_seen = already_seen;
+        Ok(grouped)
+    }
+
+    fn items(&self, range: &(u32, usize, usize)) -> &[u32] {
+        &self.items[range.1..range.2]
+    }
+
+    fn report(&self, scores: &[UserScore], k: usize) -> RankingReport {
+        let users = scores.len() as f64;
+        let mean = |field: fn(&UserScore) -> f64| scores.iter().map(field).sum::<f64>() / users;
+        RankingReport {
+            k,
+            users: scores.len(),
+            pairs: self.items.len(),
+            already_seen: self.already_seen,
+            recall: mean(|score| score.recall),
+            truncated_recall: mean(|score| score.truncated_recall),
+            ndcg: mean(|score| score.ndcg),
+            mrr: mean(|score| score.mrr),
+            hit_rate: mean(|score| score.hit),
+        }
+    }
+}
+
+/// The metrics of one user.
+struct UserScore {
+    recall: f64,
+    truncated_recall: f64,
+    ndcg: f64,
+    mrr: f64,
+    hit: f64,
+}
+
+impl UserScore {
+    /// `relevant` ascends.
+    fn new(list: &[Recommendation], relevant: &[u32], k: usize) -> Self {
+        let gain = |position: usize| 1.0 / (position as f64 + 2.0).log2();
+        let mut hits = 0usize;
+        let mut gained = 0.0;
+        let mut first = None;
+        for (position, recommendation) in list.iter().take(k).enumerate() {
+            if relevant.binary_search(&recommendation.item).is_ok() {
+                hits += 1;
+                gained += gain(position);
+                first.get_or_insert(position);
+            }
+        }
+        let reachable = k.min(relevant.len());
+        Self {
+            recall: hits as f64 / relevant.len() as f64,
+            truncated_recall: hits as f64 / reachable as f64,
+            ndcg: gained / (0..reachable).map(gain).sum::<f64>(),
+            mrr: first.map_or(0.0, |position| 1.0 / (position as f64 + 1.0)),
+            hit: f64::from(u8::from(hits > 0)),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod config;
+mod error;
+pub mod evaluate;
+mod fit;
+mod interactions;
+mod model;
+mod npy;
+mod objective;
+pub mod persist;
+mod solver;
+
+pub use config::{Arithmetic, Confidence, Frequency, Init, Solver, UnobservedScope, WalsConfig};
+pub use error::{Error, Result};
+pub use fit::{InitialFactors, Progress, Stage};
+pub use interactions::InteractionMatrix;
+pub use model::{Outcome, Recommendation, SeenItems, WalsModel};
+pub use objective::Objective;

@@ -1,0 +1,360 @@
+//! The fitted factors and what they answer: fold-in of new rows, exact top-k recommendation.
+
+use ndarray::{Array1, Array2, ArrayView2};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::config::WalsConfig;
+use crate::error::{Error, Result};
+use crate::interactions::{Compressed, InteractionMatrix};
+use crate::objective::{Objective, gram};
+use crate::solver::{Side, Sweep};
+
+/// User and item factors, with the recipe that made them.
+#[derive(Debug, Clone)]
+pub struct WalsModel {
+    config: WalsConfig,
+    user_factors: Array2<f32>,
+    item_factors: Array2<f32>,
+    user_gram: Array2<f64>,
+    item_gram: Array2<f64>,
+    outcome: Outcome,
+}
+
+/// How a fit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All iterations of the configuration ran.
+    Finished,
+    /// The progress callback broke off.
+    Stopped {
+        /// Iterations whose two half-sweeps both ran.
+        completed: usize,
+    },
+    /// The model was put together from factors made elsewhere.
+    Assembled,
+}
+
+/// One recommended item.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Recommendation {
+    /// Item number.
+    pub item: u32,
+    /// x·y.
+    pub score: f32,
+}
+
+/// Whether items that a user already has may be recommended.
+#[derive(Debug, Clone, Copy)]
+pub enum SeenItems<'a> {
+    /// Leave out the items of the user's row in this matrix.
+    Exclude(&'a InteractionMatrix),
+    /// All items compete.
+    Keep,
+}
+
+impl WalsModel {
+    /// Puts a model together from factors, for example loaded ones.
+    ///
+    /// **Shapes** `user_factors: [users, config.rank]`, `item_factors: [items, config.rank]`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`], [`Error::FactorShape`], [`Error::FactorValue`].
+    pub fn from_factors(
+        config: WalsConfig,
+        user_factors: Array2<f32>,
+        item_factors: Array2<f32>,
+    ) -> Result<Self> {
+        config.validate()?;
+        check_factors("user factors", user_factors.view(), None, config.rank)?;
+        check_factors("item factors", item_factors.view(), None, config.rank)?;
+        Ok(Self::assemble(
+            config,
+            user_factors.as_standard_layout().into_owned(),
+            item_factors.as_standard_layout().into_owned(),
+            Outcome::Assembled,
+        ))
+    }
+
+    /// As [`from_factors`](Self::from_factors), for factors known to be sound and contiguous.
+    pub(crate) fn assemble(
+        config: WalsConfig,
+        user_factors: Array2<f32>,
+        item_factors: Array2<f32>,
+        outcome: Outcome,
+    ) -> Self {
+        let user_gram = gram(slice(&user_factors), config.rank);
+        let item_gram = gram(slice(&item_factors), config.rank);
+        Self { config, user_factors, item_factors, user_gram, item_gram, outcome }
+    }
+
+    /// The configuration of the fit.
+    pub fn config(&self) -> &WalsConfig {
+        &self.config
+    }
+
+    /// How the fit ended.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Number of users.
+    pub fn users(&self) -> usize {
+        self.user_factors.nrows()
+    }
+
+    /// Number of items.
+    pub fn items(&self) -> usize {
+        self.item_factors.nrows()
+    }
+
+    /// Width of the factors.
+    pub fn rank(&self) -> usize {
+        self.config.rank
+    }
+
+    /// Factors of the users, `[users, rank]`.
+    pub fn user_factors(&self) -> ArrayView2<'_, f32> {
+        self.user_factors.view()
+    }
+
+    /// Factors of the items, `[items, rank]`.
+    pub fn item_factors(&self) -> ArrayView2<'_, f32> {
+        self.item_factors.view()
+    }
+
+    /// XᵀX of the user factors, `[rank, rank]`: all that a fold-in of items needs of the users
+    /// who did not touch them.
+    pub fn user_gram(&self) -> ArrayView2<'_, f64> {
+        self.user_gram.view()
+    }
+
+    /// YᵀY of the item factors, `[rank, rank]`.
+    pub fn item_gram(&self) -> ArrayView2<'_, f64> {
+        self.item_gram.view()
+    }
+
+    /// L of this model on a matrix.
+    ///
+    /// # Errors
+    /// [`Error::FactorShape`] when the matrix has another number of users or items.
+    pub fn objective(&self, matrix: &InteractionMatrix) -> Result<f64> {
+        self.check_matrix(matrix)?;
+        Ok(Objective::new(&self.config).evaluate(matrix, self.user_factors.view(), self.item_factors.view()))
+    }
+
+    /// Factor of a user who was not in the fit, by the exact solve against the item factors.
+    ///
+    /// `pairs` are (item, value) in any order; values of a repeated item are summed. No pairs
+    /// give the zero factor.
+    ///
+    /// # Errors
+    /// [`Error::ItemOutOfRange`], [`Error::InvalidRowValue`], [`Error::NotPositiveDefinite`].
+    pub fn fold_in_user(&self, pairs: &[(u32, f32)]) -> Result<Array1<f32>> {
+        let row = one_row(self.items(), pairs)?;
+        self.fold_in(Side::User, &row, &self.item_factors, &self.item_gram)
+    }
+
+    /// Factor of an item that was not in the fit; `pairs` are (user, value).
+    ///
+    /// # Errors
+    /// [`Error::UserOutOfRange`], [`Error::InvalidRowValue`], [`Error::NotPositiveDefinite`].
+    pub fn fold_in_item(&self, pairs: &[(u32, f32)]) -> Result<Array1<f32>> {
+        let row = one_row(self.users(), pairs).map_err(|error| match error {
+            Error::ItemOutOfRange { item, items } => Error::UserOutOfRange { user: item, users: items },
+            other => other,
+        })?;
+        self.fold_in(Side::Item, &row, &self.user_factors, &self.user_gram)
+    }
+
+    /// Factors of many new users at once, `[rows of the matrix, rank]`: the matrix speaks of the
+    /// model's items and of users of its own.
+    ///
+    /// # Errors
+    /// [`Error::FactorShape`], [`Error::NotPositiveDefinite`].
+    pub fn fold_in_users(&self, matrix: &InteractionMatrix) -> Result<Array2<f32>> {
+        if matrix.items() != self.items() {
+            return Err(Error::FactorShape {
+                what: "item factors",
+                expected: [matrix.items(), self.rank()],
+                got: [self.items(), self.rank()],
+            });
+        }
+        let mut factors = vec![0f32; matrix.users() * self.rank()];
+        self.sweep(Side::User, matrix.by_user(), &self.item_factors, &self.item_gram).solve(&mut factors)?;
+        match Array2::from_shape_vec((matrix.users(), self.rank()), factors) {
+            Ok(factors) => Ok(factors),
+            Err(_) => unreachable!("allocated with that size"),
+        }
+    }
+
+    /// The `k` best items for each of the given users, best first; ties go to the lower item
+    /// number. Exact: every item is scored. Each user's list is the same whatever other users
+    /// stand beside them.
+    ///
+    /// # Errors
+    /// [`Error::UserOutOfRange`], and [`Error::FactorShape`] when the matrix of seen items has
+    /// another shape than the model.
+    pub fn recommend(
+        &self,
+        users: &[u32],
+        k: usize,
+        seen: SeenItems<'_>,
+    ) -> Result<Vec<Vec<Recommendation>>> {
+        if let SeenItems::Exclude(matrix) = seen {
+            self.check_matrix(matrix)?;
+        }
+        if let Some(&user) = users.iter().find(|&&user| user as usize >= self.users()) {
+            return Err(Error::UserOutOfRange { user: user as usize, users: self.users() });
+        }
+        Ok(users
+            .par_iter()
+            .map_init(Vec::new, |scores, &user| {
+                let seen: &[u32] = match seen {
+                    SeenItems::Exclude(matrix) => matrix.user_row(user as usize).0,
+                    SeenItems::Keep => &[],
+                };
+                let factor = &slice(&self.user_factors)[user as usize * self.rank()..];
+                self.best_items(&factor[..self.rank()], seen, k, scores)
+            })
+            .collect())
+    }
+
+    /// The `k` best items for a factor, for example of a folded-in user, without those in `seen`.
+    ///
+    /// # Errors
+    /// [`Error::FactorShape`] when the factor is not `[rank]`, [`Error::ItemOutOfRange`].
+    pub fn recommend_for(&self, factor: &[f32], k: usize, seen: &[u32]) -> Result<Vec<Recommendation>> {
+        if factor.len() != self.rank() {
+            return Err(Error::FactorShape {
+                what: "user factors",
+                expected: [1, self.rank()],
+                got: [1, factor.len()],
+            });
+        }
+        if let Some(&item) = seen.iter().find(|&&item| item as usize >= self.items()) {
+            return Err(Error::ItemOutOfRange { item: item as usize, items: self.items() });
+        }
+        Ok(self.best_items(factor, seen, k, &mut Vec::new()))
+    }
+
+    fn best_items(
+        &self,
+        factor: &[f32],
+        seen: &[u32],
+        k: usize,
+        scores: &mut Vec<f32>,
+    ) -> Vec<Recommendation> {
+        scores.clear();
+        scores.extend(slice(&self.item_factors).chunks_exact(self.rank()).map(|item| dot(factor, item)));
+        for &item in seen {
+            scores[item as usize] = f32::NEG_INFINITY;
+        }
+        best(scores, k)
+    }
+
+    fn fold_in(
+        &self,
+        side: Side,
+        row: &InteractionMatrix,
+        fixed: &Array2<f32>,
+        fixed_gram: &Array2<f64>,
+    ) -> Result<Array1<f32>> {
+        let mut factor = vec![0f32; self.rank()];
+        self.sweep(side, row.by_user(), fixed, fixed_gram).solve(&mut factor)?;
+        Ok(factor.into())
+    }
+
+    fn sweep<'a>(
+        &self,
+        side: Side,
+        rows: &'a Compressed,
+        fixed: &'a Array2<f32>,
+        fixed_gram: &'a Array2<f64>,
+    ) -> Sweep<'a> {
+        Sweep::exact(&self.config, side, rows, slice(fixed), fixed_gram)
+    }
+
+    fn check_matrix(&self, matrix: &InteractionMatrix) -> Result<()> {
+        let rank = self.rank();
+        check_rows("user factors", self.users(), matrix.users(), rank)?;
+        check_rows("item factors", self.items(), matrix.items(), rank)
+    }
+}
+
+fn check_rows(what: &'static str, got: usize, expected: usize, rank: usize) -> Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::FactorShape { what, expected: [expected, rank], got: [got, rank] })
+}
+
+/// Refuses factors of another shape, or with numbers that are not finite.
+pub(crate) fn check_factors(
+    what: &'static str,
+    factors: ArrayView2<'_, f32>,
+    rows: Option<usize>,
+    rank: usize,
+) -> Result<()> {
+    let expected = [rows.unwrap_or(factors.nrows()), rank];
+    let got = [factors.nrows(), factors.ncols()];
+    if got != expected {
+        return Err(Error::FactorShape { what, expected, got });
+    }
+    match factors.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some(((row, column), &value)) => Err(Error::FactorValue { what, row, column, value }),
+    }
+}
+
+/// A matrix of one row, so that fold-in runs through the very code of the fit.
+fn one_row(width: usize, pairs: &[(u32, f32)]) -> Result<InteractionMatrix> {
+    let triplets = pairs.iter().map(|&(column, value)| (0, column, value));
+    InteractionMatrix::from_triplets(1, width, triplets).map_err(|error| match error {
+        Error::InvalidValue { item, value, .. } => Error::InvalidRowValue { index: item, value },
+        other => other,
+    })
+}
+
+pub(crate) fn slice(array: &Array2<f32>) -> &[f32] {
+    match array.as_slice() {
+        Some(slice) => slice,
+        None => unreachable!("factors are kept in standard layout"),
+    }
+}
+
+/// x·y in f32 with sixteen partial sums: one vector register on wide machines.
+fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let mut sums = [0f32; 16];
+    let (x_chunks, x_rest) = x.as_chunks::<16>();
+    let (y_chunks, y_rest) = y.as_chunks::<16>();
+    for (a, b) in x_chunks.iter().zip(y_chunks) {
+        for k in 0..16 {
+            sums[k] += a[k] * b[k];
+        }
+    }
+    let rest: f32 = x_rest.iter().zip(y_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+/// The k highest scores, best first, ties to the lower index; -∞ marks what is excluded.
+fn best(scores: &[f32], k: usize) -> Vec<Recommendation> {
+    let mut candidates: Vec<Recommendation> = scores
+        .iter()
+        .enumerate()
+        .filter(|&(_, &score)| score != f32::NEG_INFINITY)
+        .map(|(item, &score)| Recommendation { item: item as u32, score })
+        .collect();
+    let order =
+        |a: &Recommendation, b: &Recommendation| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item));
+    if k == 0 {
+        return Vec::new();
+    }
+    if k < candidates.len() {
+        candidates.select_nth_unstable_by(k - 1, order);
+        candidates.truncate(k);
+    }
+    candidates.sort_unstable_by(order);
+    candidates
+}

@@ -1,0 +1,184 @@
+//! The loss, once: the solvers ask it for weights, targets and ridge terms, reports and tests
+//! for its value.
+
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+
+use crate::config::{Confidence, Frequency, UnobservedScope, WalsConfig};
+use crate::interactions::{Compressed, InteractionMatrix};
+
+/// The function that a fit minimises:
+///
+/// L = Σ_{(u,i)∈S} w (p − x·y)² + α₀ Σ_{(u,i)∈D} (x·y)² + λ (Σ_u ρ_u |x_u|² + Σ_i ρ_i |y_i|²)
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Objective {
+    confidence: Confidence,
+    unobserved_weight: f64,
+    scope: UnobservedScope,
+    regularization: f64,
+    frequency: Frequency,
+    frequency_exponent: f64,
+}
+
+impl Objective {
+    /// The objective of a configuration.
+    pub fn new(config: &WalsConfig) -> Self {
+        Self {
+            confidence: config.confidence,
+            unobserved_weight: config.unobserved_weight.into(),
+            scope: config.unobserved_scope,
+            regularization: config.regularization.into(),
+            frequency: config.frequency,
+            frequency_exponent: config.frequency_exponent.into(),
+        }
+    }
+
+    /// w of an observed pair of the given value.
+    pub fn weight(&self, value: f32) -> f64 {
+        let value = f64::from(value);
+        match self.confidence {
+            Confidence::Constant { weight } => weight.into(),
+            Confidence::Proportional { alpha } => f64::from(alpha) * value,
+            Confidence::Hu { alpha } => 1.0 + f64::from(alpha) * value,
+            Confidence::Logarithmic { alpha, epsilon } => {
+                1.0 + f64::from(alpha) * (value / f64::from(epsilon)).ln_1p()
+            }
+            Confidence::Given => value,
+        }
+    }
+
+    /// What an observed pair adds to (x·y)² beyond the α₀ that every pair is given: w, less α₀
+    /// where observed pairs are not to carry it. May be negative.
+    pub fn excess(&self, weight: f64) -> f64 {
+        match self.scope {
+            UnobservedScope::Unobserved => weight - self.unobserved_weight,
+            UnobservedScope::All => weight,
+        }
+    }
+
+    /// α₀.
+    pub fn unobserved_weight(&self) -> f64 {
+        self.unobserved_weight
+    }
+
+    /// λρ of a row with `count` observed pairs out of `width` possible ones.
+    pub fn ridge(&self, count: usize, width: usize) -> f64 {
+        let frequency = match self.frequency {
+            Frequency::Count => count as f64,
+            Frequency::Ials => count as f64 + self.unobserved_weight * width as f64,
+        };
+        // A row without pairs has frequency 0; a negative power of it would be infinite. Its
+        // factor is zero, so its ridge adds nothing and may be anything.
+        if frequency == 0.0 {
+            return self.regularization;
+        }
+        self.regularization * frequency.powf(self.frequency_exponent)
+    }
+
+    /// L for the given factors, summed in f64. The result does not depend on the number of
+    /// threads.
+    ///
+    /// **Shapes** `user_factors: [users, rank]`, `item_factors: [items, rank]`.
+    ///
+    /// # Panics
+    /// If the factors have other shapes.
+    pub fn evaluate(
+        &self,
+        matrix: &InteractionMatrix,
+        user_factors: ArrayView2<'_, f32>,
+        item_factors: ArrayView2<'_, f32>,
+    ) -> f64 {
+        assert_eq!(user_factors.nrows(), matrix.users(), "rows of user factors");
+        assert_eq!(item_factors.nrows(), matrix.items(), "rows of item factors");
+        assert_eq!(user_factors.ncols(), item_factors.ncols(), "ranks");
+        let rank = user_factors.ncols();
+        let users = user_factors.as_standard_layout();
+        let items = item_factors.as_standard_layout();
+        let (Some(users), Some(items)) = (users.as_slice(), items.as_slice()) else {
+            unreachable!("standard layout is contiguous");
+        };
+        let all = if self.unobserved_weight == 0.0 {
+            0.0
+        } else {
+            let (left, right) = (gram(users, rank), gram(items, rank));
+            left.iter().zip(&right).map(|(a, b)| a * b).sum()
+        };
+        self.observed(matrix.by_user(), users, items, rank)
+            + self.unobserved_weight * all
+            + self.penalty(matrix.by_user(), users, rank)
+            + self.penalty(matrix.by_item(), items, rank)
+    }
+
+    /// Σ_S w (p − s)² − (w − excess) s²: the observed pairs, less what the sum over all pairs
+    /// counts for them in vain.
+    fn observed(&self, by_user: &Compressed, users: &[f32], items: &[f32], rank: usize) -> f64 {
+        sum_chunks(by_user.rows(), |user| {
+            let x = &users[user * rank..][..rank];
+            let mut sum = 0.0;
+            for (item, value, target) in by_user.row(user).entries() {
+                let score = dot(x, &items[item * rank..][..rank]);
+                let weight = self.weight(value);
+                let miss = f64::from(target) - score;
+                sum += weight * miss * miss - (weight - self.excess(weight)) * score * score;
+            }
+            sum
+        })
+    }
+
+    fn penalty(&self, side: &Compressed, factors: &[f32], rank: usize) -> f64 {
+        sum_chunks(side.rows(), |row| {
+            let x = &factors[row * rank..][..rank];
+            let norm = dot(x, x);
+            if norm == 0.0 {
+                return 0.0;
+            }
+            self.ridge(side.length(row), side.width()) * norm
+        })
+    }
+}
+
+/// x·y in f64, eight partial sums so that it vectorises.
+fn dot(x: &[f32], y: &[f32]) -> f64 {
+    let mut sums = [0f64; 8];
+    let (x_chunks, x_rest) = x.as_chunks::<8>();
+    let (y_chunks, y_rest) = y.as_chunks::<8>();
+    for (a, b) in x_chunks.iter().zip(y_chunks) {
+        for k in 0..8 {
+            sums[k] += f64::from(a[k]) * f64::from(b[k]);
+        }
+    }
+    let rest: f64 = x_rest.iter().zip(y_rest).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+/// Adds `term` over all rows in an order that the number of threads cannot change.
+fn sum_chunks(rows: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
+    const CHUNK: usize = 1024;
+    let partial: Vec<f64> = (0..rows.div_ceil(CHUNK))
+        .into_par_iter()
+        .map(|chunk| (chunk * CHUNK..rows.min((chunk + 1) * CHUNK)).map(&term).sum::<f64>())
+        .collect();
+    partial.iter().sum()
+}
+
+/// FᵀF in f64, `[rank, rank]`, both triangles filled.
+pub(crate) fn gram(factors: &[f32], rank: usize) -> Array2<f64> {
+    const CHUNK: usize = 2048;
+    // Products of f32 numbers are exact in f64.
+    let partial: Vec<Array2<f64>> = factors
+        .par_chunks(CHUNK * rank)
+        .map(|chunk| {
+            let block =
+                ArrayView2::from_shape((chunk.len() / rank, rank), chunk).map(|block| block.mapv(f64::from));
+            match block {
+                Ok(block) => block.t().dot(&block),
+                Err(_) => unreachable!("chunks hold whole rows"),
+            }
+        })
+        .collect();
+    let mut sum = Array2::zeros((rank, rank));
+    for part in &partial {
+        sum += part;
+    }
+    sum
+}

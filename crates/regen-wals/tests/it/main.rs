@@ -1,0 +1,6 @@
+//! Integration tests of the factorisation: properties of the fit, ranking, files.
+
+mod fit;
+mod ranking;
+mod storage;
+mod world;

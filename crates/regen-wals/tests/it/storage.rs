@@ -1,0 +1,124 @@
+//! Files: what is saved is loaded, and damaged files are told apart.
+
+use std::fs;
+use std::path::Path;
+
+use ndarray::{Array2, array};
+use regen_wals::persist::{ITEM_FACTORS, USER_FACTORS, USER_IDS, load, load_npy, save, save_ids, save_npy};
+use regen_wals::{Error, Solver};
+
+use crate::world::{ITEMS, USERS, config, matrix};
+
+fn ids(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|k| format!("{prefix}{k}")).collect()
+}
+
+#[test]
+fn a_saved_model_is_loaded_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = config(6, Solver::Cholesky).fit(&matrix()).unwrap();
+    let into = folder.path().join("new").join("folder");
+    save(&into, &model, &ids("u", USERS), &ids("i", ITEMS)).unwrap();
+    let loaded = load(&into).unwrap();
+    assert_eq!(loaded.user_factors, model.user_factors());
+    assert_eq!(loaded.item_factors, model.item_factors());
+    assert_eq!(loaded.user_ids, ids("u", USERS));
+    assert_eq!(loaded.item_ids, ids("i", ITEMS));
+    // No temporary file stays behind.
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 4);
+}
+
+#[test]
+fn the_npy_bytes_are_those_that_numpy_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    save_npy(&path, array![[1.0f32, 2.0, -0.5], [0.0, 3.0, 4.0]].view()).unwrap();
+    let mut expected = b"\x93NUMPY\x01\x00v\x00".to_vec();
+    expected.extend(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }");
+    expected.resize(127, b' ');
+    expected.push(b'\n');
+    for value in [1.0f32, 2.0, -0.5, 0.0, 3.0, 4.0] {
+        expected.extend(value.to_le_bytes());
+    }
+    assert_eq!(fs::read(&path).unwrap(), expected);
+}
+
+#[test]
+fn transposed_views_are_written_in_their_own_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.npy");
+    let matrix = array![[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]];
+    save_npy(&path, matrix.t()).unwrap();
+    assert_eq!(load_npy(&path).unwrap(), matrix.t());
+    save_npy(&path, Array2::<f32>::zeros((0, 4)).view()).unwrap();
+    assert_eq!(load_npy(&path).unwrap().dim(), (0, 4));
+}
+
+fn rejected(path: &Path, bytes: &[u8], part: &str) {
+    fs::write(path, bytes).unwrap();
+    match load_npy(path) {
+        Err(Error::Format { field, .. }) => assert_eq!(field, part),
+        other => panic!("{part}: {other:?}"),
+    }
+}
+
+#[test]
+fn damaged_npy_files_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    save_npy(&path, array![[1.0f32, 2.0], [3.0, 4.0]].view()).unwrap();
+    let good = fs::read(&path).unwrap();
+    let edited = |from: &str, to: &str| {
+        let text: Vec<u8> = good.clone();
+        let at = text.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+        let mut text = text;
+        text.splice(at..at + from.len(), to.bytes());
+        text
+    };
+    rejected(&path, b"", "file size");
+    rejected(&path, b"PK\x03\x04 and so on", "magic number");
+    rejected(&path, &good[..good.len() - 1], "file size");
+    rejected(&path, &good[..40], "file size");
+    rejected(&path, &[&good[..], &[0]].concat(), "file size");
+    rejected(&path, &edited("<f4", "<f8"), "element type");
+    rejected(&path, &edited("False", "True "), "fortran_order");
+    rejected(&path, &edited("(2, 2)", "(2, x)"), "shape");
+    rejected(&path, &edited("(2, 2)", "(4, ) "), "shape");
+    rejected(&path, &edited("(2, 2), ", "(9999999999999999, 9999999999999999), "), "file size");
+    let mut version = good.clone();
+    version[6] = 9;
+    rejected(&path, &version, "format version");
+    assert!(matches!(load_npy(&folder.path().join("absent.npy")), Err(Error::Io { action: "open", .. })));
+}
+
+#[test]
+fn lists_and_factors_that_do_not_belong_together_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = config(6, Solver::Cholesky).fit(&matrix()).unwrap();
+    assert!(matches!(
+        save(folder.path(), &model, &ids("u", 3), &ids("i", ITEMS)),
+        Err(Error::IdCount { expected: USERS, got: 3, .. })
+    ));
+    save(folder.path(), &model, &ids("u", USERS), &ids("i", ITEMS)).unwrap();
+    save_ids(&folder.path().join(USER_IDS), &ids("u", USERS - 1)).unwrap();
+    assert!(matches!(load(folder.path()), Err(Error::IdCount { expected: USERS, .. })));
+    save_ids(&folder.path().join(USER_IDS), &ids("u", USERS)).unwrap();
+    fs::copy(folder.path().join(USER_FACTORS), folder.path().join(ITEM_FACTORS)).unwrap();
+    assert!(matches!(load(folder.path()), Err(Error::IdCount { expected: USERS, .. })));
+    assert!(matches!(
+        save_ids(&folder.path().join("x.txt"), &["fine", "two\nlines"]),
+        Err(Error::IdLineBreak { index: 1, .. })
+    ));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let model = config(2, Solver::Cholesky).fit(&matrix()).unwrap();
+    match save(&file.join("below"), &model, &ids("u", USERS), &ids("i", ITEMS)) {
+        Err(Error::Io { path, .. }) => assert!(path.starts_with(&file)),
+        other => panic!("{other:?}"),
+    }
+}
