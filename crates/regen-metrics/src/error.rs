@@ -1,0 +1,59 @@
+//! What can be wrong with what a caller hands in. Texts never are: every string has a score.
+
+/// A cause for which no score can be given.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two inputs that belong together line by line differ in length.
+    #[error("{what}: expected {expected} to match the hypotheses, got {got}")]
+    CountMismatch {
+        /// Which input is too long or too short.
+        what: &'static str,
+        /// The length of the first input.
+        expected: usize,
+        /// The length of the other one.
+        got: usize,
+    },
+    /// There is nothing to score.
+    #[error("no segments to score")]
+    Empty,
+    /// A segment came without any reference.
+    #[error("segment {segment} has no reference")]
+    NoReference {
+        /// Position of the segment, counted from 0.
+        segment: usize,
+    },
+    /// A number of a configuration lies outside the range that the metric defines.
+    #[error("{metric}: {field} must be {expected}, got {got}")]
+    OutOfRange {
+        /// The metric or the procedure.
+        metric: &'static str,
+        /// The field of its configuration.
+        field: &'static str,
+        /// The range in words.
+        expected: &'static str,
+        /// The value that was given.
+        got: f64,
+    },
+    /// Vectors that are to be compared have different widths.
+    #[error("{what}: expected vectors of width {expected}, got {got}")]
+    WidthMismatch {
+        /// Which input differs.
+        what: &'static str,
+        /// The width of the first input.
+        expected: usize,
+        /// The width of the other one.
+        got: usize,
+    },
+    /// A number is NaN or infinite where a score needs a finite one.
+    #[error("{what} of segment {segment} is not finite")]
+    NotFinite {
+        /// Which input holds the number.
+        what: &'static str,
+        /// Position of the segment, counted from 0.
+        segment: usize,
+    },
+}
+
+/// The result of everything here that can be refused.
+pub type Result<T> = std::result::Result<T, Error>;

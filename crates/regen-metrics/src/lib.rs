@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod aggregate;
+mod bleu;
+mod error;
+mod lcs;
+mod measurement;
+mod ngrams;
+mod porter;
+mod resample;
+mod rouge;
+mod signature;
+pub mod similarity;
+mod tokenize;
+
+pub use aggregate::{
+    Aggregate, FScore, FScoreStats, Mean, MeanStats, Metric, ReferenceCount, Scored, Statistics,
+};
+pub use bleu::{Bleu, BleuConfig, BleuScore, BleuStats, MAX_ORDER, Smoothing};
+pub use error::{Error, Result};
+pub use measurement::{Measurement, References, measure};
+pub use resample::{
+    Bootstrap, Comparison, Interval, Randomization, approximate_randomization, holm, paired_bootstrap,
+};
+pub use rouge::{Rouge, RougeVariant};
+pub use similarity::semantic_similarity;
+pub use tokenize::BleuTokenizer;

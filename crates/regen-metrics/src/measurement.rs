@@ -1,0 +1,181 @@
+//! A metric applied to a corpus: the statistics of every segment, from which score, interval and
+//! comparison follow without touching the texts again.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use rayon::prelude::*;
+
+use crate::aggregate::{Aggregate, Metric, ReferenceCount, Scored, Statistics};
+use crate::error::{Error, Result};
+use crate::resample::{Bootstrap, Interval, bootstrap_interval};
+
+/// Anything that holds the references of one segment: a text, or several.
+pub trait References {
+    /// Appends each reference to `into`.
+    fn append<'a>(&'a self, into: &mut Vec<&'a str>);
+}
+
+macro_rules! one_reference {
+    ($($type:ty),*) => {$(
+        impl References for $type {
+            fn append<'a>(&'a self, into: &mut Vec<&'a str>) {
+                into.push(self);
+            }
+        }
+    )*};
+}
+one_reference!(String, &str, &String, std::borrow::Cow<'_, str>);
+
+macro_rules! several_references {
+    ($($type:ty $(, $constant:ident)?);*) => {$(
+        impl<S: AsRef<str> $(, const $constant: usize)?> References for $type {
+            fn append<'a>(&'a self, into: &mut Vec<&'a str>) {
+                into.extend(self.iter().map(AsRef::as_ref));
+            }
+        }
+    )*};
+}
+several_references!(Vec<S>; &[S]; &Vec<S>; [S; N], N);
+
+/// The statistics of all segments of a corpus under one metric.
+#[derive(Clone, Debug)]
+pub struct Measurement<A: Aggregate> {
+    aggregate: A,
+    segments: Vec<A::Stats>,
+    signature: String,
+}
+
+impl<A: Aggregate> Measurement<A> {
+    /// Wraps statistics that were computed elsewhere, one entry per segment.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] without segments.
+    pub fn new(aggregate: A, segments: Vec<A::Stats>, signature: String) -> Result<Self> {
+        if segments.is_empty() {
+            return Err(Error::Empty);
+        }
+        Ok(Self { aggregate, segments, signature })
+    }
+
+    /// The metric's name.
+    pub fn name(&self) -> String {
+        self.aggregate.name()
+    }
+
+    /// The function from statistics to scores.
+    pub fn aggregate(&self) -> &A {
+        &self.aggregate
+    }
+
+    /// Every choice that moves the score.
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
+    /// The statistics, one entry per segment, or per group after [`grouped`](Self::grouped).
+    pub fn segments(&self) -> &[A::Stats] {
+        &self.segments
+    }
+
+    /// The score of the whole corpus.
+    pub fn score(&self) -> A::Score {
+        let mut total = A::Stats::default();
+        for segment in &self.segments {
+            total.add(segment);
+        }
+        self.aggregate.score(&total)
+    }
+
+    /// The headline number of the corpus score.
+    pub fn value(&self) -> f64 {
+        self.score().value()
+    }
+
+    /// The score of each segment by itself.
+    ///
+    /// For BLEU this is only sensible with `effective_order`, as in sacrebleu.
+    pub fn segment_scores(&self) -> Vec<A::Score> {
+        self.segments.iter().map(|segment| self.aggregate.score(segment)).collect()
+    }
+
+    /// Adds up the segments that share a key, such as the user they were written for. Intervals and
+    /// tests then treat the group as the unit that was sampled, which is right whenever segments of
+    /// one group resemble each other. Groups stand in order of first appearance; the corpus score is
+    /// unchanged up to rounding.
+    ///
+    /// # Errors
+    /// [`Error::CountMismatch`] unless there is one key per segment.
+    pub fn grouped<K: Eq + Hash>(&self, keys: &[K]) -> Result<Self> {
+        if keys.len() != self.segments.len() {
+            return Err(Error::CountMismatch {
+                what: "group keys",
+                expected: self.segments.len(),
+                got: keys.len(),
+            });
+        }
+        let mut place: HashMap<&K, usize> = HashMap::new();
+        let mut groups: Vec<A::Stats> = Vec::new();
+        for (key, segment) in keys.iter().zip(&self.segments) {
+            let at = *place.entry(key).or_insert_with(|| {
+                groups.push(A::Stats::default());
+                groups.len() - 1
+            });
+            groups[at].add(segment);
+        }
+        Ok(Self { aggregate: self.aggregate.clone(), segments: groups, signature: self.signature.clone() })
+    }
+
+    /// A percentile bootstrap interval of the corpus value, resampling segments (or groups).
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for a confidence outside (0, 1) or fewer than two resamples.
+    pub fn interval(&self, bootstrap: &Bootstrap) -> Result<Interval> {
+        bootstrap_interval(self, bootstrap)
+    }
+}
+
+/// Scores hypotheses against references: `hypotheses[i]` belongs to `references[i]`, which may be one
+/// text or several.
+///
+/// Runs on all threads of the current rayon pool; the result does not depend on their number.
+///
+/// # Errors
+/// [`Error::CountMismatch`], [`Error::Empty`], or [`Error::NoReference`] naming the segment.
+pub fn measure<M, H, R>(metric: &M, hypotheses: &[H], references: &[R]) -> Result<Measurement<M>>
+where
+    M: Metric,
+    H: AsRef<str> + Sync,
+    R: References + Sync,
+{
+    if hypotheses.len() != references.len() {
+        return Err(Error::CountMismatch {
+            what: "references",
+            expected: hypotheses.len(),
+            got: references.len(),
+        });
+    }
+    let (mut fewest, mut most) = (usize::MAX, 0);
+    let mut texts = Vec::new();
+    for (segment, entry) in references.iter().enumerate() {
+        texts.clear();
+        entry.append(&mut texts);
+        if texts.is_empty() {
+            return Err(Error::NoReference { segment });
+        }
+        fewest = fewest.min(texts.len());
+        most = most.max(texts.len());
+    }
+    let count = if fewest == most { ReferenceCount::Fixed(most) } else { ReferenceCount::Varying };
+    let segments = hypotheses
+        .par_iter()
+        .zip(references)
+        .with_min_len(16)
+        .map_init(M::Scratch::default, |scratch, (hypothesis, entry)| {
+            let mut texts = Vec::with_capacity(1);
+            entry.append(&mut texts);
+            metric.segment_with(scratch, hypothesis.as_ref(), &texts)
+        })
+        .collect();
+    Measurement::new(metric.clone(), segments, metric.signature(count))
+}

@@ -1,0 +1,110 @@
+//! The percentile bootstrap: how far would the score move, had other segments been drawn?
+
+use rayon::prelude::*;
+
+use super::draw::{below, stream};
+use crate::aggregate::{Aggregate, Scored, Statistics};
+use crate::error::{Error, Result};
+use crate::measurement::Measurement;
+
+/// How to resample.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// How many corpora are drawn with replacement; at least two.
+    pub resamples: usize,
+    /// Share of the resampled values that the interval encloses, in (0, 1).
+    pub confidence: f64,
+    /// Seed of every draw: the same seed gives the same interval, whatever the number of threads.
+    pub seed: u64,
+}
+
+impl Bootstrap {
+    /// 1,000 resamples and 95 %, the values of sacrebleu and rouge-score, under the given seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self { resamples: 1_000, confidence: 0.95, seed }
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.resamples < 2 {
+            return Err(Error::OutOfRange {
+                metric: "bootstrap",
+                field: "resamples",
+                expected: "at least 2",
+                got: self.resamples as f64,
+            });
+        }
+        if !(self.confidence > 0.0 && self.confidence < 1.0) {
+            return Err(Error::OutOfRange {
+                metric: "bootstrap",
+                field: "confidence",
+                expected: "between 0 and 1, both excluded",
+                got: self.confidence,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What resampling says about a number.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Mean of the resampled values.
+    pub mean: f64,
+    /// Standard deviation of the resampled values: the standard error of the score.
+    pub standard_error: f64,
+}
+
+/// The values of all resampled corpora, in order of the resample.
+pub(super) fn resampled_values<A: Aggregate>(
+    measurement: &Measurement<A>,
+    bootstrap: &Bootstrap,
+) -> Vec<f64> {
+    let segments = measurement.segments();
+    let count = segments.len() as u32;
+    (0..bootstrap.resamples)
+        .into_par_iter()
+        .map(|resample| {
+            let mut rng = stream(bootstrap.seed, resample);
+            let mut total = A::Stats::default();
+            for _ in 0..count {
+                total.add(&segments[below(&mut rng, count) as usize]);
+            }
+            measurement.aggregate().score(&total).value()
+        })
+        .collect()
+}
+
+pub(crate) fn bootstrap_interval<A: Aggregate>(
+    measurement: &Measurement<A>,
+    bootstrap: &Bootstrap,
+) -> Result<Interval> {
+    bootstrap.validate()?;
+    Ok(interval_of(resampled_values(measurement, bootstrap), bootstrap.confidence))
+}
+
+/// Percentiles (linear between order statistics), mean and standard deviation of at least two values.
+pub(super) fn interval_of(mut values: Vec<f64>, confidence: f64) -> Interval {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    values.sort_unstable_by(f64::total_cmp);
+    let tail = (1.0 - confidence) / 2.0;
+    Interval {
+        low: percentile(&values, tail),
+        high: percentile(&values, 1.0 - tail),
+        mean,
+        standard_error: variance.sqrt(),
+    }
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let position = share * (sorted.len() - 1) as f64;
+    let below = position.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (sorted[above] - sorted[below]) * (position - below as f64)
+}

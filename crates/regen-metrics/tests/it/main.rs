@@ -1,0 +1,6 @@
+//! Parity with the reference implementations, and the properties that hold for every metric.
+
+mod golden;
+mod parity_bleu;
+mod parity_rouge;
+mod resampling;
