@@ -4,6 +4,8 @@
 
 mod aggregate;
 mod bleu;
+mod chargrams;
+mod chrf;
 mod error;
 mod lcs;
 mod measurement;
@@ -19,6 +21,7 @@ pub use aggregate::{
     Aggregate, FScore, FScoreStats, Mean, MeanStats, Metric, ReferenceCount, Scored, Statistics,
 };
 pub use bleu::{Bleu, BleuConfig, BleuScore, BleuStats, MAX_ORDER, Smoothing};
+pub use chrf::{Chrf, ChrfConfig, ChrfScore, ChrfStats};
 pub use error::{Error, Result};
 pub use measurement::{Measurement, References, measure};
 pub use resample::{

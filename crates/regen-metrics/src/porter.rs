@@ -274,3 +274,26 @@ fn ends_in_short_syllable<L: Letter>(word: &[L]) -> bool {
         && is_consonant(word, length - 1)
         && ![b'w', b'x', b'y'].map(L::from).contains(&word[length - 1])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stems_equal_those_of_nltk() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/porter/stems.tsv");
+        let table = std::fs::read_to_string(path).unwrap();
+        assert!(table.lines().count() > 4_000);
+        for line in table.lines() {
+            let (word, expected) = line.split_once('\t').unwrap();
+            let mut characters: Vec<char> = word.chars().collect();
+            stem(&mut characters);
+            assert_eq!(characters.iter().collect::<String>(), expected, "stem of {word}");
+            if word.is_ascii() {
+                let mut bytes = word.as_bytes().to_vec();
+                stem(&mut bytes);
+                assert_eq!(bytes, expected.as_bytes(), "stem of {word} as bytes");
+            }
+        }
+    }
+}

@@ -3,7 +3,10 @@
 mod bleu;
 mod categories;
 mod mteval;
+#[cfg(test)]
+mod tests;
 mod whitespace;
 
 pub use bleu::BleuTokenizer;
 pub(crate) use bleu::Span;
+pub(crate) use whitespace::{is_python_whitespace, split_python};

@@ -2,5 +2,6 @@
 
 mod golden;
 mod parity_bleu;
+mod parity_chrf;
 mod parity_rouge;
 mod resampling;
