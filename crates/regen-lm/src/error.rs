@@ -1,0 +1,191 @@
+//! Everything that can go wrong in this crate, one variant per cause.
+//!
+//! Variants carry the data that a caller needs to act: the tensor, the field, the row, expected and
+//! got. Wording lives here alone.
+
+use std::path::PathBuf;
+
+/// The result of this crate's operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A source error of the `tokenizers` package, which erases its types.
+pub type TokenizerFailure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What failed, where, and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{}: input or output failed", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A JSON file is not what its name promises.
+    #[error("{}: not valid JSON of the expected form", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where parsing stopped.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A required configuration field is absent.
+    #[error("{}: field `{field}` is missing", path.display())]
+    MissingField {
+        /// The file.
+        path: PathBuf,
+        /// The absent field.
+        field: String,
+    },
+    /// A field changes the arithmetic in a way that is not implemented.
+    #[error("config field `{field}` = {value} is not supported")]
+    UnsupportedConfig {
+        /// The field, with its parent where nested.
+        field: String,
+        /// Its value as JSON.
+        value: String,
+    },
+    /// Fields contradict each other or are out of range.
+    #[error("config field `{field}` is {got}, expected {expected}")]
+    InvalidConfig {
+        /// The field.
+        field: String,
+        /// What would be accepted.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// No preset of that name.
+    #[error("no preset named `{name}`, known are {known}")]
+    UnknownPreset {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// A checkpoint could not be opened or does not fit the configuration.
+    #[error(transparent)]
+    Checkpoint(#[from] regen_torch::Error),
+    /// libtorch refused an operation, for instance because device memory is exhausted.
+    #[error("libtorch failed")]
+    Libtorch(#[from] tch::TchError),
+    /// A tensor argument has the wrong shape.
+    #[error("{what} has shape {got:?}, expected {expected}")]
+    Shape {
+        /// The argument.
+        what: &'static str,
+        /// The expected shape in words.
+        expected: String,
+        /// The shape that came.
+        got: Vec<i64>,
+    },
+    /// A tensor argument has the wrong kind of element.
+    #[error("{what} has kind {got:?}, expected {expected}")]
+    Kind {
+        /// The argument.
+        what: &'static str,
+        /// The expected kind in words.
+        expected: &'static str,
+        /// The kind that came.
+        got: tch::Kind,
+    },
+    /// An argument is outside its range.
+    #[error("{what} is {got}, expected {expected}")]
+    Argument {
+        /// The argument.
+        what: &'static str,
+        /// What would be accepted.
+        expected: &'static str,
+        /// What came.
+        got: String,
+    },
+    /// A token id is not in the vocabulary.
+    #[error("token id {id} is outside the vocabulary of {vocab}")]
+    IdOutOfRange {
+        /// The offending id.
+        id: i64,
+        /// The vocabulary's size.
+        vocab: i64,
+    },
+    /// A row has no real token to continue.
+    #[error("row {row} of the prompt holds no real token")]
+    EmptyPrompt {
+        /// The row.
+        row: usize,
+    },
+    /// Generation needs prompts padded on the left, so that every row ends in the same column.
+    #[error("row {row} of the prompt ends in padding: generation needs padding on the left")]
+    PromptNotLeftPadded {
+        /// The row.
+        row: usize,
+    },
+    /// More tokens than the model has positions.
+    #[error("{tokens} tokens do not fit into {max_positions} positions")]
+    TooLong {
+        /// Real tokens of the longest row, new ones included.
+        tokens: i64,
+        /// The model's limit.
+        max_positions: i64,
+    },
+    /// The key-value cache has no room left.
+    #[error("the cache holds {capacity} tokens, {needed} are needed")]
+    CacheFull {
+        /// What was allocated.
+        capacity: i64,
+        /// What this call would need.
+        needed: i64,
+    },
+    /// No position takes part in the loss.
+    #[error("the loss mask selects no position")]
+    EmptyLoss,
+    /// A gradient is NaN or infinite.
+    #[error("gradients are not finite at step {step}; largest norms: {largest}")]
+    NonFiniteGradient {
+        /// The update that was refused, counted from 1.
+        step: u64,
+        /// Names and norms of the worst tensors.
+        largest: String,
+    },
+    /// A tensor that should be updated has no gradient.
+    #[error("tensor `{tensor}` has no gradient")]
+    MissingGradient {
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// The tokenizer file or operation failed.
+    #[error("tokenizer: {action} failed")]
+    Tokenizer {
+        /// What was tried.
+        action: &'static str,
+        /// What the tokenizers package said.
+        #[source]
+        source: TokenizerFailure,
+    },
+    /// A saved state does not belong to these parameters.
+    #[error("the saved state does not fit: {what}")]
+    StateMismatch {
+        /// What differs.
+        what: String,
+    },
+}
+
+impl Error {
+    /// Adds the path to an input or output failure; for `map_err`.
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Adds the path to a JSON failure; for `map_err`.
+    pub(crate) fn json(path: &std::path::Path) -> impl FnOnce(serde_json::Error) -> Self + '_ {
+        move |source| Self::Json { path: path.to_owned(), source }
+    }
+
+    /// A tensor argument whose shape does not match.
+    pub(crate) fn shape(what: &'static str, expected: impl Into<String>, got: &[i64]) -> Self {
+        Self::Shape { what, expected: expected.into(), got: got.to_vec() }
+    }
+}

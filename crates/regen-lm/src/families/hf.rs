@@ -1,0 +1,384 @@
+//! `config.json` of the Hugging Face folders, read strictly and written back.
+//!
+//! Every key is either used, known to leave the arithmetic alone, absent in effect (`null`, `false`), or
+//! refused by name: a field is never parsed and ignored. Both spellings of rotary parameters are
+//! read, `rope_parameters` of transformers 5 and `rope_theta` with `rope_scaling` of older releases.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::arrangement::Family;
+use super::fields::Fields;
+use super::rope::{read_rope, write_rope};
+use crate::config::{Activation, DecoderConfig, Positions, SpecialIds};
+use crate::error::{Error, Result};
+
+/// Reads a folder's configuration and the ids of `generation_config.json`.
+pub(crate) fn read_folder(dir: &Path) -> Result<DecoderConfig> {
+    let path = dir.join("config.json");
+    let mut config = read_config(&path, read_object(&path)?)?;
+    let generation = dir.join("generation_config.json");
+    if generation.exists() {
+        let object = read_object(&generation)?;
+        let eos = ids(object.get("eos_token_id"));
+        if !eos.is_empty() {
+            config.special.eos = eos;
+        }
+        config.special.pad = config.special.pad.or(id(object.get("pad_token_id")));
+        config.special.bos = config.special.bos.or(id(object.get("bos_token_id")));
+    }
+    Ok(config)
+}
+
+/// A JSON file whose outermost value is an object.
+pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    serde_json::from_str(&text).map_err(Error::json(path))
+}
+
+fn id(value: Option<&Value>) -> Option<i64> {
+    value.and_then(Value::as_i64)
+}
+
+fn ids(value: Option<&Value>) -> Vec<i64> {
+    match value {
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_i64).collect(),
+        other => id(other).into_iter().collect(),
+    }
+}
+
+fn read_config(path: &Path, object: Map<String, Value>) -> Result<DecoderConfig> {
+    let mut fields = Fields::new(path, object);
+    let model_type = fields.required_text("model_type")?;
+    let family = Family::from_model_type(&model_type)
+        .ok_or_else(|| Error::UnsupportedConfig { field: "model_type".to_owned(), value: model_type })?;
+    if let Some(quantised) = fields.take("quantization_config") {
+        return Err(unsupported("quantization_config", &quantised));
+    }
+    let special = SpecialIds {
+        bos: id(fields.take("bos_token_id").as_ref()),
+        eos: ids(fields.take("eos_token_id").as_ref()),
+        pad: id(fields.take("pad_token_id").as_ref()),
+    };
+    let config = match family {
+        Family::Gpt2 => read_gpt2(&mut fields, special)?,
+        _ => read_rotary(&mut fields, family, special)?,
+    };
+    fields.finish()?;
+    config.validate()?;
+    Ok(config)
+}
+
+fn unsupported(field: &str, value: &Value) -> Error {
+    Error::UnsupportedConfig { field: field.to_owned(), value: value.to_string() }
+}
+
+fn activation(field: &str, name: &str) -> Result<Activation> {
+    match name {
+        "silu" | "swish" => Ok(Activation::Silu),
+        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
+        "gelu" => Ok(Activation::Gelu),
+        "relu" => Ok(Activation::Relu),
+        _ => Err(unsupported(field, &json!(name))),
+    }
+}
+
+fn read_gpt2(fields: &mut Fields<'_>, special: SpecialIds) -> Result<DecoderConfig> {
+    let hidden = fields.required_integer("n_embd")?;
+    let heads = fields.required_integer("n_head")?;
+    let layers = fields.required_integer("n_layer")?;
+    fields.expect("add_cross_attention", &json!(false))?;
+    fields.expect("scale_attn_by_inverse_layer_idx", &json!(false))?;
+    // Upcasting changes nothing in f32; in lower precision libtorch accumulates in f32 by itself.
+    fields.take("reorder_and_upcast_attn");
+    let scaled = fields.boolean("scale_attn_weights", true)?;
+    let head_dim = divide(hidden, heads)?;
+    let name = fields.text("activation_function", "gelu_new")?;
+    Ok(DecoderConfig {
+        family: Family::Gpt2,
+        vocab: fields.required_integer("vocab_size")?,
+        hidden,
+        layers,
+        heads,
+        kv_heads: heads,
+        head_dim,
+        intermediate: fields.optional_integer("n_inner")?.unwrap_or(4 * hidden),
+        max_positions: fields.required_integer("n_positions")?,
+        norm_epsilon: fields.number("layer_norm_epsilon", 1e-5)?,
+        activation: activation("activation_function", &name)?,
+        qkv_bias: true,
+        output_bias: true,
+        mlp_bias: true,
+        positions: Positions::Learned,
+        local_rope: None,
+        window: None,
+        windowed_layers: Vec::new(),
+        query_scale: if scaled { 1.0 / (head_dim as f64).sqrt() } else { 1.0 },
+        attention_softcap: None,
+        logit_softcap: None,
+        tied: fields.boolean("tie_word_embeddings", true)?,
+        initializer_range: fields.number("initializer_range", 0.02)?,
+        special,
+    })
+}
+
+fn divide(hidden: i64, heads: i64) -> Result<i64> {
+    if heads < 1 || hidden % heads != 0 {
+        return Err(Error::InvalidConfig {
+            field: "num_attention_heads".to_owned(),
+            expected: format!("a divisor of hidden size {hidden}"),
+            got: heads.to_string(),
+        });
+    }
+    Ok(hidden / heads)
+}
+
+fn read_rotary(fields: &mut Fields<'_>, family: Family, special: SpecialIds) -> Result<DecoderConfig> {
+    let gemma = matches!(family, Family::Gemma2 | Family::Gemma3);
+    let hidden = fields.required_integer("hidden_size")?;
+    let heads = fields.required_integer("num_attention_heads")?;
+    let layers = fields.required_integer("num_hidden_layers")?;
+    let max_positions = fields.required_integer("max_position_embeddings")?;
+    let kv_heads = match family {
+        Family::Llama | Family::Phi3 => fields.optional_integer("num_key_value_heads")?.unwrap_or(heads),
+        _ => fields.required_integer("num_key_value_heads")?,
+    };
+    let head_dim = match (fields.optional_integer("head_dim")?, family) {
+        (Some(head_dim), _) => head_dim,
+        (None, Family::Qwen3) => 128,
+        (None, Family::Gemma2 | Family::Gemma3) => 256,
+        (None, _) => divide(hidden, heads)?,
+    };
+    let act = if gemma {
+        // `hidden_act` of early Gemma files is a leftover that the reference ignores as well.
+        fields.take("hidden_act");
+        activation("hidden_activation", &fields.text("hidden_activation", "gelu_pytorch_tanh")?)?
+    } else {
+        activation("hidden_act", &fields.text("hidden_act", "silu")?)?
+    };
+    let attention_bias = match family {
+        Family::Qwen2 => false,
+        _ => fields.boolean("attention_bias", false)?,
+    };
+    let mlp_bias = family == Family::Llama && fields.boolean("mlp_bias", false)?;
+    let query_scale = if gemma {
+        let scalar = fields.number("query_pre_attn_scalar", 256.0)?;
+        scalar.powf(-0.5)
+    } else {
+        (head_dim as f64).powf(-0.5)
+    };
+    let (attention_softcap, logit_softcap) = if gemma {
+        (
+            fields.optional_number("attn_logit_softcapping")?,
+            fields.optional_number("final_logit_softcapping")?,
+        )
+    } else {
+        (None, None)
+    };
+    let (window, windowed_layers) = read_windows(fields, family, layers)?;
+    let (rope, local_rope) = read_rope(fields, family, head_dim, max_positions)?;
+    Ok(DecoderConfig {
+        family,
+        vocab: fields.required_integer("vocab_size")?,
+        hidden,
+        layers,
+        heads,
+        kv_heads,
+        head_dim,
+        intermediate: fields.required_integer("intermediate_size")?,
+        max_positions,
+        norm_epsilon: fields.number("rms_norm_eps", 1e-6)?,
+        activation: act,
+        qkv_bias: attention_bias || family == Family::Qwen2,
+        output_bias: attention_bias,
+        mlp_bias,
+        positions: Positions::Rotary(rope),
+        local_rope,
+        window,
+        windowed_layers,
+        query_scale,
+        attention_softcap,
+        logit_softcap,
+        tied: fields.boolean("tie_word_embeddings", gemma)?,
+        initializer_range: fields.number("initializer_range", 0.02)?,
+        special,
+    })
+}
+
+/// Which layers see a window, and how long it is.
+fn read_windows(fields: &mut Fields<'_>, family: Family, layers: i64) -> Result<(Option<i64>, Vec<bool>)> {
+    let given = fields.take("sliding_window").filter(|value| !value.is_null());
+    let given = match (&given, family) {
+        (None, Family::Gemma2 | Family::Gemma3) => Some(4096),
+        (None, _) => None,
+        (Some(value), _) => Some(value.as_i64().ok_or_else(|| unsupported("sliding_window", value))?),
+    };
+    let used = match family {
+        Family::Llama => {
+            if let Some(window) = given {
+                return Err(unsupported("sliding_window", &json!(window)));
+            }
+            false
+        }
+        Family::Qwen2 | Family::Qwen3 => fields.boolean("use_sliding_window", false)?,
+        _ => given.is_some(),
+    };
+    let first_windowed = fields.optional_integer("max_window_layers")?.unwrap_or(28);
+    let pattern = match fields.optional_integer("sliding_window_pattern")? {
+        Some(pattern) => Some(pattern),
+        None => fields.optional_integer("_sliding_window_pattern")?,
+    };
+    let types = fields.take("layer_types").filter(|value| !value.is_null());
+    if let Some(types) = types {
+        let windowed = read_layer_types(&types)?;
+        if windowed.len() as i64 != layers {
+            return Err(Error::InvalidConfig {
+                field: "layer_types".to_owned(),
+                expected: format!("{layers} entries"),
+                got: windowed.len().to_string(),
+            });
+        }
+        return if windowed.contains(&true) && used {
+            Ok((given, windowed))
+        } else if windowed.contains(&true) {
+            Err(unsupported("layer_types", &types))
+        } else {
+            Ok((None, Vec::new()))
+        };
+    }
+    if !used {
+        return Ok((None, Vec::new()));
+    }
+    let windowed = (0..layers)
+        .map(|layer| match family {
+            Family::Qwen2 | Family::Qwen3 => layer >= first_windowed,
+            Family::Gemma2 => layer % 2 == 0,
+            Family::Gemma3 => (layer + 1) % pattern.unwrap_or(6).max(1) != 0,
+            _ => true,
+        })
+        .collect();
+    Ok((given, windowed))
+}
+
+fn read_layer_types(types: &Value) -> Result<Vec<bool>> {
+    let list = types.as_array().ok_or_else(|| unsupported("layer_types", types))?;
+    list.iter()
+        .map(|layer| match layer.as_str() {
+            Some("full_attention") => Ok(false),
+            Some("sliding_attention") => Ok(true),
+            _ => Err(unsupported("layer_types", layer)),
+        })
+        .collect()
+}
+
+/// The `config.json` that transformers 5 reads back as this model.
+pub(crate) fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
+    let names = config.family.arrangement();
+    let eos = match config.special.eos.as_slice() {
+        [] => Value::Null,
+        [one] => json!(one),
+        several => json!(several),
+    };
+    let mut object = json!({
+        "architectures": [names.architecture],
+        "model_type": names.model_type,
+        "dtype": dtype,
+        "vocab_size": config.vocab,
+        "tie_word_embeddings": config.tied,
+        "initializer_range": config.initializer_range,
+        "bos_token_id": config.special.bos,
+        "eos_token_id": eos,
+        "pad_token_id": config.special.pad,
+        "use_cache": true,
+    });
+    let own = if config.family == Family::Gpt2 {
+        json!({
+            "n_embd": config.hidden,
+            "n_layer": config.layers,
+            "n_head": config.heads,
+            "n_inner": config.intermediate,
+            "n_positions": config.max_positions,
+            "layer_norm_epsilon": config.norm_epsilon,
+            "activation_function": activation_name(config.activation, "gelu_new"),
+            "scale_attn_weights": (config.query_scale - 1.0).abs() > 1e-9 || config.head_dim == 1,
+        })
+    } else {
+        rotary_json(config)
+    };
+    if let (Value::Object(all), Value::Object(own)) = (&mut object, own) {
+        all.extend(own);
+    }
+    object
+}
+
+fn activation_name(activation: Activation, tanh: &str) -> &str {
+    match activation {
+        Activation::Silu => "silu",
+        Activation::GeluTanh => tanh,
+        Activation::Gelu => "gelu",
+        Activation::Relu => "relu",
+    }
+}
+
+fn rotary_json(config: &DecoderConfig) -> Value {
+    let family = config.family;
+    let act = activation_name(config.activation, "gelu_pytorch_tanh");
+    let mut object = json!({
+        "hidden_size": config.hidden,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "intermediate_size": config.intermediate,
+        "max_position_embeddings": config.max_positions,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_parameters": write_rope(config),
+    });
+    let Value::Object(fields) = &mut object else {
+        return object;
+    };
+    let mut set = |key: &str, value: Value| {
+        fields.insert(key.to_owned(), value);
+    };
+    let windowed = config.windowed_layers.contains(&true);
+    match family {
+        Family::Gemma2 | Family::Gemma3 => {
+            set("hidden_activation", json!(act));
+            set("query_pre_attn_scalar", json!(config.query_scale.powi(-2)));
+            set("attn_logit_softcapping", json!(config.attention_softcap));
+            set("final_logit_softcapping", json!(config.logit_softcap));
+        }
+        _ => set("hidden_act", json!(act)),
+    }
+    match family {
+        Family::Llama => {
+            set("attention_bias", json!(config.output_bias));
+            set("mlp_bias", json!(config.mlp_bias));
+        }
+        Family::Qwen3 | Family::Gemma2 | Family::Gemma3 => {
+            set("attention_bias", json!(config.output_bias));
+        }
+        _ => {}
+    }
+    if family != Family::Llama {
+        set("sliding_window", json!(config.window));
+    }
+    if matches!(family, Family::Qwen2 | Family::Qwen3) {
+        set("use_sliding_window", json!(windowed));
+    }
+    if matches!(family, Family::Qwen2 | Family::Qwen3 | Family::Gemma2 | Family::Gemma3) {
+        let types: Vec<&str> = (0..config.layers as usize)
+            .map(|layer| if config.windowed(layer) { "sliding_attention" } else { "full_attention" })
+            .collect();
+        set("layer_types", json!(types));
+    }
+    if family == Family::Phi3 {
+        let original = match &config.positions {
+            Positions::Rotary(rope) => rope.scaling.as_ref().and_then(|s| s.original_max_positions()),
+            Positions::Learned => None,
+        };
+        set("original_max_position_embeddings", json!(original.unwrap_or(config.max_positions)));
+    }
+    object
+}

@@ -1,0 +1,11 @@
+//! Families as data: which tensors a block has and what they are called, and how `config.json` spells
+//! each family's numbers.
+
+mod arrangement;
+mod fields;
+mod hf;
+mod rope;
+
+pub use arrangement::Family;
+pub(crate) use arrangement::{Init, MlpNames, NormKind, QkvNames, inventory, is_leftover};
+pub(crate) use hf::{read_folder, read_object, to_json};

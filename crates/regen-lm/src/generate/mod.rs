@@ -1,0 +1,8 @@
+//! Writing text: from prompt embeddings to token ids.
+
+mod decode;
+mod options;
+mod sampling;
+
+pub use decode::{generate, generate_with};
+pub use options::{GenerateOptions, Generated, Sampling};

@@ -1,0 +1,66 @@
+//! The feed-forward part: gated (SwiGLU, GeGLU) or plain.
+
+use tch::Tensor;
+
+use super::Weights;
+use super::projection::Projection;
+use crate::config::{Activation, DecoderConfig};
+use crate::error::Result;
+use crate::families::MlpNames;
+
+/// down(act(gate(x)) ⊙ up(x)), or down(act(up(x))).
+///
+/// **Source** Shazeer 2020, "GLU Variants Improve Transformer", equation 6.
+#[derive(Debug)]
+pub(crate) struct Mlp {
+    into: Into,
+    down: Projection,
+    activation: Activation,
+}
+
+#[derive(Debug)]
+enum Into {
+    Gated { gate: Projection, up: Projection },
+    GatedFused(Projection),
+    Plain(Projection),
+}
+
+impl Mlp {
+    pub(crate) fn take(weights: &Weights, config: &DecoderConfig, layer: &str) -> Self {
+        let names = config.family.arrangement();
+        let take = |name: &str| Projection::take(weights, &format!("{layer}.{name}"), names.transposed);
+        Self {
+            into: match names.mlp {
+                MlpNames::Gated { gate, up } => Into::Gated { gate: take(gate), up: take(up) },
+                MlpNames::GatedFused(fused) => Into::GatedFused(take(fused)),
+                MlpNames::Plain(plain) => Into::Plain(take(plain)),
+            },
+            down: take(names.down),
+            activation: config.activation,
+        }
+    }
+
+    /// **Shapes** `[.., hidden] → [.., hidden]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let inner = match &self.into {
+            Into::Gated { gate, up } => self.activate(&gate.forward(x)?)?.f_mul(&up.forward(x)?)?,
+            Into::GatedFused(fused) => {
+                let both = fused.forward(x)?;
+                let width = both.size()[both.dim() - 1] / 2;
+                let gate = both.f_narrow(-1, 0, width)?;
+                self.activate(&gate)?.f_mul(&both.f_narrow(-1, width, width)?)?
+            }
+            Into::Plain(plain) => self.activate(&plain.forward(x)?)?,
+        };
+        self.down.forward(&inner)
+    }
+
+    fn activate(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(match self.activation {
+            Activation::Silu => x.f_silu()?,
+            Activation::GeluTanh => x.f_gelu("tanh")?,
+            Activation::Gelu => x.f_gelu("none")?,
+            Activation::Relu => x.f_relu()?,
+        })
+    }
+}

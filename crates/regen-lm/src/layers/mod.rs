@@ -1,0 +1,14 @@
+//! The layers that every family is made of.
+
+mod attention;
+mod block;
+mod mlp;
+mod norm;
+mod projection;
+mod rope;
+mod weights;
+
+pub(crate) use block::{Block, Shared};
+pub(crate) use norm::Norm;
+pub(crate) use rope::{Rotary, RotaryTables};
+pub(crate) use weights::Weights;

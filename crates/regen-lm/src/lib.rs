@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod cache;
+mod config;
+mod error;
+mod families;
+mod files;
+pub mod generate;
+mod layers;
+mod loss;
+mod mask;
+mod model;
+pub mod tokenizer;
+pub mod train;
+
+pub use cache::KvCache;
+pub use config::{Activation, DecoderConfig, Positions, Rope, RopeScaling, SpecialIds};
+pub use error::{Error, Result, TokenizerFailure};
+pub use families::Family;
+pub use generate::{GenerateOptions, Sampling, generate};
+pub use loss::masked_loss;
+pub use mask::PaddingMask;
+pub use model::Decoder;
+pub use tokenizer::{TextTokenizer, train_bpe};

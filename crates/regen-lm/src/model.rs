@@ -1,0 +1,349 @@
+//! The decoder: embeddings in, hidden states out, logits where they are wanted.
+//!
+//! `forward` takes embeddings, so soft tokens need no second path: whoever has vectors puts them where the
+//! embeddings of ids would stand.
+
+use std::path::Path;
+
+use rand_chacha::ChaCha8Rng;
+use regen_torch::{Checkpoint, Placement, Surplus, save_tensors, seed};
+use tch::{Device, Kind, Tensor, nn};
+
+use crate::cache::KvCache;
+use crate::config::{DecoderConfig, Positions};
+use crate::error::{Error, Result};
+use crate::families::{self, Init};
+use crate::layers::{Block, Norm, Rotary, Shared, Weights};
+use crate::mask::{PaddingMask, Visibility};
+
+/// A decoder language model of any of the [families](crate::Family).
+///
+/// Parameters live in a `VarStore` of the caller under the names of the checkpoint; the decoder holds
+/// shallow clones of them. Nothing here changes during a forward pass.
+#[derive(Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    named: Vec<(String, Tensor)>,
+    embedding: Tensor,
+    position_embedding: Option<Tensor>,
+    blocks: Vec<Block>,
+    final_norm: Norm,
+    head: Tensor,
+    global_rope: Option<Rotary>,
+    local_rope: Option<Rotary>,
+}
+
+impl Decoder {
+    /// A decoder with initial weights: normal with `initializer_range`, projections into the residual
+    /// stream divided by √(2·layers), biases 0, norms the identity. Variables are made under `vs` in its
+    /// kind and on its device; every draw comes from `rng`.
+    ///
+    /// **Source** Radford et al. 2019 (GPT-2), section 2.3.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`]; [`Error::Libtorch`] when memory is exhausted.
+    pub fn new(vs: &nn::Path<'_>, config: &DecoderConfig, rng: &mut ChaCha8Rng) -> Result<Self> {
+        config.validate()?;
+        let named = families::inventory(config)
+            .into_iter()
+            .map(|(name, shape, init)| {
+                let value = match init {
+                    Init::Zeros => Tensor::f_zeros(&shape, (Kind::Float, Device::Cpu))?,
+                    Init::Ones => Tensor::f_ones(&shape, (Kind::Float, Device::Cpu))?,
+                    Init::Normal(deviation) => seed::normal(rng, &shape, deviation),
+                };
+                let variable = variable(vs, &name, &value, vs.device(), vs.kind())?;
+                Ok((name, variable))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self::assemble(config.clone(), named, vs.device()))
+    }
+
+    /// Loads a Hugging Face folder (`config.json`, safetensors, sharded or not) onto a device in a
+    /// precision. The returned store holds the parameters.
+    ///
+    /// # Errors
+    /// Those of [`DecoderConfig::from_hf`]; [`Error::Checkpoint`] for missing, surplus, mis-shaped or
+    /// non-finite tensors; [`Error::Libtorch`] when memory is exhausted.
+    pub fn load(dir: &Path, placement: Placement) -> Result<(nn::VarStore, Self)> {
+        let vs = nn::VarStore::new(placement.device);
+        let decoder = Self::load_under(&vs.root(), dir, placement.precision.kind())?;
+        Ok((vs, decoder))
+    }
+
+    /// Loads a Hugging Face folder into new variables under `vs`, on its device, in kind `kind`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_under(vs: &nn::Path<'_>, dir: &Path, kind: Kind) -> Result<Self> {
+        let config = DecoderConfig::from_hf(dir)?;
+        let checkpoint = Checkpoint::open(dir)?;
+        let inventory = families::inventory(&config);
+        // The original GPT-2 files name the bare transformer, without its prefix.
+        let prefix = "transformer.";
+        let bare = config.family == families::Family::Gpt2
+            && !checkpoint.names().any(|name| name.starts_with(prefix));
+        let stored = |name: &str| -> String {
+            match name.strip_prefix(prefix) {
+                Some(rest) if bare => rest.to_owned(),
+                _ => name.to_owned(),
+            }
+        };
+        let leftovers: Vec<&str> =
+            checkpoint.names().filter(|name| families::is_leftover(&config, name)).collect();
+        let wanted: std::collections::HashSet<String> =
+            inventory.iter().map(|(name, _, _)| stored(name)).collect();
+        checkpoint.check_surplus(|name| wanted.contains(name), Surplus::Allow(&leftovers))?;
+        let named = inventory
+            .into_iter()
+            .map(|(name, shape, _)| {
+                let value = checkpoint.tensor(&stored(&name), &shape)?;
+                let variable = variable(vs, &name, &value, vs.device(), kind)?;
+                Ok((name, variable))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self::assemble(config, named, vs.device()))
+    }
+
+    fn assemble(config: DecoderConfig, named: Vec<(String, Tensor)>, device: Device) -> Self {
+        let names = config.family.arrangement();
+        let weights = Weights::new(&named);
+        let rotary = match &config.positions {
+            Positions::Rotary(rope) => Some(rope),
+            Positions::Learned => None,
+        };
+        let embedding = weights.get(names.embedding, "weight");
+        let head = if config.tied { embedding.shallow_clone() } else { weights.get(names.head, "weight") };
+        Self {
+            position_embedding: names.position_embedding.map(|module| weights.get(module, "weight")),
+            blocks: (0..config.layers as usize).map(|index| Block::take(&weights, &config, index)).collect(),
+            final_norm: Norm::take(&weights, names.final_norm, names.norm, config.norm_epsilon),
+            global_rope: rotary.map(|rope| Rotary::new(rope, device)),
+            local_rope: config.local_rope.as_ref().map(|rope| Rotary::new(rope, device)),
+            embedding,
+            head,
+            named,
+            config,
+        }
+    }
+
+    /// Writes `config.json` and `model.safetensors` into a folder, which is made if absent, in the kind of
+    /// the parameters; `transformers` loads it back. The tokenizer is saved by itself
+    /// ([`TextTokenizer::save`](crate::TextTokenizer::save)).
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Checkpoint`].
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let dtype = match self.kind() {
+            Kind::BFloat16 => "bfloat16",
+            Kind::Half => "float16",
+            Kind::Double => "float64",
+            _ => "float32",
+        };
+        save_tensors(&dir.join("model.safetensors"), &self.named, &[("format", "pt")])?;
+        let config = families::to_json(&self.config, dtype);
+        crate::files::write(&dir.join("config.json"), format!("{config:#}\n").as_bytes())
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// Parameters by checkpoint name, in a fixed order.
+    pub fn parameters(&self) -> &[(String, Tensor)] {
+        &self.named
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> Device {
+        self.embedding.device()
+    }
+
+    /// The kind of the parameters, and of the embeddings that [`forward`](Self::forward) takes.
+    pub fn kind(&self) -> Kind {
+        self.embedding.kind()
+    }
+
+    /// A cache for this model's device and kind.
+    ///
+    /// # Errors
+    /// As [`KvCache::new`].
+    pub fn new_cache(&self, batch: i64, capacity: i64) -> Result<KvCache> {
+        KvCache::new(&self.config, batch, capacity, self.device(), self.kind())
+    }
+
+    /// Embeddings of ids, scaled where the family scales them. Given vectors are never scaled.
+    ///
+    /// **Shapes** `ids: [batch, seq] i64 → [batch, seq, hidden]`.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`], [`Error::Kind`], [`Error::Shape`], [`Error::Libtorch`].
+    pub fn embed(&self, ids: &Tensor) -> Result<Tensor> {
+        let size = ids.size();
+        if size.len() != 2 {
+            return Err(Error::shape("ids", "[batch, seq]", &size));
+        }
+        if ids.kind() != Kind::Int64 {
+            return Err(Error::Kind { what: "ids", expected: "i64", got: ids.kind() });
+        }
+        if ids.numel() > 0 {
+            for id in [ids.f_min()?.f_int64_value(&[])?, ids.f_max()?.f_int64_value(&[])?] {
+                if !(0..self.config.vocab).contains(&id) {
+                    return Err(Error::IdOutOfRange { id, vocab: self.config.vocab });
+                }
+            }
+        }
+        let ids = ids.f_to_device(self.device())?;
+        let embeds = Tensor::f_embedding(&self.embedding, &ids, -1, false, false)?;
+        if self.config.family.arrangement().scaled_embeddings {
+            // The reference rounds √hidden to the precision of the weights before it multiplies.
+            let scale = Tensor::f_from_slice(&[(self.config.hidden as f64).sqrt() as f32])?
+                .f_to_kind(self.kind())?
+                .f_to_device(self.device())?;
+            return Ok(embeds.f_mul(&scale)?);
+        }
+        Ok(embeds)
+    }
+
+    /// Final hidden states of embeddings. Positions count real tokens only, so a padded row computes what
+    /// the same row computes alone. What stands at padding positions of the result means nothing.
+    ///
+    /// With a cache, these columns follow the cached ones, and are added to it.
+    ///
+    /// **Shapes** `embeds: [batch, seq, hidden]`, `mask: [batch, seq] → [batch, seq, hidden]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Kind`], [`Error::TooLong`] for more real tokens in a row than there are
+    /// positions, [`Error::CacheFull`], [`Error::Libtorch`].
+    pub fn forward(
+        &self,
+        embeds: &Tensor,
+        mask: &PaddingMask,
+        cache: Option<&mut KvCache>,
+    ) -> Result<Tensor> {
+        let (seq, past) = self.check(embeds, mask, cache.as_deref())?;
+        let seen = match &cache {
+            Some(cache) => cache.seen.append(mask),
+            None => mask.clone(),
+        };
+        let (device, kind) = (self.device(), self.kind());
+        let positions = self.positions(&seen, seq)?;
+        let shared = Shared {
+            global_rope: self.global_rope.as_ref().map(|r| r.tables(&positions, kind)).transpose()?,
+            local_rope: self.local_rope.as_ref().map(|r| r.tables(&positions, kind)).transpose()?,
+            visibility: Visibility::plan(&seen, seq, self.config.window, device, kind)?,
+            past,
+        };
+        let mut x = embeds.shallow_clone();
+        if let Some(table) = &self.position_embedding {
+            x = x.f_add(&Tensor::f_embedding(table, &positions, -1, false, false)?)?;
+        }
+        match cache {
+            Some(cache) => {
+                for (block, layer) in self.blocks.iter().zip(&mut cache.layers) {
+                    x = block.forward(&x, &shared, Some(layer))?;
+                }
+                cache.seen = seen;
+            }
+            None => {
+                for block in &self.blocks {
+                    x = block.forward(&x, &shared, None)?;
+                }
+            }
+        }
+        self.final_norm.forward(&x)
+    }
+
+    fn check(&self, embeds: &Tensor, mask: &PaddingMask, cache: Option<&KvCache>) -> Result<(i64, i64)> {
+        let size = embeds.size();
+        let [batch, seq, hidden] = size[..] else {
+            return Err(Error::shape("embeddings", "[batch, seq, hidden]", &size));
+        };
+        if hidden != self.config.hidden || batch < 1 || seq < 1 {
+            let expected = format!("[batch ≥ 1, seq ≥ 1, {}]", self.config.hidden);
+            return Err(Error::shape("embeddings", expected, &size));
+        }
+        if embeds.kind() != self.kind() {
+            return Err(Error::Kind {
+                what: "embeddings",
+                expected: "the kind of the parameters",
+                got: embeds.kind(),
+            });
+        }
+        if (mask.batch(), mask.seq()) != (batch, seq) {
+            let expected = format!("[{batch}, {seq}]");
+            return Err(Error::shape("padding mask", expected, &[mask.batch(), mask.seq()]));
+        }
+        let past = cache.map_or(0, KvCache::len);
+        if let Some(cache) = cache {
+            if cache.layers.len() != self.blocks.len() || cache.batch() != batch {
+                let expected = format!("{} layers, {batch} rows", self.blocks.len());
+                return Err(Error::shape("cache", expected, &[cache.layers.len() as i64, cache.batch()]));
+            }
+            if past + seq > cache.capacity() {
+                return Err(Error::CacheFull { capacity: cache.capacity(), needed: past + seq });
+            }
+        }
+        let longest = (0..batch as usize)
+            .map(|row| mask.real_tokens(row) + cache.map_or(0, |cache| cache.seen.real_tokens(row)))
+            .max()
+            .unwrap_or(0);
+        if longest > self.config.max_positions {
+            return Err(Error::TooLong { tokens: longest, max_positions: self.config.max_positions });
+        }
+        Ok((seq, past))
+    }
+
+    /// Positions of the last `seq` columns, `[batch or 1, seq]`: how many real tokens stand before each.
+    fn positions(&self, seen: &PaddingMask, seq: i64) -> Result<Tensor> {
+        let past = seen.seq() - seq;
+        if seen.is_full() {
+            let range = Tensor::f_arange_start(past, seen.seq(), (Kind::Int64, self.device()))?;
+            return Ok(range.f_unsqueeze(0)?);
+        }
+        let mut positions = Vec::with_capacity((seen.batch() * seq) as usize);
+        for row in 0..seen.batch() as usize {
+            let mut before = 0i64;
+            for (column, real) in seen.row(row).iter().enumerate() {
+                if column as i64 >= past {
+                    // Padding at the end could step past the table; it is never read.
+                    positions.push(before.min(self.config.max_positions - 1));
+                }
+                before += i64::from(*real);
+            }
+        }
+        Ok(Tensor::f_from_slice(&positions)?.f_view([seen.batch(), seq])?.f_to_device(self.device())?)
+    }
+
+    /// Scores of every token of the vocabulary.
+    ///
+    /// **Shapes** `hidden: [.., hidden] → [.., vocab]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::Libtorch`].
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        let size = hidden.size();
+        if size.last() != Some(&self.config.hidden) {
+            let expected = format!("[.., {}]", self.config.hidden);
+            return Err(Error::shape("hidden states", expected, &size));
+        }
+        let logits = hidden.f_linear(&self.head, None::<&Tensor>)?;
+        match self.config.logit_softcap {
+            Some(cap) => Ok(logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
+            None => Ok(logits),
+        }
+    }
+}
+
+/// A trainable variable under its dotted name.
+fn variable(vs: &nn::Path<'_>, name: &str, value: &Tensor, device: Device, kind: Kind) -> Result<Tensor> {
+    let mut parts: Vec<&str> = name.split('.').collect();
+    let last = parts.pop().unwrap_or(name);
+    let path = parts.iter().fold(vs.clone(), |path, part| path.sub(part));
+    // A copy even where nothing changes: the variable must own its memory.
+    let mut owned = Tensor::f_empty(value.size(), (kind, device))?;
+    owned.f_copy_(value)?;
+    Ok(path.add(last, owned, true))
+}

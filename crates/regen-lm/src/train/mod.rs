@@ -1,0 +1,9 @@
+//! What a training loop needs beside the model: optimiser, schedule, clipping. The loop itself is the caller's.
+
+mod adamw;
+mod clip;
+mod schedule;
+
+pub use adamw::{AdamW, AdamWConfig, ParameterGroup};
+pub use clip::clip_gradients;
+pub use schedule::Schedule;

@@ -1,0 +1,174 @@
+//! The cache, batches and sampling: the same numbers however they are computed.
+
+use std::ops::ControlFlow;
+
+use regen_lm::generate::generate_with;
+use regen_lm::{Decoder, GenerateOptions, PaddingMask, Sampling, generate};
+use tch::Tensor;
+
+use crate::support::{golden, ids, load, masked_difference, max_difference, random_model, small_config};
+
+fn sampled(max_new_tokens: usize) -> GenerateOptions {
+    GenerateOptions {
+        max_new_tokens,
+        sampling: Sampling::Sample { temperature: 1.3, top_k: None, top_p: Some(0.95), min_p: None },
+        seed: 7,
+        ..GenerateOptions::default()
+    }
+}
+
+/// Feeds the columns in pieces through a cache and compares with one pass over all.
+fn check_cached(decoder: &Decoder, pieces: &[i64], mask: &PaddingMask) {
+    let seq: i64 = pieces.iter().sum();
+    let embeds = decoder.embed(&ids(mask.batch(), seq, decoder.config().vocab())).unwrap();
+    let whole = decoder.forward(&embeds, mask, None).unwrap();
+    let mut cache = decoder.new_cache(mask.batch(), seq).unwrap();
+    let real = mask.to_tensor(tch::Device::Cpu);
+    let mut outputs = Vec::new();
+    let mut start = 0;
+    for piece in pieces {
+        let part = PaddingMask::from_tensor(&real.narrow(1, start, *piece)).unwrap();
+        outputs.push(decoder.forward(&embeds.narrow(1, start, *piece), &part, Some(&mut cache)).unwrap());
+        start += piece;
+    }
+    let difference = masked_difference(&Tensor::cat(&outputs, 1), &whole, mask);
+    assert!(difference < 1e-5, "{:?} {pieces:?}: {difference:e}", decoder.config().family);
+}
+
+#[test]
+fn cached_decoding_equals_the_full_forward() {
+    for family in ["llama3", "mistral", "qwen2", "gemma2", "gemma3", "phi3", "gpt2"] {
+        let decoder = load(&golden("families").join(family));
+        for pieces in [&[9, 1, 1][..], &[4, 3, 4], &[1; 11]] {
+            check_cached(&decoder, pieces, &PaddingMask::full(2, 11));
+            check_cached(&decoder, pieces, &PaddingMask::left(&[11, 6], 11).unwrap());
+            check_cached(&decoder, pieces, &PaddingMask::right(&[5, 11], 11).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_batch_equals_its_singles() {
+    let (_vs, decoder) = random_model(&small_config(), 3);
+    let lengths = [9, 4, 6];
+    let tokens = ids(3, 9, 53);
+    let embeds = decoder.embed(&tokens).unwrap();
+    let left = decoder.forward(&embeds, &PaddingMask::left(&lengths, 9).unwrap(), None).unwrap();
+    let right = decoder.forward(&embeds, &PaddingMask::right(&lengths, 9).unwrap(), None).unwrap();
+    for (row, &length) in lengths.iter().enumerate() {
+        let row = row as i64;
+        let alone = |start: i64| {
+            let part = embeds.narrow(0, row, 1).narrow(1, start, length);
+            decoder.forward(&part, &PaddingMask::full(1, length), None).unwrap()
+        };
+        let from_left = left.narrow(0, row, 1).narrow(1, 9 - length, length);
+        assert!(max_difference(&from_left, &alone(9 - length)) < 1e-5);
+        let from_right = right.narrow(0, row, 1).narrow(1, 0, length);
+        assert!(max_difference(&from_right, &alone(0)) < 1e-5);
+    }
+}
+
+#[test]
+fn what_stands_in_the_padding_changes_nothing() {
+    let (_vs, decoder) = random_model(&small_config(), 4);
+    let embeds = decoder.embed(&ids(2, 6, 53)).unwrap();
+    let mask = PaddingMask::left(&[6, 3], 6).unwrap();
+    let padding = mask.to_tensor(tch::Device::Cpu).logical_not().unsqueeze(-1);
+    let other = &embeds + padding.to_kind(tch::Kind::Float) * 5.0;
+    let plain = decoder.forward(&embeds, &mask, None).unwrap();
+    let changed = decoder.forward(&other, &mask, None).unwrap();
+    assert!(masked_difference(&plain, &changed, &mask) < 1e-6);
+}
+
+#[test]
+fn sampled_rows_do_not_depend_on_the_batch() {
+    let (_vs, decoder) = random_model(&small_config(), 5);
+    let lengths = [7, 3, 5];
+    let embeds = decoder.embed(&ids(3, 7, 53)).unwrap();
+    let mask = PaddingMask::left(&lengths, 7).unwrap();
+    let together = generate(&decoder, &embeds, &mask, &sampled(12)).unwrap();
+    assert!(together[0] != together[1] && together[1] != together[2], "rows must draw from own streams");
+    for (row, &length) in lengths.iter().enumerate() {
+        let part = embeds.narrow(0, row as i64, 1).narrow(1, 7 - length, length);
+        let options = GenerateOptions { row_streams: Some(vec![row as u64]), ..sampled(12) };
+        let alone = generate(&decoder, &part, &PaddingMask::full(1, length), &options).unwrap();
+        assert_eq!(alone[0], together[row]);
+    }
+    let other = GenerateOptions { seed: 8, ..sampled(12) };
+    assert_ne!(generate(&decoder, &embeds, &mask, &other).unwrap(), together);
+}
+
+#[test]
+fn rows_that_finish_early_leave_the_others_as_they_were() {
+    let (_vs, decoder) = random_model(&small_config(), 6);
+    let embeds = decoder.embed(&ids(4, 5, 53)).unwrap();
+    let mask = PaddingMask::left(&[5, 2, 4, 3], 5).unwrap();
+    let free = generate(&decoder, &embeds, &mask, &sampled(15)).unwrap();
+    let stop = free[1][4];
+    let options = GenerateOptions { stop: vec![stop], ..sampled(15) };
+    let rows = generate_with(&decoder, &embeds, &mask, &options, |_, _| ControlFlow::Continue(())).unwrap();
+    assert!(
+        rows.iter().any(|row| !row.stopped),
+        "one row must outlive the stop for this test to say anything"
+    );
+    for (row, free) in rows.iter().zip(&free) {
+        let end = free.iter().position(|id| *id == stop).unwrap_or(free.len());
+        assert_eq!(row.ids, free[..end]);
+        assert_eq!(row.stopped, end < free.len());
+    }
+}
+
+#[test]
+fn the_caller_can_end_a_row() {
+    let (_vs, decoder) = random_model(&small_config(), 8);
+    let embeds = decoder.embed(&ids(2, 4, 53)).unwrap();
+    let options = GenerateOptions { max_new_tokens: 6, ..GenerateOptions::default() };
+    let mut seen = Vec::new();
+    let rows = generate_with(&decoder, &embeds, &PaddingMask::full(2, 4), &options, |row, id| {
+        seen.push((row, id));
+        if row == 1 && seen.iter().filter(|(r, _)| *r == 1).count() == 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+    .unwrap();
+    assert_eq!((rows[0].ids.len(), rows[1].ids.len()), (6, 2));
+    let of_first: Vec<i64> = seen.iter().filter(|(row, _)| *row == 0).map(|(_, id)| *id).collect();
+    assert_eq!(of_first, rows[0].ids);
+}
+
+#[test]
+fn log_probabilities_are_those_of_the_full_forward() {
+    let (_vs, decoder) = random_model(&small_config(), 9);
+    let prompt = ids(1, 4, 53);
+    let embeds = decoder.embed(&prompt).unwrap();
+    let rows = generate_with(&decoder, &embeds, &PaddingMask::full(1, 4), &sampled(5), |_, _| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let written = Tensor::from_slice(&rows[0].ids).unsqueeze(0);
+    let all = decoder.embed(&Tensor::cat(&[&prompt, &written], 1)).unwrap();
+    let hidden = decoder.forward(&all, &PaddingMask::full(1, 9), None).unwrap();
+    let logs = decoder.logits(&hidden).unwrap().log_softmax(-1, tch::Kind::Float);
+    for (step, (id, log)) in rows[0].ids.iter().zip(&rows[0].log_probabilities).enumerate() {
+        let expected = logs.double_value(&[0, 3 + step as i64, *id]);
+        assert!((f64::from(*log) - expected).abs() < 1e-4, "step {step}: {log} {expected}");
+    }
+}
+
+#[test]
+fn a_prefix_computed_once_serves_several_continuations() {
+    let (_vs, decoder) = random_model(&small_config(), 10);
+    let tokens = ids(1, 5, 53);
+    let prefix = decoder.embed(&tokens).unwrap();
+    let tails = decoder.embed(&ids(3, 2, 53)).unwrap();
+    let mut cache = decoder.new_cache(1, 7).unwrap();
+    let _ = decoder.forward(&prefix, &PaddingMask::full(1, 5), Some(&mut cache)).unwrap();
+    cache.select_rows(&[0, 0, 0]).unwrap();
+    let shared = decoder.forward(&tails, &PaddingMask::full(3, 2), Some(&mut cache)).unwrap();
+    let repeated = Tensor::cat(&[&prefix, &prefix, &prefix], 0);
+    let whole = Tensor::cat(&[&repeated, &tails], 1);
+    let whole = decoder.forward(&whole, &PaddingMask::full(3, 7), None).unwrap();
+    assert!(max_difference(&shared, &whole.narrow(1, 5, 2)) < 1e-5);
+}

@@ -1,0 +1,69 @@
+//! Training, saving and loading tokenizers.
+
+use regen_lm::{Error, TextTokenizer, train_bpe};
+
+const TEXTS: [&str; 4] = [
+    "The blue gel pen writes smoothly on recycled paper.",
+    "A smooth writing pen for recycled notebooks.",
+    "Blue folders, blue binders and blue pens.",
+    "Recycled paper folders that last.",
+];
+
+#[test]
+fn any_text_comes_back_from_its_ids() {
+    let tokenizer = train_bpe(TEXTS.into_iter(), 320, &["<|soft|>"]).unwrap();
+    for text in ["The blue pen.", "  spaces\tand\nlines  ", "naïve Straße 日本語 🙂", ""] {
+        let ids = tokenizer.encode(text).unwrap();
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+    }
+    let merged = tokenizer.encode(" recycled").unwrap();
+    assert!(merged.len() < 5, "a frequent word is few tokens: {merged:?}");
+}
+
+#[test]
+fn the_same_texts_give_the_same_tokenizer() {
+    let write = || {
+        let dir = tempfile::tempdir().unwrap();
+        train_bpe(TEXTS.into_iter(), 310, &["<|a|>", "<|b|>"]).unwrap().save(dir.path()).unwrap();
+        std::fs::read_to_string(dir.path().join("tokenizer.json")).unwrap()
+    };
+    assert_eq!(write(), write());
+}
+
+#[test]
+fn special_tokens_keep_their_ids_and_roles_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let trained = train_bpe(TEXTS.into_iter(), 300, &["<|soft|>"]).unwrap();
+    trained.save(dir.path()).unwrap();
+    let loaded = TextTokenizer::load(dir.path()).unwrap();
+    for tokenizer in [&trained, &loaded] {
+        assert_eq!(
+            (tokenizer.pad_id(), tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.id("<|soft|>")),
+            (Some(0), Some(1), Some(2), Some(3))
+        );
+        assert_eq!(tokenizer.encode("<|soft|>pen").unwrap()[0], 3);
+        assert_eq!(tokenizer.decode(&[1, 3, 2]).unwrap(), "");
+    }
+    assert_eq!(trained.vocab_size(), loaded.vocab_size());
+    assert!(trained.vocab_size() <= 300);
+    let text = "Blue recycled pens last.";
+    assert_eq!(trained.encode(text).unwrap(), loaded.encode(text).unwrap());
+}
+
+#[test]
+fn a_vocabulary_without_room_and_a_model_too_small_are_refused() {
+    assert!(matches!(train_bpe(TEXTS.into_iter(), 258, &[]), Err(Error::Argument { .. })));
+    let tokenizer = train_bpe(TEXTS.into_iter(), 300, &[]).unwrap();
+    assert!(tokenizer.check_fits(tokenizer.vocab_size()).is_ok());
+    let small = tokenizer.check_fits(tokenizer.vocab_size() - 1);
+    assert!(matches!(small, Err(Error::InvalidConfig { ref field, .. }) if field == "vocab_size"));
+}
+
+#[test]
+fn a_missing_or_broken_tokenizer_names_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = TextTokenizer::load(dir.path()).unwrap_err();
+    assert!(missing.to_string().contains("tokenizer.json"), "{missing}");
+    std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
+    assert!(matches!(TextTokenizer::load(dir.path()), Err(Error::Tokenizer { .. })));
+}
