@@ -1,0 +1,201 @@
+//! What can go wrong between a raw file and an example. Causes are data (file, line, column, field); the wording
+//! lives in one place.
+
+use std::path::PathBuf;
+
+use crate::leaks::Leak;
+
+/// The result of everything fallible in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failed read, an impossible request, or a leak. Lines and columns count from 1, columns in bytes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried: `open`, `read`, `write`, …
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A compressed file ends in the middle of its stream, as an interrupted download does.
+    #[error("{} is cut short: the compressed stream ends after line {line}", path.display())]
+    TruncatedStream {
+        /// The file.
+        path: PathBuf,
+        /// The last complete line that could be read.
+        line: u64,
+    },
+    /// A compressed file does not decompress.
+    #[error("{} does not decompress after line {line}", path.display())]
+    CorruptStream {
+        /// The file.
+        path: PathBuf,
+        /// The last complete line that could be read.
+        line: u64,
+        /// What the decompressor says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line longer than any record of these formats: not a file of lines, or a damaged one.
+    #[error("{}:{line}: line is longer than {limit} bytes", path.display())]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The longest line that is read.
+        limit: usize,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("{}:{line}:{column}: invalid UTF-8", path.display())]
+    InvalidUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line of the first bad byte.
+        line: u64,
+        /// Its byte within that line.
+        column: u64,
+    },
+    /// Text that is not JSON, or JSON of another shape than the format has.
+    #[error("{}:{line}:{column}: {reason}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The byte within the line.
+        column: u64,
+        /// What the JSON reader expected and got.
+        reason: String,
+    },
+    /// A table that is not well-formed CSV or TSV.
+    #[error("{}:{line}: {reason}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// What the CSV reader expected and got.
+        reason: String,
+    },
+    /// A record lacks something that the format requires.
+    #[error("{}:{line}: no {field}", path.display())]
+    MissingField {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The field or column.
+        field: String,
+    },
+    /// A field holds something else than the format allows.
+    #[error("{}:{line}: {field} should be {expected}, got {got:?}", path.display())]
+    InvalidField {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The field or column.
+        field: String,
+        /// What is allowed.
+        expected: &'static str,
+        /// What was found, shortened.
+        got: String,
+    },
+    /// A folder holds none of the formats that are read here.
+    #[error("no data set in {}: looked for {}", folder.display(), looked_for.join("; "))]
+    UnknownFormat {
+        /// The folder.
+        folder: PathBuf,
+        /// One entry per format: its name and the files that would have shown it.
+        looked_for: Vec<String>,
+    },
+    /// More distinct users or items than a 32-bit index holds.
+    #[error("more than {limit} distinct ids")]
+    TooManyIds {
+        /// The largest number of ids.
+        limit: u32,
+    },
+    /// A request with a number outside its range.
+    #[error("{field} should be {expected}, got {got}")]
+    InvalidConfig {
+        /// The field of the configuration.
+        field: &'static str,
+        /// The range.
+        expected: &'static str,
+        /// The value.
+        got: String,
+    },
+    /// A word that names no variant.
+    #[error("unknown {what} {got:?}: expected one of {expected}")]
+    UnknownName {
+        /// What was to be named.
+        what: &'static str,
+        /// The word.
+        got: String,
+        /// The words that exist.
+        expected: String,
+    },
+    /// A split that would leave one part without any user.
+    #[error("the {part} part of the split would be empty: {available} users to divide")]
+    EmptyPart {
+        /// `train`, `validation` or `test`.
+        part: crate::Part,
+        /// How many users could be divided.
+        available: usize,
+    },
+    /// A user in two parts of a split that must be disjoint.
+    #[error("user {user} is in both the {first} and the {second} part")]
+    OverlappingUser {
+        /// The user's name.
+        user: String,
+        /// One part.
+        first: crate::Part,
+        /// The other.
+        second: crate::Part,
+    },
+    /// A rule that orders by time on data that has none.
+    #[error("{rule} needs times, but {without_time} of {interactions} interactions have none")]
+    NoTimes {
+        /// The rule.
+        rule: &'static str,
+        /// Interactions without a time.
+        without_time: usize,
+        /// All interactions.
+        interactions: usize,
+    },
+    /// A narrative about an item that its user never bought, so that no history precedes it.
+    #[error("narrative {narrative} ({kind}) is about item {item}, which user {user} did not buy")]
+    NarrativeWithoutPurchase {
+        /// Index into [`Dataset::narratives`](crate::Dataset::narratives).
+        narrative: usize,
+        /// Its kind.
+        kind: crate::NarrativeKind,
+        /// The user's name.
+        user: String,
+        /// The item's name.
+        item: String,
+    },
+    /// A narrative whose kind and item do not go together.
+    #[error("narrative {narrative} ({kind}) {}", if *has_item { "should be about the user, but names an item" } else { "should be about an item, but names none" })]
+    NarrativeItem {
+        /// Index into [`Dataset::narratives`](crate::Dataset::narratives).
+        narrative: usize,
+        /// Its kind.
+        kind: crate::NarrativeKind,
+        /// Whether an item is named.
+        has_item: bool,
+    },
+    /// What a model may learn from and what it is judged by are not apart.
+    #[error("{} leaks between training and evaluation, first: {}", leaks.len(), leaks.first().map(ToString::to_string).unwrap_or_default())]
+    Leaks {
+        /// Every leak that was found.
+        leaks: Vec<Leak>,
+    },
+}

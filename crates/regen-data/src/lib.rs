@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod catalogue;
+mod dataset;
+mod detect;
+mod error;
+mod history;
+mod ids;
+mod leaks;
+mod lines;
+mod narratives;
+pub mod sequences;
+mod split;
+pub mod synthetic;
+mod table;
+#[cfg(test)]
+mod testing;
+mod text;
+mod time;
+pub mod xrec;
+
+pub use catalogue::ItemMetadata;
+pub use dataset::{Chronology, Dataset, Interaction};
+pub use detect::{SourceFormat, detect};
+pub use error::{Error, Result};
+pub use history::{Example, HistoryConfig, examples};
+pub use ids::{DenseId, IdMap, ItemId, UserId};
+pub use leaks::{Leak, LeakAudit, audit_leaks};
+pub use lines::Lines;
+pub use narratives::{Narrative, NarrativeKind};
+pub use split::{HoldOut, Part, Split, SplitRule, per_user_hold_out, training_interactions};
+pub use table::{Columns, InteractionRow, InteractionTable};
+pub use text::{clean_text, decode_entities};

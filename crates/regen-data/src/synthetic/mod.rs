@@ -1,0 +1,23 @@
+//! A made-up world of office products whose truth is known, to test and to demonstrate with.
+//!
+//! **What it shows, and what it does not.** The world is built so that fusing collaborative and semantic signals
+//! must pay: every item has attributes that its text states (category, colour, brand, material, price band) and an
+//! affinity (classroom, law firm, bakery, …) that was drawn independently of them and shows only in who buys it
+//! together with what. Narratives speak of both. A narrator that has only the texts must guess the affinity; one that has only the
+//! factors must guess brand and material. That fusion wins here demonstrates the mechanism. It says nothing about how much
+//! either signal is worth on real data.
+//!
+//! **The generative model.** Items: affinities in equal shares, shuffled; the attributes uniform and independent.
+//! Users: one main affinity, one favourite colour and two favourite categories, uniform. A history has a length
+//! that is log-normal about [`SyntheticConfig::mean_history`]. Each purchase is drawn without replacement, with
+//! probability [`SyntheticConfig::affinity_share`] from the items of the main affinity, else from all; within
+//! these an item counts [`SyntheticConfig::taste`] times more for the favourite colour, and as much again for a
+//! favourite category. Taste leaves a trace of colour and category in the co-purchases; brand and material leave none.
+
+mod facts;
+mod phrases;
+mod vocabulary;
+mod world;
+
+pub use facts::{Fact, FactKind, GroundTruth, ItemTruth, Signal, UserTruth};
+pub use world::{SyntheticConfig, SyntheticWorld};

@@ -1,0 +1,199 @@
+//! Tests that the synthetic world is what its documentation says: texts know nothing of the affinity, co-purchases do.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::synthetic::{FactKind, Signal};
+use crate::{HistoryConfig, SplitRule, audit_leaks, examples, training_interactions};
+
+fn world() -> SyntheticWorld {
+    SyntheticConfig::default().generate().unwrap()
+}
+
+/// For each item, the counts of its neighbours: items that the same users bought.
+fn neighbours(data: &Dataset) -> Vec<HashMap<usize, usize>> {
+    let mut neighbours = vec![HashMap::new(); data.items.len()];
+    for timeline in data.timelines() {
+        let items: Vec<usize> = timeline.iter().map(|&at| data.interactions[at].item.index()).collect();
+        for &one in &items {
+            for &other in items.iter().filter(|&&other| other != one) {
+                *neighbours[one].entry(other).or_insert(0) += 1;
+            }
+        }
+    }
+    neighbours
+}
+
+/// The share of the items whose value is the commonest among their neighbours.
+fn voted(truth: &GroundTruth, neighbours: &[HashMap<usize, usize>], value: fn(&ItemTruth) -> usize) -> f64 {
+    let right = neighbours.iter().enumerate().filter(|(item, neighbours)| {
+        let mut votes = [0usize; 32];
+        for (&other, &count) in *neighbours {
+            votes[value(&truth.items[other])] += count;
+        }
+        let winner = (0..votes.len()).max_by_key(|&value| votes[value]).unwrap();
+        winner == value(&truth.items[*item])
+    });
+    right.count() as f64 / truth.items.len() as f64
+}
+
+#[test]
+fn co_purchases_reveal_the_affinity_but_neither_brand_nor_material() {
+    let SyntheticWorld { dataset, truth } = world();
+    let neighbours = neighbours(&dataset);
+    let share = |value| voted(&truth, &neighbours, value);
+    let (affinity, brand, material) =
+        (share(|item| item.affinity), share(|item| item.brand), share(|item| item.material));
+    assert!(affinity > 0.97, "affinity {affinity}");
+    assert!(brand < 2.0 / 15.0, "brand {brand}, chance is 1/15");
+    assert!(material < 2.0 / 8.0, "material {material}, chance is 1/8");
+}
+
+#[test]
+fn texts_tell_nothing_of_the_affinity() {
+    // A naive Bayes classifier over the words of the text, judged on items that it has not seen.
+    let SyntheticWorld { dataset, truth } = world();
+    let texts = dataset.item_texts();
+    let words = |item: usize| -> Vec<String> {
+        let text = texts[item].as_ref().unwrap().to_lowercase();
+        text.split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let accuracy = |value: fn(&ItemTruth) -> usize, classes: usize| {
+        let mut counts: Vec<HashMap<String, f64>> = vec![HashMap::new(); classes];
+        let mut totals = vec![0.0; classes];
+        for item in (0..truth.items.len()).filter(|item| item % 5 != 0) {
+            let class = value(&truth.items[item]);
+            for word in words(item) {
+                *counts[class].entry(word).or_insert(0.0) += 1.0;
+                totals[class] += 1.0;
+            }
+        }
+        let judged: Vec<usize> = (0..truth.items.len()).step_by(5).collect();
+        let right = judged.iter().filter(|&&item| {
+            let score = |class: usize| -> f64 {
+                let likelihood = |word: &String| {
+                    ((counts[class].get(word).unwrap_or(&0.0) + 0.1) / (totals[class] + 30.0)).ln()
+                };
+                words(item).iter().map(likelihood).sum()
+            };
+            let best = (0..classes).max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap();
+            best == value(&truth.items[item])
+        });
+        right.count() as f64 / judged.len() as f64
+    };
+    let affinity = accuracy(|item| item.affinity, 12);
+    // 200 items at 1/12: 0.083, standard deviation 0.02.
+    assert!(affinity < 0.15, "affinity {affinity}, chance is 1/12");
+    let brand = accuracy(|item| item.brand, 15);
+    assert!(brand > 0.8, "the same classifier finds what texts do say: brand {brand}");
+    for affinity in truth.items.iter().map(ItemTruth::affinity_name) {
+        assert!(!texts[0].as_ref().unwrap().to_lowercase().contains(affinity));
+    }
+}
+
+#[test]
+fn the_default_world_has_the_promised_size() {
+    let SyntheticWorld { dataset, truth } = world();
+    assert!(truth.fits(&dataset));
+    assert_eq!((dataset.users.len(), dataset.items.len(), dataset.narratives.len()), (2_000, 1_000, 6_000));
+    let lengths: Vec<usize> = dataset.timelines().iter().map(Vec::len).collect();
+    let mean = lengths.iter().sum::<usize>() as f64 / 2_000.0;
+    assert!((15.0..=20.0).contains(&mean), "mean history {mean}");
+    assert_eq!(*lengths.iter().max().unwrap(), 50);
+    assert_eq!(*lengths.iter().min().unwrap(), 5);
+    let mut per_item = vec![0; 1_000];
+    for purchase in &dataset.interactions {
+        per_item[purchase.item.index()] += 1;
+    }
+    assert!(per_item.iter().all(|&count| count > 0), "every item is bought");
+}
+
+#[test]
+fn narratives_state_their_facts_in_15_to_45_words() {
+    let SyntheticWorld { dataset, truth } = world();
+    for (narrative, facts) in dataset.narratives.iter().zip(&truth.facts) {
+        let words = narrative.text.split_whitespace().count();
+        assert!((15..=45).contains(&words), "{words} words: {}", narrative.text);
+        assert!(!narrative.text.contains(['{', '}']) && !narrative.text.contains("  "), "{}", narrative.text);
+        assert!(!narrative.text.contains(" a a") || narrative.text.contains(" a al"), "{}", narrative.text);
+        for fact in facts {
+            assert!(fact.is_stated_in(&narrative.text), "{fact:?} in {}", narrative.text);
+        }
+        assert!(facts.iter().any(|fact| fact.signal() == Signal::CoPurchase));
+        assert!(facts.iter().any(|fact| fact.signal() == Signal::Text));
+    }
+}
+
+#[test]
+fn facts_are_those_of_target_and_history() {
+    let SyntheticWorld { dataset, truth } = world();
+    let made = examples(&dataset, &HistoryConfig::default()).unwrap();
+    for (example, facts) in made.iter().zip(&truth.facts) {
+        let words = |kind| facts.iter().find(|fact| fact.kind == kind).map(|fact| fact.words);
+        if let Some(target) = example.target {
+            let target = &truth.items[target.index()];
+            assert_eq!(words(FactKind::Brand), Some(target.brand_name()));
+            assert_eq!(words(FactKind::Affinity), Some(target.affinity_name()));
+        }
+        if let Some(favourite) = words(FactKind::FavouriteColour) {
+            let count = |colour: &str| {
+                example
+                    .history
+                    .iter()
+                    .filter(|item| truth.items[item.index()].colour_name() == colour)
+                    .count()
+            };
+            let most = COLOURS.iter().map(|colour| count(colour)).max().unwrap();
+            assert_eq!(count(favourite), most);
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_world_and_more_users_leave_the_first_alone() {
+    let config = SyntheticConfig { users: 60, items: 150, ..Default::default() };
+    let one = config.generate().unwrap();
+    assert_eq!(one, config.generate().unwrap());
+    assert_ne!(one, SyntheticConfig { seed: 1, ..config.clone() }.generate().unwrap());
+    let more = SyntheticConfig { users: 90, ..config }.generate().unwrap();
+    assert_eq!(more.dataset.narratives[..180], one.dataset.narratives[..]);
+    assert_eq!(more.dataset.catalogue, one.dataset.catalogue);
+}
+
+#[test]
+fn the_whole_way_to_audited_examples_is_free_of_leaks() {
+    let data = SyntheticConfig { users: 200, items: 150, ..Default::default() }.generate().unwrap().dataset;
+    let split = SplitRule::UserDisjoint { validation: 0.1, test: 0.1 }.split(&data, 7).unwrap();
+    let made = examples(&data, &HistoryConfig::default()).unwrap();
+    let wals = training_interactions(&data, &split);
+    let audit = audit_leaks(&data, &split, &made, &wals).unwrap();
+    assert_eq!((audit.users, audit.examples), (200, 600));
+    assert!(made.iter().all(|example| !example.history.is_empty()));
+}
+
+#[test]
+fn several_targets_a_user_are_the_last_purchases() {
+    let config = SyntheticConfig { users: 20, items: 150, targets_per_user: 3, ..Default::default() };
+    let data = config.generate().unwrap().dataset;
+    assert_eq!(data.narratives.len(), 20 * (3 + 3 + 1));
+}
+
+#[test]
+fn numbers_outside_their_range_are_refused_by_name() {
+    let base = SyntheticConfig::default;
+    let check = |config: SyntheticConfig, name: &str| match config.generate() {
+        Err(Error::InvalidConfig { field, .. }) => assert_eq!(field, name),
+        other => panic!("{name}: {other:?}"),
+    };
+    check(SyntheticConfig { users: 0, ..base() }, "users");
+    check(SyntheticConfig { items: 119, ..base() }, "items");
+    check(SyntheticConfig { affinities: 13, ..base() }, "affinities");
+    check(SyntheticConfig { min_history: 1, ..base() }, "min_history");
+    check(SyntheticConfig { mean_history: f64::NAN, ..base() }, "mean_history");
+    check(SyntheticConfig { affinity_share: 1.1, ..base() }, "affinity_share");
+    check(SyntheticConfig { taste: 0.5, ..base() }, "taste");
+    check(SyntheticConfig { kinds: vec![NarrativeKind::Critique], ..base() }, "kinds");
+}

@@ -1,0 +1,190 @@
+//! Interactions in a table with a header: comma or tab separated, plain or compressed, columns by name.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::lines;
+use crate::{Error, Result};
+
+/// Which columns of a table mean what. The default is the header of the other stages: `user,item[,value[,timestamp]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Columns {
+    /// The user's name.
+    pub user: String,
+    /// The item's name.
+    pub item: String,
+    /// A rating, count or weight; `None` if there is none. A named column may be absent from the file.
+    pub value: Option<String>,
+    /// Seconds or milliseconds since 1970-01-01 UTC; `None` if there is none. A named column may be absent.
+    pub time: Option<String>,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self {
+            user: "user".into(),
+            item: "item".into(),
+            value: Some("value".into()),
+            time: Some("timestamp".into()),
+        }
+    }
+}
+
+/// One row of an interaction table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InteractionRow {
+    /// The user's name.
+    pub user: String,
+    /// The item's name.
+    pub item: String,
+    /// The rating, count or weight, if the table has that column and the cell is not empty.
+    pub value: Option<f32>,
+    /// Seconds since 1970-01-01 UTC, if the table has that column and the cell is not empty.
+    pub time: Option<i64>,
+}
+
+/// The rows of an interaction table, read as they are asked for.
+pub struct InteractionTable {
+    path: PathBuf,
+    reader: csv::Reader<Box<dyn BufRead + Send>>,
+    record: csv::ByteRecord,
+    user: (usize, String),
+    item: (usize, String),
+    value: Option<(usize, String)>,
+    time: Option<(usize, String)>,
+}
+
+impl InteractionTable {
+    /// Opens a table. The separator is a tab if the header holds one, else a comma.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read; [`Error::MissingField`] if the header lacks the user or item column.
+    pub fn open(path: impl AsRef<Path>, columns: &Columns) -> Result<Self> {
+        let path = path.as_ref().to_owned();
+        let mut stream = lines::open_stream(&path)?.reader;
+        let head =
+            stream.fill_buf().map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
+        let header = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let delimiter = if header.contains(&b'\t') { b'\t' } else { b',' };
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(stream);
+        let header = reader.byte_headers().map_err(|error| csv_error(error, &path))?;
+        let names: Vec<String> = header
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').trim().to_owned())
+            .collect();
+        let find = |name: &str| names.iter().position(|known| known == name).map(|at| (at, name.to_owned()));
+        let need = |name: &str| {
+            find(name).ok_or_else(|| Error::MissingField {
+                path: path.clone(),
+                line: 1,
+                field: format!("column {name:?}"),
+            })
+        };
+        let (user, item) = (need(&columns.user)?, need(&columns.item)?);
+        let (value, time) = (columns.value.as_deref().and_then(find), columns.time.as_deref().and_then(find));
+        Ok(Self { path, reader, record: csv::ByteRecord::new(), user, item, value, time })
+    }
+
+    fn row(&self) -> Result<InteractionRow> {
+        let line = self.record.position().map_or(0, csv::Position::line);
+        let cell = |column: &(usize, String)| -> Result<&str> {
+            let bytes = self.record.get(column.0).unwrap_or_default();
+            lines::utf8(bytes, &self.path, line).map(str::trim)
+        };
+        let name = |column: &(usize, String)| -> Result<String> {
+            match cell(column)? {
+                "" => Err(Error::MissingField { path: self.path.clone(), line, field: column.1.clone() }),
+                name => Ok(name.to_owned()),
+            }
+        };
+        let number = |column: &Option<(usize, String)>, expected| -> Result<Option<f64>> {
+            let Some(column) = column else { return Ok(None) };
+            let text = cell(column)?;
+            if text.is_empty() {
+                return Ok(None);
+            }
+            match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(Some(number)),
+                _ => Err(Error::InvalidField {
+                    path: self.path.clone(),
+                    line,
+                    field: column.1.clone(),
+                    expected,
+                    got: text.chars().take(40).collect(),
+                }),
+            }
+        };
+        Ok(InteractionRow {
+            user: name(&self.user)?,
+            item: name(&self.item)?,
+            value: number(&self.value, "a number")?.map(|value| value as f32),
+            time: number(&self.time, "a time in seconds or milliseconds")?
+                .map(|time| crate::time::seconds(time as i64)),
+        })
+    }
+}
+
+impl Iterator for InteractionTable {
+    type Item = Result<InteractionRow>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.reader.read_byte_record(&mut self.record) {
+            Ok(false) => None,
+            Ok(true) => Some(self.row()),
+            Err(error) => Some(Err(csv_error(error, &self.path))),
+        }
+    }
+}
+
+fn csv_error(error: csv::Error, path: &Path) -> Error {
+    let path = path.to_owned();
+    let line = error.position().map_or(1, csv::Position::line);
+    let reason = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => lines::stream_error(path, line, source),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            Error::Csv { path, line, reason: format!("expected {expected_len} columns, got {len}") }
+        }
+        _ => Error::Csv { path, line, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<InteractionRow>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        InteractionTable::open(file.path(), &Columns::default())?.collect()
+    }
+
+    #[test]
+    fn columns_are_found_by_name_and_may_be_missing() {
+        let rows = read("timestamp\tx\titem\tuser\tvalue\n1500000000123\t?\tpen\tann\t4.5\n\t?\tink\tbo\t\n")
+            .unwrap();
+        let row = |user: &str, item: &str, value, time| InteractionRow {
+            user: user.into(),
+            item: item.into(),
+            value,
+            time,
+        };
+        assert_eq!(rows, [row("ann", "pen", Some(4.5), Some(1_500_000_000)), row("bo", "ink", None, None)]);
+        assert_eq!(read("item,user\n\"a, b\",c\n").unwrap(), [row("c", "a, b", None, None)]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        let error = |text: &str| {
+            let text = read(text).unwrap_err().to_string();
+            text.split_once(':').unwrap().1.to_owned()
+        };
+        assert_eq!(error("user,thing\n"), "1: no column \"item\"");
+        assert_eq!(error("user,item\na,b\n,b\n"), "3: no user");
+        assert_eq!(error("user,item\na,b,c\n"), "2: expected 2 columns, got 3");
+        assert_eq!(error("user,item,value\na,b,many\n"), "2: value should be a number, got \"many\"");
+    }
+}
