@@ -9,12 +9,14 @@ mod chrf;
 mod error;
 mod lcs;
 mod measurement;
+mod meteor;
 mod ngrams;
 mod porter;
 mod resample;
 mod rouge;
 mod signature;
 pub mod similarity;
+mod ter;
 mod tokenize;
 
 pub use aggregate::{
@@ -24,9 +26,11 @@ pub use bleu::{Bleu, BleuConfig, BleuScore, BleuStats, MAX_ORDER, Smoothing};
 pub use chrf::{Chrf, ChrfConfig, ChrfScore, ChrfStats};
 pub use error::{Error, Result};
 pub use measurement::{Measurement, References, measure};
+pub use meteor::{Meteor, MeteorConfig};
 pub use resample::{
     Bootstrap, Comparison, Interval, Randomization, approximate_randomization, holm, paired_bootstrap,
 };
 pub use rouge::{Rouge, RougeVariant};
 pub use similarity::semantic_similarity;
+pub use ter::{Ter, TerConfig, TerScore, TerStats};
 pub use tokenize::BleuTokenizer;

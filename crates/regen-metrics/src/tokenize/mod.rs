@@ -9,4 +9,5 @@ mod whitespace;
 
 pub use bleu::BleuTokenizer;
 pub(crate) use bleu::Span;
-pub(crate) use whitespace::{is_python_whitespace, split_python};
+pub(crate) use mteval::{Ends, western};
+pub(crate) use whitespace::{is_python_whitespace, split_python, trim_end_python};

@@ -46,7 +46,7 @@ const CLASSES: [Class; 256] = {
 
 /// What stands before and after the line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ends {
+pub(crate) enum Ends {
     /// A space, as in 13a.
     Space,
     /// Nothing, as in zh: a substitution that needs a neighbour does not happen there.
@@ -54,7 +54,7 @@ pub(super) enum Ends {
 }
 
 /// Word rules of `mteval-v13a`. Characters for which `alone` holds become words of their own.
-pub(super) fn western(text: &str, ends: Ends, alone: impl Fn(char) -> bool, words: &mut Vec<Span>) {
+pub(crate) fn western(text: &str, ends: Ends, alone: impl Fn(char) -> bool, words: &mut Vec<Span>) {
     let bytes = text.as_bytes();
     let mut open: Option<usize> = None;
     let mut at = 0;

@@ -3,5 +3,7 @@
 mod golden;
 mod parity_bleu;
 mod parity_chrf;
+mod parity_meteor;
 mod parity_rouge;
+mod parity_ter;
 mod resampling;
