@@ -1,15 +1,20 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod amazon;
 mod catalogue;
+mod core_filter;
 mod dataset;
 mod detect;
 mod error;
+mod from_reviews;
 mod history;
 mod ids;
 mod leaks;
 mod lines;
 mod narratives;
+mod preference;
+mod records;
 pub mod sequences;
 mod split;
 pub mod synthetic;
@@ -21,14 +26,18 @@ mod time;
 pub mod xrec;
 
 pub use catalogue::ItemMetadata;
+pub use core_filter::{KCoreReport, k_core};
 pub use dataset::{Chronology, Dataset, Interaction};
 pub use detect::{SourceFormat, detect};
 pub use error::{Error, Result};
+pub use from_reviews::{BuildReport, FileReport, PriceReport, ReviewsConfig, from_reviews};
 pub use history::{Example, HistoryConfig, examples};
 pub use ids::{DenseId, IdMap, ItemId, UserId};
 pub use leaks::{Leak, LeakAudit, audit_leaks};
 pub use lines::Lines;
 pub use narratives::{Narrative, NarrativeKind};
+pub use preference::{Duplicates, Preference};
+pub use records::{OnError, Skipped};
 pub use split::{HoldOut, Part, Split, SplitRule, per_user_hold_out, training_interactions};
 pub use table::{Columns, InteractionRow, InteractionTable};
 pub use text::{clean_text, decode_entities};

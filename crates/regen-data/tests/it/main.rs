@@ -1,4 +1,5 @@
 //! Integration tests of regen-data: files in, data sets out.
 
+mod amazon;
 mod real;
 mod releases;

@@ -4,9 +4,11 @@
 
 use std::path::PathBuf;
 
+use regen_data::amazon::{CatalogueRecords, Reviews};
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
-    HistoryConfig, SourceFormat, SplitRule, audit_leaks, detect, examples, sequences, training_interactions,
+    HistoryConfig, OnError, ReviewsConfig, SourceFormat, SplitRule, audit_leaks, detect, examples,
+    from_reviews, sequences, training_interactions,
 };
 
 fn folder(name: &str) -> PathBuf {
@@ -47,4 +49,45 @@ fn amazon_2014_office_sequences_have_their_counts() {
     assert!(data.users.get("A32T2H8150OJLU").is_some(), "names are the raw ids");
     let with_text = data.item_texts().iter().flatten().count();
     assert!(with_text > 2_400, "{with_text} items have text");
+}
+
+#[test]
+#[ignore = "needs REGEN_DATA_DIR/amazon2014_musical_instruments"]
+fn gzip_reviews_of_2014_have_their_counts() {
+    let path = folder("amazon2014_musical_instruments").join("reviews_Musical_Instruments_5.json.gz");
+    let (data, report) =
+        from_reviews("instruments", &[path.clone()], &[], &ReviewsConfig::default()).unwrap();
+    assert_eq!((data.users.len(), data.items.len(), data.interactions.len()), (1_429, 900, 10_261));
+    assert_eq!((report.duplicates, report.without_time), (0, 0));
+    let core = ReviewsConfig { user_core: 5, item_core: 5, ..Default::default() };
+    let (data, report) = from_reviews("instruments", &[path.clone()], &[], &core).unwrap();
+    assert_eq!(report.core.unwrap().removed_interactions, 0, "the release is a 5-core");
+    assert_eq!(data.interactions.len(), 10_261);
+    let with_text = Reviews::open(&path, OnError::Fail).unwrap().filter(|review| {
+        let review = review.as_ref().unwrap();
+        review.text.is_some() && review.helpful_votes.is_some()
+    });
+    assert!(with_text.count() > 10_200);
+}
+
+#[test]
+#[ignore = "needs REGEN_DATA_DIR/amazon2018_gift_cards"]
+fn reviews_and_metadata_of_2018_have_their_counts() {
+    let folder = folder("amazon2018_gift_cards");
+    let (reviews, metadata) = (folder.join("Gift_Cards_5.json"), folder.join("meta_Gift_Cards.json"));
+    let config = ReviewsConfig::default();
+    let (data, report) = from_reviews("gift cards", &[reviews], &[metadata.clone()], &config).unwrap();
+    assert_eq!((report.review_files[0].records, report.metadata_files[0].records), (2_972, 1_547));
+    assert_eq!((data.users.len(), data.items.len()), (458, 148));
+    assert_eq!((data.interactions.len(), report.duplicates), (2_965, 7));
+    let titled = data.catalogue.iter().flatten().filter(|item| item.title.is_some()).count();
+    assert!(titled > 140, "{titled} of 148 items have a title");
+
+    let records = CatalogueRecords::open(&metadata, OnError::Fail).unwrap();
+    for record in records {
+        let metadata = record.unwrap().metadata;
+        let text = metadata.text().unwrap_or_default();
+        assert!(!text.contains("&amp;") && !text.contains("<br") && !text.contains("</"), "{text}");
+        assert!(metadata.category.iter().all(|level| !level.ends_with('.')));
+    }
 }
