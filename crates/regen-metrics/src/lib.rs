@@ -3,15 +3,20 @@
 #![warn(missing_docs)]
 
 mod aggregate;
+mod bertscore;
 mod bleu;
 mod chargrams;
 mod chrf;
+pub mod diversity;
 mod error;
 mod lcs;
+mod length;
 mod measurement;
 mod meteor;
 mod ngrams;
+mod perplexity;
 mod porter;
+mod ranking;
 mod resample;
 mod rouge;
 mod signature;
@@ -22,11 +27,15 @@ mod tokenize;
 pub use aggregate::{
     Aggregate, FScore, FScoreStats, Mean, MeanStats, Metric, ReferenceCount, Scored, Statistics,
 };
+pub use bertscore::{Baseline, BertScore, InverseDocumentFrequency, TokenVectors};
 pub use bleu::{Bleu, BleuConfig, BleuScore, BleuStats, MAX_ORDER, Smoothing};
 pub use chrf::{Chrf, ChrfConfig, ChrfScore, ChrfStats};
 pub use error::{Error, Result};
+pub use length::{LengthRatio, LengthSummary};
 pub use measurement::{Measurement, References, measure};
 pub use meteor::{Meteor, MeteorConfig};
+pub use perplexity::{Perplexity, PerplexityStats, perplexity};
+pub use ranking::{RankingMetric, ranking};
 pub use resample::{
     Bootstrap, Comparison, Interval, Randomization, approximate_randomization, holm, paired_bootstrap,
 };

@@ -107,6 +107,10 @@ impl Span {
     }
 }
 
+/// A buffer for the words of a line.
+#[derive(Debug, Default)]
+pub struct WordBuffer(pub(crate) Vec<Span>);
+
 /// The replacements that come first in 13a, in the order of the script.
 fn unescape(line: Cow<'_, str>) -> Cow<'_, str> {
     if !line.bytes().any(|byte| matches!(byte, b'\n' | b'&' | b'<')) {

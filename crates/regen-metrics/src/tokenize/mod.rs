@@ -8,6 +8,6 @@ mod tests;
 mod whitespace;
 
 pub use bleu::BleuTokenizer;
-pub(crate) use bleu::Span;
+pub(crate) use bleu::{Span, WordBuffer};
 pub(crate) use mteval::{Ends, western};
 pub(crate) use whitespace::{is_python_whitespace, split_python, trim_end_python};

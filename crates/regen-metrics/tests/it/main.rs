@@ -1,9 +1,12 @@
 //! Parity with the reference implementations, and the properties that hold for every metric.
 
 mod golden;
+mod parity_bertscore;
 mod parity_bleu;
 mod parity_chrf;
 mod parity_meteor;
 mod parity_rouge;
+mod parity_self_bleu;
 mod parity_ter;
 mod resampling;
+mod vectors;
