@@ -33,6 +33,16 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A binary file is not as long as its header says.
+    #[error("{}: {got} bytes, its header implies {expected}", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the header implies, at least.
+        expected: u64,
+        /// Bytes there are.
+        got: u64,
+    },
     /// A required configuration field is absent.
     #[error("{}: field `{field}` is missing", path.display())]
     MissingField {

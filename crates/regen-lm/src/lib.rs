@@ -8,6 +8,8 @@ mod families;
 mod files;
 pub mod generate;
 mod layers;
+pub mod llama2c;
+mod lora;
 mod loss;
 mod mask;
 mod model;
@@ -19,6 +21,7 @@ pub use config::{Activation, DecoderConfig, Positions, Rope, RopeScaling, Specia
 pub use error::{Error, Result, TokenizerFailure};
 pub use families::Family;
 pub use generate::{GenerateOptions, Sampling, generate};
+pub use lora::{LoraConfig, LoraTargets};
 pub use loss::masked_loss;
 pub use mask::PaddingMask;
 pub use model::Decoder;

@@ -108,6 +108,33 @@ impl PaddingMask {
         self.row(row).iter().filter(|real| **real).count() as i64
     }
 
+    /// Moves each row's real columns to its end, so that generation can continue them all from the last column.
+    ///
+    /// **Shapes** `embeds: [batch, seq, hidden]` → the same and its mask.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the embeddings have other rows or columns; [`Error::Libtorch`].
+    pub fn pad_left(&self, embeds: &Tensor) -> Result<(Tensor, Self)> {
+        let size = embeds.size();
+        if size.len() != 3 || size[..2] != [self.batch, self.seq] {
+            let expected = format!("[{}, {}, hidden]", self.batch, self.seq);
+            return Err(Error::shape("embeddings", expected, &size));
+        }
+        let mut columns = Vec::with_capacity(self.real.len());
+        let mut lengths = Vec::with_capacity(self.batch as usize);
+        for row in 0..self.batch as usize {
+            let at = |wanted: bool| {
+                let row = self.row(row).iter().enumerate();
+                row.filter(move |(_, real)| **real == wanted).map(|(column, _)| column as i64)
+            };
+            columns.extend(at(false).chain(at(true)));
+            lengths.push(self.real_tokens(row));
+        }
+        let columns = Tensor::f_from_slice(&columns)?.f_view([self.batch, self.seq, 1])?;
+        let columns = columns.f_to_device(embeds.device())?.f_expand(&size, false)?;
+        Ok((embeds.f_gather(1, &columns, false)?, Self::left(&lengths, self.seq)?))
+    }
+
     /// **Shapes** → `[batch, seq]` bool.
     pub fn to_tensor(&self, device: Device) -> Tensor {
         Tensor::from_slice(&self.real).view([self.batch, self.seq]).to_device(device)

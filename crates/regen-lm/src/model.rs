@@ -13,7 +13,7 @@ use crate::cache::KvCache;
 use crate::config::{DecoderConfig, Positions};
 use crate::error::{Error, Result};
 use crate::families::{self, Init};
-use crate::layers::{Block, Norm, Rotary, Shared, Weights};
+use crate::layers::{Block, Norm, Projection, Rotary, Shared, Weights};
 use crate::mask::{PaddingMask, Visibility};
 
 /// A decoder language model of any of the [families](crate::Family).
@@ -164,6 +164,19 @@ impl Decoder {
     /// The kind of the parameters, and of the embeddings that [`forward`](Self::forward) takes.
     pub fn kind(&self) -> Kind {
         self.embedding.kind()
+    }
+
+    /// Stops (or starts again) gradients for every parameter of the model; low-rank updates are not among
+    /// them and stay trainable.
+    pub fn set_trainable(&self, trainable: bool) {
+        for (_, tensor) in &self.named {
+            let _ = tensor.set_requires_grad(trainable);
+        }
+    }
+
+    /// Every projection of every block.
+    pub(crate) fn projections(&mut self) -> impl Iterator<Item = &mut Projection> {
+        self.blocks.iter_mut().flat_map(Block::projections)
     }
 
     /// A cache for this model's device and kind.
@@ -338,7 +351,13 @@ impl Decoder {
 }
 
 /// A trainable variable under its dotted name.
-fn variable(vs: &nn::Path<'_>, name: &str, value: &Tensor, device: Device, kind: Kind) -> Result<Tensor> {
+pub(crate) fn variable(
+    vs: &nn::Path<'_>,
+    name: &str,
+    value: &Tensor,
+    device: Device,
+    kind: Kind,
+) -> Result<Tensor> {
     let mut parts: Vec<&str> = name.split('.').collect();
     let last = parts.pop().unwrap_or(name);
     let path = parts.iter().fold(vs.clone(), |path, part| path.sub(part));

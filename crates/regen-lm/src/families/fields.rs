@@ -193,14 +193,24 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses the first field that nobody asked for and that could change the arithmetic.
+    /// Refuses the first field that nobody asked for and that could change the arithmetic of a model.
     pub(crate) fn finish(self) -> Result<()> {
+        let top = self.prefix.is_empty();
+        self.finish_with(|field| {
+            top && (field.starts_with('_') || NEUTRAL.contains(&field)) && !NEUTRAL_WHEN_OFF.contains(&field)
+        })
+    }
+
+    /// Refuses the first field that nobody asked for, that is on, and that is not neutral.
+    pub(crate) fn finish_with(self, is_neutral: impl Fn(&str) -> bool) -> Result<()> {
         for (field, value) in &self.object {
-            let off = matches!(value, Value::Null | Value::Bool(false));
-            let neutral = self.prefix.is_empty()
-                && (field.starts_with('_') || NEUTRAL.contains(&field.as_str()))
-                && !NEUTRAL_WHEN_OFF.contains(&field.as_str());
-            if !off && !neutral {
+            let empty = match value {
+                Value::Null | Value::Bool(false) => true,
+                Value::Array(list) => list.is_empty(),
+                Value::Object(map) => map.is_empty(),
+                _ => false,
+            };
+            if !empty && !is_neutral(field) {
                 return Err(Error::UnsupportedConfig { field: self.name(field), value: value.to_string() });
             }
         }

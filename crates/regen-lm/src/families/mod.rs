@@ -8,4 +8,5 @@ mod rope;
 
 pub use arrangement::Family;
 pub(crate) use arrangement::{Init, MlpNames, NormKind, QkvNames, inventory, is_leftover};
+pub(crate) use fields::Fields;
 pub(crate) use hf::{read_folder, read_object, to_json};

@@ -54,6 +54,15 @@ impl Attention {
         }
     }
 
+    pub(crate) fn projections(&mut self) -> Vec<&mut Projection> {
+        let mut all = match &mut self.qkv {
+            Qkv::Separate { query, key, value } => vec![query, key, value],
+            Qkv::Fused(fused) => vec![fused],
+        };
+        all.push(&mut self.output);
+        all
+    }
+
     /// **Shapes** `x: [batch, seq, hidden] → [batch, seq, hidden]`. With a cache, `past` columns stand
     /// before these.
     pub(crate) fn forward(

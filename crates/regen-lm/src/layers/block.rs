@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use super::attention::Attention;
 use super::mlp::Mlp;
+use super::projection::Projection;
 use super::{Norm, RotaryTables, Weights};
 use crate::cache::LayerCache;
 use crate::config::DecoderConfig;
@@ -51,6 +52,13 @@ impl Block {
             windowed,
             local_rope: windowed && config.local_rope.is_some(),
         }
+    }
+
+    /// Every projection, in the order of the checkpoint.
+    pub(crate) fn projections(&mut self) -> Vec<&mut Projection> {
+        let mut all = self.attention.projections();
+        all.extend(self.mlp.projections());
+        all
     }
 
     /// **Shapes** `[batch, seq, hidden]`, unchanged.

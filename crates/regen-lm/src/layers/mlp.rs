@@ -40,6 +40,16 @@ impl Mlp {
         }
     }
 
+    pub(crate) fn projections(&mut self) -> Vec<&mut Projection> {
+        let mut all = match &mut self.into {
+            Into::Gated { gate, up } => vec![gate, up],
+            Into::GatedFused(fused) => vec![fused],
+            Into::Plain(plain) => vec![plain],
+        };
+        all.push(&mut self.down);
+        all
+    }
+
     /// **Shapes** `[.., hidden] → [.., hidden]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let inner = match &self.into {

@@ -1,5 +1,7 @@
 //! Integration tests of regen-lm, one binary because linking libtorch is slow.
 
+mod adapters;
+mod conversion;
 mod decoding;
 mod errors;
 mod families;

@@ -1,0 +1,255 @@
+//! Low-rank adaptation: attach, train, merge, and read and write adapters in PEFT's format.
+//!
+//! **Source** Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models".
+
+use std::path::Path;
+
+use rand_chacha::ChaCha8Rng;
+use regen_torch::{Checkpoint, Surplus, save_tensors, seed};
+use serde_json::{Value, json};
+use tch::{Kind, Tensor, nn};
+
+use crate::error::{Error, Result};
+use crate::families::{Fields, read_object};
+use crate::layers::LowRank;
+use crate::model::{Decoder, variable};
+
+/// PEFT wraps the model twice; its tensor names say so.
+const PREFIX: &str = "base_model.model.";
+
+/// Keys of `adapter_config.json` that change nothing in a forward pass. Dropout is among them: it acts in
+/// training only, and no dropout is applied here.
+const NEUTRAL: &[&str] = &[
+    "auto_mapping",
+    "base_model_name_or_path",
+    "corda_config",
+    "eva_config",
+    "fan_in_fan_out",
+    "inference_mode",
+    "init_lora_weights",
+    "lora_dropout",
+    "peft_version",
+    "revision",
+    "runtime_config",
+    "task_type",
+];
+
+/// Which projections get an update.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoraTargets {
+    /// Every projection of every block.
+    All,
+    /// Those whose name ends with one of these, for instance `q_proj` and `v_proj`.
+    Named(Vec<String>),
+}
+
+/// Size and place of low-rank updates.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the updates.
+    pub rank: i64,
+    /// The update is multiplied by `alpha / rank`, or `alpha / √rank` if `rank_stabilised`.
+    pub alpha: f64,
+    /// **Source** Kalajdzievski 2023, "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA".
+    pub rank_stabilised: bool,
+    /// Which projections.
+    pub targets: LoraTargets,
+}
+
+impl LoraConfig {
+    fn scale(&self) -> f64 {
+        let rank = self.rank as f64;
+        self.alpha / if self.rank_stabilised { rank.sqrt() } else { rank }
+    }
+
+    fn names(&self, module: &str) -> bool {
+        match &self.targets {
+            LoraTargets::All => true,
+            LoraTargets::Named(names) => names.iter().any(|name| {
+                module.strip_suffix(name.as_str()).is_some_and(|head| head.is_empty() || head.ends_with('.'))
+            }),
+        }
+    }
+
+    fn from_json(path: &Path) -> Result<Self> {
+        let mut fields = Fields::new(path, read_object(path)?);
+        fields.expect("peft_type", &json!("LORA"))?;
+        fields.expect("bias", &json!("none"))?;
+        let unsupported = |value: &Value| Error::UnsupportedConfig {
+            field: "target_modules".to_owned(),
+            value: value.to_string(),
+        };
+        let targets = match fields.take("target_modules") {
+            Some(Value::String(text)) if text == "all-linear" => LoraTargets::All,
+            Some(Value::Array(list)) => LoraTargets::Named(
+                list.iter()
+                    .map(|name| name.as_str().map(str::to_owned).ok_or_else(|| unsupported(name)))
+                    .collect::<Result<_>>()?,
+            ),
+            Some(other) => return Err(unsupported(&other)),
+            None => {
+                return Err(Error::MissingField {
+                    path: path.to_owned(),
+                    field: "target_modules".to_owned(),
+                });
+            }
+        };
+        let config = Self {
+            rank: fields.required_integer("r")?,
+            alpha: fields.required_number("lora_alpha")?,
+            rank_stabilised: fields.boolean("use_rslora", false)?,
+            targets,
+        };
+        // Named so because PEFT writes settings of methods that are off, too.
+        fields.take("megatron_core");
+        fields.take("qalora_group_size");
+        fields.finish_with(|field| NEUTRAL.contains(&field))?;
+        Ok(config)
+    }
+}
+
+impl Decoder {
+    /// Attaches low-rank updates that start as no update (B is zero, A is uniform as PEFT draws it), and
+    /// freezes every other parameter. New variables go under `vs`, named
+    /// `{module}.lora_A.weight` and `{module}.lora_B.weight`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a rank below 1 or an alpha that is not finite; [`Error::InvalidConfig`] if a
+    /// target names no projection; [`Error::StateMismatch`] if updates are attached already;
+    /// [`Error::Libtorch`].
+    pub fn add_lora(&mut self, vs: &nn::Path<'_>, config: &LoraConfig, rng: &mut ChaCha8Rng) -> Result<()> {
+        self.attach_lora(vs, config, |_, rank, from, to| {
+            // Kaiming-uniform with a = √5, which is a bound of 1/√in.
+            let bound = 1.0 / (from as f64).sqrt();
+            let a = seed::uniform(rng, &[rank, from], -bound, bound);
+            Ok((a, Tensor::f_zeros([to, rank], (Kind::Float, tch::Device::Cpu))?))
+        })
+    }
+
+    /// Attaches the adapter of a PEFT folder (`adapter_config.json`, `adapter_model.safetensors`).
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedConfig`] for a field that is not implemented; [`Error::Checkpoint`] for missing,
+    /// surplus or mis-shaped tensors; those of [`add_lora`](Self::add_lora).
+    pub fn load_lora(&mut self, vs: &nn::Path<'_>, dir: &Path) -> Result<LoraConfig> {
+        let config = LoraConfig::from_json(&dir.join("adapter_config.json"))?;
+        let stored = Checkpoint::open(&dir.join("adapter_model.safetensors"))?;
+        let wanted: std::collections::HashSet<String> = self
+            .projections()
+            .filter(|projection| config.names(projection.module()))
+            .flat_map(|projection| ["lora_A", "lora_B"].map(|part| stored_name(projection.module(), part)))
+            .collect();
+        stored.check_surplus(|name| wanted.contains(name), Surplus::Refuse)?;
+        self.attach_lora(vs, &config, |module, rank, from, to| {
+            Ok((
+                stored.tensor(&stored_name(module, "lora_A"), &[rank, from])?,
+                stored.tensor(&stored_name(module, "lora_B"), &[to, rank])?,
+            ))
+        })?;
+        Ok(config)
+    }
+
+    fn attach_lora(
+        &mut self,
+        vs: &nn::Path<'_>,
+        config: &LoraConfig,
+        mut values: impl FnMut(&str, i64, i64, i64) -> Result<(Tensor, Tensor)>,
+    ) -> Result<()> {
+        if config.rank < 1 || !config.alpha.is_finite() {
+            return Err(Error::Argument {
+                what: "LoRA rank and alpha",
+                expected: "a rank of at least 1 and a finite alpha",
+                got: format!("{} and {}", config.rank, config.alpha),
+            });
+        }
+        if self.projections().any(|projection| projection.low_rank().is_some()) {
+            return Err(Error::StateMismatch { what: "low-rank updates are attached already".to_owned() });
+        }
+        if let LoraTargets::Named(names) = &config.targets {
+            for name in names {
+                let one = LoraConfig { targets: LoraTargets::Named(vec![name.clone()]), ..config.clone() };
+                if !self.projections().any(|projection| one.names(projection.module())) {
+                    return Err(Error::InvalidConfig {
+                        field: "target_modules".to_owned(),
+                        expected: "names of this family's projections".to_owned(),
+                        got: name.clone(),
+                    });
+                }
+            }
+        }
+        let (device, kind) = (self.device(), self.kind());
+        for projection in self.projections().filter(|projection| config.names(projection.module())) {
+            let (from, to) = projection.widths();
+            let module = projection.module().to_owned();
+            let (a, b) = values(&module, config.rank, from, to)?;
+            let a = variable(vs, &format!("{module}.lora_A.weight"), &a, device, kind)?;
+            let b = variable(vs, &format!("{module}.lora_B.weight"), &b, device, kind)?;
+            projection.attach(LowRank { a, b, scale: config.scale() });
+        }
+        self.set_trainable(false);
+        Ok(())
+    }
+
+    /// The tensors of attached low-rank updates, for an optimiser's group.
+    pub fn lora_parameters(&mut self) -> Vec<(String, Tensor)> {
+        let mut all = Vec::new();
+        for projection in self.projections() {
+            if let Some(lora) = projection.low_rank() {
+                let module = projection.module();
+                all.push((format!("{module}.lora_A.weight"), lora.a.shallow_clone()));
+                all.push((format!("{module}.lora_B.weight"), lora.b.shallow_clone()));
+            }
+        }
+        all
+    }
+
+    /// Writes the attached updates as a PEFT folder, which is made if absent.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] if nothing is attached; [`Error::Io`], [`Error::Checkpoint`].
+    pub fn save_lora(&mut self, dir: &Path, config: &LoraConfig) -> Result<()> {
+        let tensors: Vec<(String, Tensor)> = self
+            .lora_parameters()
+            .into_iter()
+            .map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor))
+            .collect();
+        if tensors.is_empty() {
+            return Err(Error::StateMismatch { what: "no low-rank updates are attached".to_owned() });
+        }
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        save_tensors(&dir.join("adapter_model.safetensors"), &tensors, &[("format", "pt")])?;
+        let targets = match &config.targets {
+            LoraTargets::All => json!("all-linear"),
+            LoraTargets::Named(names) => json!(names),
+        };
+        let description = json!({
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": null,
+            "r": config.rank,
+            "lora_alpha": config.alpha,
+            "lora_dropout": 0.0,
+            "use_rslora": config.rank_stabilised,
+            "target_modules": targets,
+            "bias": "none",
+            "fan_in_fan_out": self.config().family.arrangement().transposed,
+            "inference_mode": true,
+        });
+        crate::files::write(&dir.join("adapter_config.json"), format!("{description:#}\n").as_bytes())
+    }
+
+    /// Adds every attached update to its weight and forgets it; the model computes the same as before, at the
+    /// speed of the plain model.
+    ///
+    /// # Errors
+    /// [`Error::Libtorch`].
+    pub fn merge_lora(&mut self) -> Result<()> {
+        self.projections().try_for_each(|projection| projection.merge())
+    }
+}
+
+fn stored_name(module: &str, part: &str) -> String {
+    format!("{PREFIX}{module}.{part}.weight")
+}
