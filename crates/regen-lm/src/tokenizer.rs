@@ -233,4 +233,8 @@ impl TextTokenizer {
         }
         Ok(())
     }
+
+    pub(crate) fn inner(&self) -> &Tokenizer {
+        &self.inner
+    }
 }

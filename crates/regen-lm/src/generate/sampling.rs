@@ -80,3 +80,88 @@ pub(super) fn log_probability(logits: &[f32], id: usize) -> f32 {
     let sum: f64 = logits.iter().map(|logit| f64::from(logit - top).exp()).sum();
     (f64::from(logits[id] - top) - sum.ln()) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::num::NonZeroUsize;
+
+    use regen_torch::seed;
+
+    use super::*;
+
+    /// Probabilities 0.5, 0.25, 0.15, 0.1 in a mixed order.
+    fn logits() -> Vec<f32> {
+        [0.15f32, 0.5, 0.1, 0.25].iter().map(|p| p.ln()).collect()
+    }
+
+    fn shares(sampling: &Sampling) -> HashMap<usize, f64> {
+        let mut rng = seed::rng(5, 0);
+        let mut counts = HashMap::new();
+        for _ in 0..20_000 {
+            *counts.entry(choose(&logits(), sampling, &mut rng)).or_insert(0.0) += 1.0 / 20_000.0;
+        }
+        counts
+    }
+
+    fn check(
+        top_k: Option<usize>,
+        top_p: Option<f64>,
+        min_p: Option<f64>,
+        temperature: f64,
+        expected: &[f64; 4],
+    ) {
+        let top_k = top_k.and_then(NonZeroUsize::new);
+        let got = shares(&Sampling::Sample { temperature, top_k, top_p, min_p });
+        for (id, share) in expected.iter().enumerate() {
+            let drawn = got.get(&id).copied().unwrap_or(0.0);
+            assert!((drawn - share).abs() < 0.015, "id {id}: drawn {drawn}, expected {share}");
+            assert!(*share > 0.0 || drawn == 0.0, "id {id} was cut");
+        }
+    }
+
+    #[test]
+    fn draws_follow_the_distribution() {
+        check(None, None, None, 1.0, &[0.15, 0.5, 0.1, 0.25]);
+    }
+
+    #[test]
+    fn temperature_sharpens() {
+        // Squares of the probabilities, normalised.
+        check(None, None, None, 0.5, &[0.0652, 0.7246, 0.0290, 0.1812]);
+    }
+
+    #[test]
+    fn top_k_keeps_the_most_probable() {
+        check(Some(2), None, None, 1.0, &[0.0, 2.0 / 3.0, 0.0, 1.0 / 3.0]);
+    }
+
+    #[test]
+    fn top_p_keeps_until_the_sum_is_reached() {
+        check(None, Some(0.8), None, 1.0, &[0.1667, 0.5556, 0.0, 0.2778]);
+        check(None, Some(0.5), None, 1.0, &[0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn min_p_is_relative_to_the_most_probable() {
+        check(None, None, Some(0.25), 1.0, &[0.1667, 0.5556, 0.0, 0.2778]);
+    }
+
+    #[test]
+    fn greedy_takes_the_lower_id_among_equals() {
+        assert_eq!(choose(&[1.0, 3.0, 3.0], &Sampling::Greedy, &mut seed::rng(0, 0)), 1);
+    }
+
+    #[test]
+    fn the_penalty_moves_ids_seen_towards_less_once() {
+        let mut logits = [2.0, -2.0, 1.0];
+        penalise(&mut logits, [0, 1, 0].into_iter(), 2.0);
+        assert_eq!(logits, [1.0, -4.0, 1.0]);
+    }
+
+    #[test]
+    fn log_probabilities_sum_to_one() {
+        let total: f64 = (0..4).map(|id| f64::from(log_probability(&logits(), id)).exp()).sum();
+        assert!((total - 1.0).abs() < 1e-6);
+    }
+}

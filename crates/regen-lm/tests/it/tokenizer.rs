@@ -1,5 +1,6 @@
 //! Training, saving and loading tokenizers.
 
+use regen_lm::generate::TextStream;
 use regen_lm::{Error, TextTokenizer, train_bpe};
 
 const TEXTS: [&str; 4] = [
@@ -66,4 +67,42 @@ fn a_missing_or_broken_tokenizer_names_its_file() {
     assert!(missing.to_string().contains("tokenizer.json"), "{missing}");
     std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
     assert!(matches!(TextTokenizer::load(dir.path()), Err(Error::Tokenizer { .. })));
+}
+
+fn streamed(tokenizer: &TextTokenizer, text: &str, stop: &[&str]) -> (Vec<String>, bool) {
+    let mut stream = TextStream::new(tokenizer, stop);
+    let mut pieces = Vec::new();
+    for id in tokenizer.encode(text).unwrap() {
+        pieces.push(stream.push(id).unwrap());
+    }
+    let stopped = stream.stopped();
+    pieces.push(stream.finish());
+    (pieces, stopped)
+}
+
+#[test]
+fn streamed_pieces_are_whole_characters_and_add_up() {
+    let tokenizer = train_bpe(TEXTS.into_iter(), 300, &[]).unwrap();
+    let text = "Blue 日本 naïve 🙂 pens";
+    let (pieces, stopped) = streamed(&tokenizer, text, &[]);
+    assert_eq!(pieces.concat(), text);
+    assert!(!stopped);
+    assert!(pieces.iter().any(|piece| piece == "日"), "{pieces:?}");
+    assert!(pieces.iter().filter(|piece| piece.is_empty()).count() > 5, "bytes of a character are held back");
+}
+
+#[test]
+fn stop_strings_end_the_text_wherever_tokens_break() {
+    let tokenizer = train_bpe(TEXTS.into_iter(), 300, &[]).unwrap();
+    for (text, stop, expected, ends) in [
+        ("blue pens END more", &["END"][..], "blue pens ", true),
+        ("a\n\nb", &["\n\n", "zzz"], "a", true),
+        ("almost EN", &["END"], "almost EN", false),
+        ("EEND.", &["END"], "E", true),
+        ("x日y", &["日"], "x", true),
+        ("anything", &[""], "anything", false),
+    ] {
+        let (pieces, stopped) = streamed(&tokenizer, text, stop);
+        assert_eq!((pieces.concat().as_str(), stopped), (expected, ends), "{text} {stop:?}");
+    }
 }

@@ -1,0 +1,113 @@
+//! Ids to text while they are written: valid UTF-8 pieces, and an end at strings rather than ids.
+
+use tokenizers::{
+    DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+};
+
+use crate::error::{Error, Result};
+use crate::tokenizer::TextTokenizer;
+
+type Steps<'a> = tokenizers::tokenizer::DecodeStream<
+    'a,
+    ModelWrapper,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
+
+/// Turns the ids of one row into text piece by piece.
+///
+/// A character whose bytes are spread over several tokens comes out whole. Text that may be the beginning of
+/// a stop string is held back until the next ids decide.
+///
+/// ```
+/// use regen_lm::generate::TextStream;
+/// let tokenizer = regen_lm::train_bpe(["one two"].into_iter(), 300, &[])?;
+/// let mut stream = TextStream::new(&tokenizer, &["\n\n"]);
+/// let mut text = String::new();
+/// for id in tokenizer.encode("é\n…\n\nmore")? {
+///     text += &stream.push(id)?;
+///     if stream.stopped() {
+///         break;
+///     }
+/// }
+/// text += &stream.finish();
+/// assert_eq!(text, "é\n…");
+/// # Ok::<(), regen_lm::Error>(())
+/// ```
+pub struct TextStream<'a> {
+    steps: Steps<'a>,
+    vocab: i64,
+    stop: Vec<String>,
+    held: String,
+    stopped: bool,
+}
+
+impl std::fmt::Debug for TextStream<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextStream")
+            .field("stop", &self.stop)
+            .field("held", &self.held)
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> TextStream<'a> {
+    /// A stream for one row; empty stop strings are passed over.
+    pub fn new(tokenizer: &'a TextTokenizer, stop: &[&str]) -> Self {
+        Self {
+            steps: tokenizer.inner().decode_stream(true),
+            vocab: tokenizer.vocab_size(),
+            stop: stop.iter().filter(|text| !text.is_empty()).map(|text| (*text).to_owned()).collect(),
+            held: String::new(),
+            stopped: false,
+        }
+    }
+
+    /// Takes the next id; returns the text that is certain by now, which may be empty. After a stop string
+    /// nothing more comes out.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`], [`Error::Tokenizer`].
+    pub fn push(&mut self, id: i64) -> Result<String> {
+        if self.stopped {
+            return Ok(String::new());
+        }
+        let narrow = u32::try_from(id).map_err(|_| Error::IdOutOfRange { id, vocab: self.vocab })?;
+        let piece = self
+            .steps
+            .step(narrow)
+            .map_err(|source| Error::Tokenizer { action: "decoding a piece", source })?;
+        self.held.push_str(&piece.unwrap_or_default());
+        if let Some(end) = self.stop.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+            self.stopped = true;
+            self.held.truncate(end);
+            return Ok(std::mem::take(&mut self.held));
+        }
+        let certain = self.held.len() - self.undecided();
+        let rest = self.held.split_off(certain);
+        Ok(std::mem::replace(&mut self.held, rest))
+    }
+
+    /// Bytes at the end that may yet become a stop string.
+    fn undecided(&self) -> usize {
+        let starts = self.held.char_indices().map(|(at, _)| at);
+        starts
+            .filter(|at| self.stop.iter().any(|stop| stop.starts_with(&self.held[*at..])))
+            .map(|at| self.held.len() - at)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Whether a stop string was met.
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// What was held back for a stop string that never came.
+    pub fn finish(self) -> String {
+        self.held
+    }
+}
