@@ -1,0 +1,151 @@
+//! A narrator on disk: one folder that opens without anything else.
+//!
+//! ```text
+//! narrator.json          format, configuration, number of items
+//! adapter.safetensors    the adapter
+//! lm/                    the language model and tokenizer, as a Hugging Face folder
+//! items.safetensors      cf, cf_present, semantic, semantic_present
+//! item_ids.json          outside names of the rows
+//! ```
+
+use std::fs;
+use std::path::Path;
+
+use regen_lm::TextTokenizer;
+use regen_torch::{Checkpoint, Surplus, save_tensors};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, ItemTable, ItemTables, Narrator, NarratorConfig, Result};
+
+/// The layout that this version writes and reads.
+pub const BUNDLE_FORMAT: u32 = 1;
+
+const MANIFEST: &str = "narrator.json";
+const ADAPTER: &str = "adapter.safetensors";
+const LM: &str = "lm";
+const ITEMS: &str = "items.safetensors";
+const ITEM_IDS: &str = "item_ids.json";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    format: u32,
+    config: NarratorConfig,
+    items: usize,
+}
+
+/// Read first, so that a bundle of another format is named as such instead of failing on an unknown field.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Narrator {
+    /// Writes the bundle. The folder is made under a temporary name and renamed when complete.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also if `dir` exists and is not empty; those of saving the parts.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let io = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { action, path, source }
+        };
+        let mut temporary = dir.as_os_str().to_owned();
+        temporary.push(".tmp");
+        let temporary = Path::new(&temporary);
+        if temporary.exists() {
+            fs::remove_dir_all(temporary).map_err(io("replace", temporary))?;
+        }
+        fs::create_dir_all(temporary).map_err(io("create", temporary))?;
+
+        let sorted = |vs: &tch::nn::VarStore| {
+            let mut tensors: Vec<(String, Tensor)> = vs.variables().into_iter().collect();
+            tensors.sort_by(|a, b| a.0.cmp(&b.0));
+            tensors
+        };
+        save_tensors(&temporary.join(ADAPTER), &sorted(&self.adapter_vs), &[])?;
+        self.decoder.save(&temporary.join(LM))?;
+        self.tokenizer.save(&temporary.join(LM))?;
+        save_tensors(&temporary.join(ITEMS), &item_tensors(&self.tables), &[])?;
+        write_json(&temporary.join(ITEM_IDS), &self.item_ids)?;
+        let manifest =
+            Manifest { format: BUNDLE_FORMAT, config: self.config.clone(), items: self.item_ids.len() };
+        write_json(&temporary.join(MANIFEST), &manifest)?;
+
+        // A non-empty target makes the rename fail, so nothing that stands there is lost.
+        fs::rename(temporary, dir).map_err(io("rename the finished bundle to", dir))
+    }
+
+    /// Opens a bundle that [`Narrator::save`] wrote, in `f32` on `device`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Manifest`] for a missing or damaged file, [`Error::BundleFormat`] for another
+    /// version's layout, [`Error::Mismatch`] if a part does not fit the others, and those of loading the parts.
+    pub fn open(dir: &Path, device: Device) -> Result<Self> {
+        let path = dir.join(MANIFEST);
+        let Format { format } = read_json(&path)?;
+        if format != BUNDLE_FORMAT {
+            return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
+        }
+        let manifest: Manifest = read_json(&path)?;
+        let item_ids: Vec<String> = read_json(&dir.join(ITEM_IDS))?;
+        let tables = read_items(&dir.join(ITEMS), &manifest)?;
+        let tokenizer = TextTokenizer::load(&dir.join(LM))?;
+        // Initial values are drawn and then overwritten, tensor by tensor; strict loading proves that all are.
+        let narrator = Self::new(manifest.config, tables, item_ids, tokenizer, device, 0)?;
+        let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
+        adapter.load_into(&narrator.adapter_vs, str::to_owned, Surplus::Refuse)?;
+        let lm = Checkpoint::open(&dir.join(LM))?;
+        lm.load_into(&narrator.lm_vs, str::to_owned, Surplus::Refuse)?;
+        Ok(narrator)
+    }
+}
+
+fn item_tensors(tables: &ItemTables) -> Vec<(String, Tensor)> {
+    let mut tensors = Vec::with_capacity(4);
+    for (name, table) in [("cf", tables.cf()), ("semantic", tables.semantic())] {
+        if let Some(table) = table {
+            let (vectors, present) = table.tensors();
+            tensors.push((name.to_owned(), vectors.shallow_clone()));
+            tensors.push((format!("{name}_present"), present.shallow_clone()));
+        }
+    }
+    tensors
+}
+
+fn read_items(path: &Path, manifest: &Manifest) -> Result<ItemTables> {
+    let checkpoint = Checkpoint::open(path)?;
+    let items = manifest.items as i64;
+    let side = |name: &str, read: bool, dim: i64| -> Result<Option<ItemTable>> {
+        // A side that the adapter does not read may still be stored, with whatever width it has.
+        let dim = match checkpoint.shape(name) {
+            None if !read => return Ok(None),
+            Some(&[_, stored]) if !read => stored,
+            _ => dim,
+        };
+        let vectors = checkpoint.tensor(name, &[items, dim])?.to_kind(Kind::Float);
+        let present = checkpoint.tensor(&format!("{name}_present"), &[items])?.to_kind(Kind::Bool);
+        Ok(Some(ItemTable::from_tensors(vectors, present)))
+    };
+    let adapter = &manifest.config.adapter;
+    ItemTables::new(
+        side("cf", adapter.sources.cf(), adapter.cf_dim)?,
+        side("semantic", adapter.sources.semantic(), adapter.semantic_dim)?,
+    )
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|source| Error::Manifest { path: path.to_owned(), source })?;
+    fs::write(path, text).map_err(|source| Error::Io { action: "write", path: path.to_owned(), source })
+}
+
+fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_str(&text).map_err(|source| Error::Manifest { path: path.to_owned(), source })
+}

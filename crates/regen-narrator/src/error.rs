@@ -1,0 +1,121 @@
+//! What can go wrong around the trained whole. Failures of its parts keep their own types as sources.
+
+use std::path::PathBuf;
+
+/// The result of everything fallible in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A refused input, a refused bundle, or a failure of one of the parts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The adapter refused a configuration or a batch.
+    #[error(transparent)]
+    Fusion(#[from] regen_fusion::Error),
+    /// The language model or its tokenizer refused something.
+    #[error(transparent)]
+    Lm(#[from] regen_lm::Error),
+    /// A checkpoint or a device refused something.
+    #[error(transparent)]
+    Torch(#[from] regen_torch::Error),
+    /// A file of a bundle could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The manifest of a bundle is not what this version writes.
+    #[error("{} is not a usable narrator manifest", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A bundle was written by a version with another layout.
+    #[error("{} has bundle format {got}, this version reads {expected}", path.display())]
+    BundleFormat {
+        /// The manifest.
+        path: PathBuf,
+        /// What this version reads.
+        expected: u32,
+        /// What the manifest says.
+        got: u32,
+    },
+    /// Two parts of the whole do not fit each other.
+    #[error("{part} has {got}, but {other} needs {expected}")]
+    Mismatch {
+        /// The part that does not fit.
+        part: &'static str,
+        /// What it has.
+        got: String,
+        /// The part it must fit.
+        other: &'static str,
+        /// What that needs.
+        expected: String,
+    },
+    /// The tokenizer lacks a token that prompts are made of.
+    #[error("the tokenizer has no token {token}: train it with the tokens that special_tokens() lists")]
+    MissingToken {
+        /// The token.
+        token: String,
+    },
+    /// A request names a kind of narrative that the narrator was not made for.
+    #[error("unknown narrative kind {kind:?}: this narrator writes {known}")]
+    UnknownKind {
+        /// What was asked for.
+        kind: String,
+        /// What it can write.
+        known: String,
+    },
+    /// A request names an item row outside the tables.
+    #[error("request {request} names item {item}, but the tables hold {items} items")]
+    UnknownItem {
+        /// Position of the request in the call.
+        request: usize,
+        /// The item row.
+        item: u32,
+        /// Rows of the tables.
+        items: usize,
+    },
+    /// A request has neither history nor target, so there is nothing to narrate from.
+    #[error("request {request} has an empty history and no target item")]
+    EmptyRequest {
+        /// Position of the request in the call.
+        request: usize,
+    },
+    /// Training was asked for without examples.
+    #[error("there are no {which} examples")]
+    NoExamples {
+        /// `training` or `validation`.
+        which: &'static str,
+    },
+    /// A number of the configuration is out of range.
+    #[error("{field} is {got}, expected {expected}")]
+    InvalidConfig {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        got: String,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// The loss became NaN or infinite.
+    #[error(
+        "the loss is {loss} at step {step}; lower the learning rate (the batch's first text begins {text:?})"
+    )]
+    NonFiniteLoss {
+        /// The update, counted from 1.
+        step: u64,
+        /// The value.
+        loss: f64,
+        /// The start of the first narrative of the batch.
+        text: String,
+    },
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod bundle;
+mod error;
+mod narrate;
+mod narrator;
+mod prompt;
+mod tables;
+mod train;
+
+pub use bundle::BUNDLE_FORMAT;
+pub use error::{Error, Result};
+pub use narrate::NarrateProgress;
+pub use narrator::{Narrator, NarratorConfig};
+pub use prompt::{Example, Request, special_tokens};
+pub use tables::{ItemTable, ItemTables};
+pub use train::{LossPoint, TrainConfig, TrainProgress, TrainReport};

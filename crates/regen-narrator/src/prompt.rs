@@ -1,0 +1,284 @@
+//! What the language model is shown: the layout of a prompt, and batches of it as tensors.
+//!
+//! A prompt is `<bos> item … item [<last> item] <kind>`, then the narrative and `<eos>`. Each `item` is the place
+//! of `tokens_per_item` soft tokens; `<last>` marks the immediate context (the purchase that is narrated). The
+//! kind's own token asks for the narrative, so one model writes every kind.
+
+use regen_lm::{PaddingMask, TextTokenizer};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+
+use crate::{Error, NarratorConfig, Result};
+
+const ITEM: &str = "<item>";
+const LAST: &str = "<last>";
+
+/// The tokens that a narrator's prompts need beside text and the tokenizer's own begin, end and padding; give them
+/// to the tokenizer's training.
+///
+/// `kinds` are names of narrative kinds such as `purchase_reason`.
+pub fn special_tokens<S: AsRef<str>>(kinds: &[S]) -> Vec<String> {
+    let fixed = [ITEM, LAST].into_iter().map(str::to_owned);
+    fixed.chain(kinds.iter().map(|kind| kind_token(kind.as_ref()))).collect()
+}
+
+fn kind_token(kind: &str) -> String {
+    format!("<{kind}>")
+}
+
+/// What a narrative is asked to be about. Items are rows of the narrator's tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// One of the narrator's kinds.
+    pub kind: String,
+    /// Past purchases, oldest first. Only the last `max_history` are read.
+    pub history: Vec<u32>,
+    /// The purchase that the narrative is about; `None` where it speaks of the history alone.
+    pub target: Option<u32>,
+}
+
+/// A request and the narrative that answers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// The request.
+    pub request: Request,
+    /// The reference narrative.
+    pub text: String,
+}
+
+/// Ids of the special tokens, looked up once.
+#[derive(Debug)]
+pub(crate) struct PromptTokens {
+    bos: i64,
+    pub(crate) eos: i64,
+    pad: i64,
+    item: i64,
+    last: i64,
+    kinds: Vec<(String, i64)>,
+}
+
+impl PromptTokens {
+    pub(crate) fn new(tokenizer: &TextTokenizer, kinds: &[String]) -> Result<Self> {
+        let found =
+            |id: Option<i64>, token: &str| id.ok_or_else(|| Error::MissingToken { token: token.to_owned() });
+        let id = |token: &str| found(tokenizer.id(token), token);
+        let kinds =
+            kinds.iter().map(|kind| Ok((kind.clone(), id(&kind_token(kind))?))).collect::<Result<_>>()?;
+        Ok(Self {
+            bos: found(tokenizer.bos_id(), "that begins a sequence")?,
+            eos: found(tokenizer.eos_id(), "that ends a sequence")?,
+            pad: found(tokenizer.pad_id(), "for padding")?,
+            item: id(ITEM)?,
+            last: id(LAST)?,
+            kinds,
+        })
+    }
+
+    fn kind(&self, kind: &str) -> Result<i64> {
+        let found = self.kinds.iter().find(|(name, _)| name == kind);
+        found.map(|&(_, id)| id).ok_or_else(|| Error::UnknownKind {
+            kind: kind.to_owned(),
+            known: self.kinds.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+/// A prompt as ids, the rows whose soft tokens go into the places of `<item>`, and the answer's ids.
+#[derive(Debug, Clone)]
+pub(crate) struct Sequence {
+    prompt: Vec<i64>,
+    rows: Vec<i64>,
+    answer: Vec<i64>,
+}
+
+impl Sequence {
+    /// Lays out a request. `index` is its position in the caller's list, for messages.
+    pub(crate) fn prompt(
+        index: usize,
+        request: &Request,
+        tokens: &PromptTokens,
+        config: &NarratorConfig,
+        items: usize,
+    ) -> Result<Self> {
+        if request.history.is_empty() && request.target.is_none() {
+            return Err(Error::EmptyRequest { request: index });
+        }
+        let kind = tokens.kind(&request.kind)?;
+        let recent = request.history.len().saturating_sub(config.max_history);
+        let mut rows = Vec::with_capacity(request.history.len() - recent + 1);
+        let per_item = config.adapter.tokens_per_item as usize;
+        let mut prompt = vec![tokens.bos];
+        let mut place = |item: u32, prompt: &mut Vec<i64>| {
+            if item as usize >= items {
+                return Err(Error::UnknownItem { request: index, item, items });
+            }
+            rows.push(i64::from(item));
+            prompt.extend(std::iter::repeat_n(tokens.item, per_item));
+            Ok(())
+        };
+        for &item in &request.history[recent..] {
+            place(item, &mut prompt)?;
+        }
+        if let Some(target) = request.target {
+            prompt.push(tokens.last);
+            place(target, &mut prompt)?;
+        }
+        prompt.push(kind);
+        Ok(Self { prompt, rows, answer: Vec::new() })
+    }
+
+    /// Adds the narrative, cut to `max_narrative_tokens`. A cut narrative has no `<eos>`, since it does not end there.
+    pub(crate) fn with_answer(
+        mut self,
+        text: &str,
+        tokenizer: &TextTokenizer,
+        tokens: &PromptTokens,
+        config: &NarratorConfig,
+    ) -> Result<Self> {
+        self.answer = tokenizer.encode(text)?;
+        if self.answer.len() < config.max_narrative_tokens {
+            self.answer.push(tokens.eos);
+        } else {
+            self.answer.truncate(config.max_narrative_tokens);
+        }
+        Ok(self)
+    }
+
+    /// Ids in all.
+    pub(crate) fn len(&self) -> usize {
+        self.prompt.len() + self.answer.len()
+    }
+
+    /// Ids of the answer: those that the loss counts.
+    pub(crate) fn answer_len(&self) -> usize {
+        self.answer.len()
+    }
+}
+
+/// On which side shorter rows of a batch are filled up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    /// For training.
+    Right,
+    /// For generation, so that all rows continue in the same column.
+    Left,
+}
+
+/// Sequences as tensors.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// `[batch, seq]` i64, `<item>` in the places of soft tokens.
+    pub(crate) ids: Tensor,
+    /// Which positions are real.
+    pub(crate) mask: PaddingMask,
+    /// `[batch, seq]` i64: which soft token of the batch stands here, counted over `[batch, items · per_item]`; −1
+    /// for a text token.
+    pub(crate) slots: Tensor,
+    /// `[batch, items]` i64 rows of the item tables, 0 where `row_mask` is false.
+    pub(crate) rows: Tensor,
+    /// `[batch, items]` bool.
+    pub(crate) row_mask: Tensor,
+    /// `[batch, seq]` i64: the id that position should predict.
+    pub(crate) targets: Tensor,
+    /// `[batch, seq]` bool: true where the prediction counts.
+    pub(crate) loss_mask: Tensor,
+}
+
+impl Batch {
+    pub(crate) fn new(
+        sequences: &[&Sequence],
+        padding: Padding,
+        tokens: &PromptTokens,
+        per_item: usize,
+        device: Device,
+    ) -> Result<Self> {
+        let seq = sequences.iter().map(|s| s.len()).max().unwrap_or(0);
+        let items = sequences.iter().map(|s| s.rows.len()).max().unwrap_or(0);
+        let cells = sequences.len() * seq;
+        let (mut ids, mut slots, mut targets) =
+            (vec![tokens.pad; cells], vec![-1i64; cells], vec![tokens.pad; cells]);
+        let mut loss_mask = vec![false; cells];
+        let mut rows = vec![0i64; sequences.len() * items];
+        let mut row_mask = vec![false; sequences.len() * items];
+        for (row, sequence) in sequences.iter().enumerate() {
+            let offset = match padding {
+                Padding::Right => 0,
+                Padding::Left => seq - sequence.len(),
+            };
+            let start = row * seq + offset;
+            let mut slot = (row * items * per_item) as i64;
+            for (position, &id) in sequence.prompt.iter().chain(&sequence.answer).enumerate() {
+                let cell = start + position;
+                ids[cell] = id;
+                if position < sequence.prompt.len() && id == tokens.item {
+                    slots[cell] = slot;
+                    slot += 1;
+                }
+                if position >= sequence.prompt.len() {
+                    targets[cell - 1] = id;
+                    loss_mask[cell - 1] = true;
+                }
+            }
+            rows[row * items..][..sequence.rows.len()].copy_from_slice(&sequence.rows);
+            row_mask[row * items..][..sequence.rows.len()].fill(true);
+        }
+        let wide = [sequences.len() as i64, seq as i64];
+        let short = [sequences.len() as i64, items as i64];
+        let ids_tensor =
+            |values: &[i64], shape: &[i64; 2]| Tensor::from_slice(values).reshape(shape).to_device(device);
+        let flags =
+            |values: &[bool], shape: &[i64; 2]| Tensor::from_slice(values).reshape(shape).to_device(device);
+        let lengths: Vec<i64> = sequences.iter().map(|s| s.len() as i64).collect();
+        let mask = match padding {
+            Padding::Right => PaddingMask::right(&lengths, seq as i64)?,
+            Padding::Left => PaddingMask::left(&lengths, seq as i64)?,
+        };
+        Ok(Self {
+            ids: ids_tensor(&ids, &wide),
+            mask,
+            slots: ids_tensor(&slots, &wide),
+            rows: ids_tensor(&rows, &short),
+            row_mask: flags(&row_mask, &short),
+            targets: ids_tensor(&targets, &wide),
+            loss_mask: flags(&loss_mask, &wide),
+        })
+    }
+}
+
+/// Puts `soft [batch, items · per_item, hidden]` into the places that `slots [batch, seq]` names, leaving every
+/// other position of `text [batch, seq, hidden]` as it is. Differentiable in both.
+pub(crate) fn splice(text: &Tensor, soft: &Tensor, slots: &Tensor) -> Tensor {
+    let hidden = text.size().last().copied().unwrap_or(0);
+    let flat = soft.reshape([-1, hidden]).to_kind(text.kind());
+    if flat.size()[0] == 0 {
+        return text.shallow_clone();
+    }
+    let index = slots.clamp_min(0).reshape([-1]);
+    let placed = flat.index_select(0, &index).reshape_as(text);
+    placed.where_self(&slots.ge(0).unsqueeze(-1), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Kind;
+
+    #[test]
+    fn splicing_moves_only_the_named_positions() {
+        let text = Tensor::arange(2 * 4 * 3, (Kind::Float, Device::Cpu)).reshape([2, 4, 3]);
+        let soft = -Tensor::arange(2 * 2 * 3, (Kind::Float, Device::Cpu)).reshape([2, 2, 3]) - 1.0;
+        let slots = Tensor::from_slice(&[-1i64, 0, 1, -1, 2, -1, -1, -1]).reshape([2, 4]);
+        let spliced = splice(&text, &soft, &slots);
+        assert!(spliced.get(0).get(1).equal(&soft.get(0).get(0)));
+        assert!(spliced.get(0).get(2).equal(&soft.get(0).get(1)));
+        assert!(spliced.get(1).get(0).equal(&soft.get(1).get(0)));
+        for (row, column) in [(0, 0), (0, 3), (1, 1), (1, 2), (1, 3)] {
+            assert!(spliced.get(row).get(column).equal(&text.get(row).get(column)), "{row} {column}");
+        }
+    }
+
+    #[test]
+    fn kind_names_become_tokens() {
+        assert_eq!(special_tokens(&["user_summary"]).last().map(String::as_str), Some("<user_summary>"));
+    }
+}

@@ -1,0 +1,92 @@
+//! A narrator on disk: it comes back the same, and a damaged or foreign bundle is refused by name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regen_fusion::Sources;
+use regen_narrator::{Error, Narrator};
+use tch::Device;
+use tempfile::{TempDir, tempdir};
+
+use crate::world;
+
+fn saved() -> (TempDir, PathBuf, Narrator) {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("narrator");
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    world::train(&mut narrator, 20);
+    narrator.save(&path).unwrap();
+    (dir, path, narrator)
+}
+
+fn refused(path: &Path) -> Error {
+    Narrator::open(path, Device::Cpu).expect_err("the bundle must be refused")
+}
+
+#[test]
+fn an_opened_bundle_writes_and_scores_as_the_saved_one() {
+    let (_dir, path, narrator) = saved();
+    let opened = Narrator::open(&path, Device::Cpu).unwrap();
+    let examples = world::examples();
+    let requests: Vec<_> = examples.iter().map(|example| example.request.clone()).collect();
+    assert_eq!(world::write(&opened, &requests, 4), world::write(&narrator, &requests, 4));
+    assert_eq!(opened.loss(&examples, 4).unwrap(), narrator.loss(&examples, 4).unwrap());
+    assert_eq!(opened.item_ids(), narrator.item_ids());
+    assert_eq!(opened.config(), narrator.config());
+}
+
+#[test]
+fn an_existing_bundle_is_not_overwritten() {
+    let (_dir, path, narrator) = saved();
+    assert!(matches!(narrator.save(&path), Err(Error::Io { .. })));
+    assert!(Narrator::open(&path, Device::Cpu).is_ok());
+}
+
+#[test]
+fn every_missing_part_is_named() {
+    let (_dir, path, _) = saved();
+    for part in [
+        "narrator.json",
+        "item_ids.json",
+        "items.safetensors",
+        "adapter.safetensors",
+        "lm/model.safetensors",
+        "lm/tokenizer.json",
+    ] {
+        let (from, to) = (path.join(part), path.join("aside"));
+        fs::rename(&from, &to).unwrap();
+        let error = refused(&path);
+        let message = format!("{error} {:?}", error);
+        let file = Path::new(part).file_name().unwrap().to_str().unwrap();
+        let folder = path.join("lm").display().to_string();
+        assert!(message.contains(file) || message.contains(&folder), "{part}: {message}");
+        fs::rename(&to, &from).unwrap();
+    }
+    assert!(Narrator::open(&path, Device::Cpu).is_ok());
+}
+
+#[test]
+fn another_format_and_an_unknown_field_are_refused() {
+    let (_dir, path, _) = saved();
+    let manifest = path.join("narrator.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"format\": 1", "\"format\": 2, \"new\": true")).unwrap();
+    assert!(matches!(refused(&path), Error::BundleFormat { expected: 1, got: 2, .. }));
+    fs::write(&manifest, text.replace("\"format\": 1", "\"format\": 1, \"new\": true")).unwrap();
+    assert!(matches!(refused(&path), Error::Manifest { .. }));
+}
+
+#[test]
+fn parts_of_another_narrator_are_refused() {
+    let (_dir, path, _) = saved();
+    let ids = path.join("item_ids.json");
+    let text = fs::read_to_string(&ids).unwrap();
+    fs::write(&ids, "[\"only-one\"]").unwrap();
+    assert!(matches!(refused(&path), Error::Mismatch { part: "the list of item ids", .. }));
+    fs::write(&ids, text).unwrap();
+
+    let other = path.with_file_name("other");
+    world::narrator(Sources::Cf, 1).save(&other).unwrap();
+    fs::copy(other.join("adapter.safetensors"), path.join("adapter.safetensors")).unwrap();
+    assert!(matches!(refused(&path), Error::Torch(regen_torch::Error::MissingTensor { .. })));
+}

@@ -1,0 +1,167 @@
+//! Training and writing: what is learned, that it is reproducible, and that batches do not matter.
+
+use std::ops::ControlFlow;
+
+use regen_fusion::Sources;
+use regen_lm::GenerateOptions;
+use regen_narrator::{Error, Request, TrainConfig};
+
+use crate::world;
+
+fn requests() -> Vec<Request> {
+    world::examples().into_iter().map(|example| example.request).collect()
+}
+
+/// How many of the test world's sentences an arm writes correctly: colour, room, both.
+fn right(sources: Sources) -> [usize; 3] {
+    let mut narrator = world::narrator(sources, 1);
+    world::train(&mut narrator, 400);
+    let mut counts = [0; 3];
+    for (written, example) in world::write(&narrator, &requests(), 5).iter().zip(world::examples()) {
+        let words = |text: &str| {
+            let words: Vec<&str> = text.split(' ').collect();
+            (words.get(3).map(|w| (*w).to_owned()), words.last().map(|w| (*w).to_owned()))
+        };
+        let (got, wanted) = (words(written), words(&example.text));
+        counts[0] += usize::from(got.0 == wanted.0);
+        counts[1] += usize::from(got.1 == wanted.1);
+        counts[2] += usize::from(*written == example.text);
+    }
+    counts
+}
+
+#[test]
+fn fusion_writes_what_either_side_tells_and_a_single_side_only_what_it_knows() {
+    let all = world::examples().len();
+    assert_eq!(right(Sources::Fusion), [all, all, all]);
+    let [colours, rooms, _] = right(Sources::Cf);
+    assert!(
+        rooms == all && colours < all,
+        "cf knows the room only: {colours} colours, {rooms} rooms of {all}"
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_losses_and_another_seed_others() {
+    let run = |seed| {
+        let mut narrator = world::narrator(Sources::Fusion, seed);
+        world::train(&mut narrator, 30)
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1).training, run(2).training);
+}
+
+#[test]
+fn the_loss_of_a_padded_batch_is_that_of_its_examples_alone() {
+    let narrator = world::narrator(Sources::Fusion, 1);
+    let examples = world::examples();
+    let together = narrator.loss(&examples, 28).unwrap();
+    let alone = narrator.loss(&examples, 1).unwrap();
+    assert!((together - alone).abs() < 1e-5, "{together} {alone}");
+}
+
+#[test]
+fn a_batch_writes_what_each_request_gets_alone_in_the_order_asked() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    world::train(&mut narrator, 40);
+    let requests = requests();
+    let alone: Vec<String> = requests.iter().flat_map(|r| world::write(&narrator, std::slice::from_ref(r), 1)).collect();
+    assert_eq!(world::write(&narrator, &requests, 6), alone);
+}
+
+#[test]
+fn only_the_most_recent_purchases_are_read() {
+    let narrator = world::narrator(Sources::Fusion, 1);
+    let mut long = world::example(&[6, 5, 0, 1, 2], 4);
+    let short = world::example(&[0, 1, 2], 4);
+    assert_eq!(narrator.loss(&[long.clone()], 1).unwrap(), narrator.loss(&[short], 1).unwrap());
+    long.request.history = vec![6, 5, 0, 1, 3];
+    assert_ne!(
+        narrator.loss(&[long], 1).unwrap(),
+        narrator.loss(&[world::example(&[0, 1, 2], 4)], 1).unwrap()
+    );
+}
+
+#[test]
+fn stopping_ends_training_cleanly_and_says_so() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    let report = narrator
+        .train(&world::examples(), &[], &world::training(50), &mut |progress| {
+            if progress.step == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert!(report.stopped);
+    assert_eq!(report.kept_step, 7);
+}
+
+#[test]
+fn the_weights_of_the_lowest_validation_loss_are_kept() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    // A rate this high ruins the model after it has learned something.
+    let config =
+        TrainConfig { learning_rate: 0.2, warmup_steps: 60, evaluate_every: 5, ..world::training(60) };
+    let examples = world::examples();
+    let report =
+        narrator.train(&examples, &examples[..6], &config, &mut |_| ControlFlow::Continue(())).unwrap();
+    let best = report.validation.iter().min_by(|a, b| a.loss.total_cmp(&b.loss)).unwrap();
+    assert_eq!(report.kept_step, best.step);
+    assert!(best.step < 60, "the test needs a run whose last weights are not its best");
+    assert!((narrator.loss(&examples[..6], 8).unwrap() - best.loss).abs() < 1e-9);
+}
+
+#[test]
+fn stopping_while_writing_leaves_the_rest_unwritten() {
+    let narrator = world::narrator(Sources::Fusion, 1);
+    let options = GenerateOptions { max_new_tokens: 2, ..GenerateOptions::default() };
+    let written = narrator.narrate(&requests(), &options, 4, &mut |_| ControlFlow::Break(())).unwrap();
+    assert_eq!(written.iter().flatten().count(), 4);
+    assert_eq!(written.len(), requests().len());
+}
+
+#[test]
+fn requests_that_make_no_sense_are_named() {
+    let narrator = world::narrator(Sources::Fusion, 1);
+    let options = GenerateOptions::default();
+    let refuse = |request: Request| {
+        let requests = [requests()[0].clone(), request];
+        narrator.narrate(&requests, &options, 2, &mut |_| ControlFlow::Continue(())).unwrap_err()
+    };
+    let good = requests()[3].clone();
+    let error = refuse(Request { kind: "poem".into(), ..good.clone() });
+    assert!(
+        matches!(error, Error::UnknownKind { kind, known } if kind == "poem" && known.contains("purchase_reason"))
+    );
+    let error = refuse(Request { target: Some(world::ITEMS as u32), ..good.clone() });
+    assert!(matches!(error, Error::UnknownItem { request: 1, item: 7, items: 7 }));
+    let error = refuse(Request { history: vec![], target: None, ..good });
+    assert!(matches!(error, Error::EmptyRequest { request: 1 }));
+    assert!(world::write(&narrator, &[], 4).is_empty());
+}
+
+#[test]
+fn training_without_examples_or_with_impossible_numbers_is_refused() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    let mut refuse = |config: TrainConfig, examples: &[regen_narrator::Example]| {
+        narrator.train(examples, &[], &config, &mut |_| ControlFlow::Continue(())).unwrap_err()
+    };
+    let examples = world::examples();
+    assert!(matches!(refuse(world::training(5), &[]), Error::NoExamples { .. }));
+    for (wanted, config) in [
+        ("steps", world::training(0)),
+        ("batch", TrainConfig { batch: 0, ..world::training(5) }),
+        ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..world::training(5) }),
+        ("clip_norm", TrainConfig { clip_norm: -1.0, ..world::training(5) }),
+    ] {
+        assert!(matches!(refuse(config, &examples), Error::InvalidConfig { field, .. } if field == wanted));
+    }
+}
+
+#[test]
+fn attribution_covers_history_and_target() {
+    let narrator = world::narrator(Sources::Fusion, 1);
+    let requests = [world::example(&[1, 2, 3], 0).request, world::example(&[], 5).request];
+    let attribution = narrator.attribution(&requests).unwrap();
+    assert_eq!(attribution.cf_share.size(), [2, 4, 2]);
+    let both: Vec<bool> = attribution.both_present.reshape([-1]).try_into().unwrap();
+    assert_eq!(both, [true, true, true, true, true, false, false, false]);
+}

@@ -1,0 +1,5 @@
+//! The whole as its users meet it, on a world so small that a narrator can learn it in seconds.
+
+mod bundle;
+mod learning;
+mod world;

@@ -1,0 +1,110 @@
+//! A miniature world: seven items, whose text names a colour that only the semantic vector tells and a room that only
+//! the collaborative vector tells.
+
+use std::ops::ControlFlow;
+
+use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
+use regen_lm::{DecoderConfig, GenerateOptions, train_bpe};
+use regen_narrator::{
+    Example, ItemTable, ItemTables, Narrator, NarratorConfig, Request, TrainConfig, TrainReport,
+    special_tokens,
+};
+use tch::Device;
+
+pub(crate) const ITEMS: usize = 7;
+const COLOURS: [&str; ITEMS] = ["red", "blue", "green", "black", "white", "pink", "grey"];
+const ROOMS: [&str; 3] = ["kitchen", "office", "garden"];
+
+pub(crate) fn kinds() -> Vec<String> {
+    vec!["purchase_reason".to_owned(), "user_summary_short".to_owned()]
+}
+
+pub(crate) fn example(history: &[u32], target: u32) -> Example {
+    let (colour, room) = (COLOURS[target as usize], ROOMS[target as usize % ROOMS.len()]);
+    Example {
+        request: Request { kind: kinds()[0].clone(), history: history.to_vec(), target: Some(target) },
+        text: format!("You chose the {colour} lamp for your {room}."),
+    }
+}
+
+/// Every item as target after histories of different lengths.
+pub(crate) fn examples() -> Vec<Example> {
+    let mut all = Vec::new();
+    for target in 0..ITEMS as u32 {
+        for length in 0..4u32 {
+            let history: Vec<u32> = (1..=length).map(|step| (target + step) % ITEMS as u32).collect();
+            all.push(example(&history, target));
+        }
+    }
+    all
+}
+
+pub(crate) fn tables() -> ItemTables {
+    let mut cf = vec![0.0; ITEMS * 3];
+    let mut semantic = vec![0.0; ITEMS * ITEMS];
+    for item in 0..ITEMS {
+        cf[item * 3 + item % 3] = 1.5;
+        semantic[item * ITEMS + item] = 0.7;
+    }
+    let present = [true; ITEMS];
+    let cf = ItemTable::new(&cf, 3, &present).unwrap();
+    ItemTables::new(Some(cf), Some(ItemTable::new(&semantic, ITEMS, &present).unwrap())).unwrap()
+}
+
+pub(crate) fn ids() -> Vec<String> {
+    (0..ITEMS).map(|item| format!("item-{item}")).collect()
+}
+
+pub(crate) fn narrator(sources: Sources, seed: u64) -> Narrator {
+    let special = special_tokens(&kinds());
+    let special: Vec<&str> = special.iter().map(String::as_str).collect();
+    let texts = examples();
+    let tokenizer = train_bpe(texts.iter().map(|e| e.text.as_str()), 330, &special).unwrap();
+    let mut decoder = DecoderConfig::preset("1m", tokenizer.vocab_size()).unwrap();
+    (decoder.hidden, decoder.layers, decoder.intermediate) = (48, 2, 64);
+    (decoder.heads, decoder.kv_heads, decoder.head_dim) = (3, 1, 16);
+    decoder.query_scale = 0.25;
+    if let regen_lm::Positions::Rotary(rope) = &mut decoder.positions {
+        rope.rotary_dim = 16;
+    }
+    let adapter = AdapterConfig {
+        sources,
+        kind: AdapterKind::Projection,
+        normalisation: Normalisation::L2,
+        cf_dim: 3,
+        semantic_dim: ITEMS as i64,
+        hidden: 48,
+        tokens_per_item: 2,
+        initial_rms: 0.02,
+    };
+    let config =
+        NarratorConfig { adapter, decoder, kinds: kinds(), max_history: 3, max_narrative_tokens: 20 };
+    Narrator::new(config, tables(), ids(), tokenizer, Device::Cpu, seed).unwrap()
+}
+
+pub(crate) fn training(steps: u64) -> TrainConfig {
+    TrainConfig {
+        steps,
+        batch: 8,
+        learning_rate: 4e-3,
+        adapter_learning_rate: 4e-3,
+        warmup_steps: 10,
+        final_rate: 0.1,
+        weight_decay: 0.01,
+        clip_norm: 1.0,
+        evaluate_every: 20,
+        seed: 3,
+    }
+}
+
+pub(crate) fn train(narrator: &mut Narrator, steps: u64) -> TrainReport {
+    narrator
+        .train(&examples(), &examples()[..5], &training(steps), &mut |_| ControlFlow::Continue(()))
+        .unwrap()
+}
+
+pub(crate) fn write(narrator: &Narrator, requests: &[Request], batch: usize) -> Vec<String> {
+    let options = GenerateOptions { max_new_tokens: 20, ..GenerateOptions::default() };
+    let written = narrator.narrate(requests, &options, batch, &mut |_| ControlFlow::Continue(())).unwrap();
+    written.into_iter().map(Option::unwrap).collect()
+}

@@ -1,0 +1,93 @@
+//! What can go wrong between a sentence-transformers folder and an embedding.
+
+use std::path::PathBuf;
+
+/// The result of everything fallible in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A refused folder, or a failed computation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A JSON file is damaged, or a field of it has an unexpected type.
+    #[error("{} is not usable", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A setting that changes the embeddings is not implemented.
+    #[error("{} sets {field} to {value}, which is not supported", path.display())]
+    UnsupportedConfig {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Its value.
+        value: String,
+    },
+    /// A number is out of range, or contradicts another.
+    #[error("{} sets {field} to {value}, expected {expected}", path.display())]
+    InvalidConfig {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Its value.
+        value: String,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// The tokenizer cannot be loaded or cannot encode.
+    #[error("cannot {action} with {}", path.display())]
+    Tokenizer {
+        /// What was tried.
+        action: &'static str,
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: tokenizers::Error,
+    },
+    /// The tokenizer yields ids that the model has no embedding for.
+    #[error("{} has ids up to {largest}, but the model embeds only {vocab}", path.display())]
+    VocabularyMismatch {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Its largest id.
+        largest: i64,
+        /// Rows of the model's embedding table.
+        vocab: i64,
+    },
+    /// A tensor is missing, surplus, mis-shaped, damaged or not finite.
+    #[error(transparent)]
+    Checkpoint(#[from] regen_torch::Error),
+    /// libtorch reported an error.
+    #[error("libtorch failed to {action}")]
+    Torch {
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        #[source]
+        source: tch::TchError,
+    },
+    /// The caller's progress callback asked to stop.
+    #[error("stopped by the caller after {done} of {total} texts")]
+    Stopped {
+        /// Texts that were embedded.
+        done: usize,
+        /// Texts in all.
+        total: usize,
+    },
+}
