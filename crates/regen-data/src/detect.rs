@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::xrec::Vertical;
-use crate::{Error, Result, sequences};
+use crate::{Error, Result, prepared, sequences};
 
 /// A format, with what is needed to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum SourceFormat {
     Xrec(Vec<Vertical>),
     /// Purchase sequences of this name: [`sequences::read`](crate::sequences::read).
     Sequences(String),
+    /// A prepared folder: [`prepared::read`](crate::prepared::read).
+    Prepared,
 }
 
 /// Looks at the names of the files in `folder`.
@@ -22,6 +24,9 @@ pub enum SourceFormat {
 pub fn detect(folder: impl AsRef<Path>) -> Result<SourceFormat> {
     let folder = folder.as_ref();
     let sequences = sequences::name(folder)?;
+    if folder.join(prepared::MANIFEST).is_file() {
+        return Ok(SourceFormat::Prepared);
+    }
     let verticals: Vec<Vertical> = Vertical::ALL
         .into_iter()
         .filter(|vertical| vertical.files().iter().all(|file| folder.join(file).is_file()))
@@ -35,5 +40,6 @@ pub fn detect(folder: impl AsRef<Path>) -> Result<SourceFormat> {
     let mut looked_for: Vec<String> =
         Vertical::ALL.iter().map(|vertical| format!("xrec: {}", vertical.files().join(" with "))).collect();
     looked_for.push(sequences::looked_for());
+    looked_for.push(format!("prepared folder: {}", prepared::MANIFEST));
     Err(Error::UnknownFormat { folder: folder.to_owned(), looked_for })
 }

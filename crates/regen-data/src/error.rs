@@ -116,6 +116,26 @@ pub enum Error {
         /// One entry per format: its name and the files that would have shown it.
         looked_for: Vec<String>,
     },
+    /// A prepared folder of another format or version.
+    #[error("{} holds {got}, expected {expected}", path.display())]
+    UnsupportedVersion {
+        /// The file that says so.
+        path: PathBuf,
+        /// What is read here.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A file of a prepared folder is not the one that was written.
+    #[error("{} was changed or cut short: SHA-256 {got}, expected {expected}", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// What the folder's `dataset.json` says.
+        expected: String,
+        /// What the file has.
+        got: String,
+    },
     /// More distinct users or items than a 32-bit index holds.
     #[error("more than {limit} distinct ids")]
     TooManyIds {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod amazon;
+mod card;
 mod catalogue;
 mod core_filter;
 mod dataset;
@@ -10,10 +11,12 @@ mod error;
 mod from_reviews;
 mod history;
 mod ids;
+mod inspect;
 mod leaks;
 mod lines;
 mod narratives;
 mod preference;
+pub mod prepared;
 mod records;
 pub mod sequences;
 mod split;
@@ -25,6 +28,7 @@ mod text;
 mod time;
 pub mod xrec;
 
+pub use card::{Bin, CatalogueCard, Count, DataCard, Distribution, NarrativeCard, SuspiciousPrice};
 pub use catalogue::ItemMetadata;
 pub use core_filter::{KCoreReport, k_core};
 pub use dataset::{Chronology, Dataset, Interaction};
@@ -33,6 +37,7 @@ pub use error::{Error, Result};
 pub use from_reviews::{BuildReport, FileReport, PriceReport, ReviewsConfig, from_reviews};
 pub use history::{Example, HistoryConfig, examples};
 pub use ids::{DenseId, IdMap, ItemId, UserId};
+pub use inspect::{FieldReport, Inspection, Layout, inspect};
 pub use leaks::{Leak, LeakAudit, audit_leaks};
 pub use lines::Lines;
 pub use narratives::{Narrative, NarrativeKind};

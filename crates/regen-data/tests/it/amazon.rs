@@ -42,7 +42,12 @@ fn visiting_sees_what_the_iterator_gives() {
     let file = file([R2014, R2018, R2023].join("\n").as_bytes());
     let mut visited = Vec::new();
     let mut reviews = Reviews::open(file.path(), OnError::Fail).unwrap();
-    reviews.visit(|review| Ok(visited.push(review.into_owned()))).unwrap();
+    reviews
+        .visit(|review| {
+            visited.push(review.into_owned());
+            Ok(())
+        })
+        .unwrap();
     let iterated: Vec<_> =
         Reviews::open(file.path(), OnError::Fail).unwrap().collect::<Result<_, _>>().unwrap();
     assert_eq!(visited, iterated);

@@ -1,5 +1,6 @@
 //! Integration tests of regen-data: files in, data sets out.
 
 mod amazon;
+mod prepared;
 mod real;
 mod releases;

@@ -56,11 +56,11 @@ fn amazon_2014_office_sequences_have_their_counts() {
 fn gzip_reviews_of_2014_have_their_counts() {
     let path = folder("amazon2014_musical_instruments").join("reviews_Musical_Instruments_5.json.gz");
     let (data, report) =
-        from_reviews("instruments", &[path.clone()], &[], &ReviewsConfig::default()).unwrap();
+        from_reviews("instruments", std::slice::from_ref(&path), &[], &ReviewsConfig::default()).unwrap();
     assert_eq!((data.users.len(), data.items.len(), data.interactions.len()), (1_429, 900, 10_261));
     assert_eq!((report.duplicates, report.without_time), (0, 0));
     let core = ReviewsConfig { user_core: 5, item_core: 5, ..Default::default() };
-    let (data, report) = from_reviews("instruments", &[path.clone()], &[], &core).unwrap();
+    let (data, report) = from_reviews("instruments", std::slice::from_ref(&path), &[], &core).unwrap();
     assert_eq!(report.core.unwrap().removed_interactions, 0, "the release is a 5-core");
     assert_eq!(data.interactions.len(), 10_261);
     let with_text = Reviews::open(&path, OnError::Fail).unwrap().filter(|review| {
@@ -76,7 +76,8 @@ fn reviews_and_metadata_of_2018_have_their_counts() {
     let folder = folder("amazon2018_gift_cards");
     let (reviews, metadata) = (folder.join("Gift_Cards_5.json"), folder.join("meta_Gift_Cards.json"));
     let config = ReviewsConfig::default();
-    let (data, report) = from_reviews("gift cards", &[reviews], &[metadata.clone()], &config).unwrap();
+    let (data, report) =
+        from_reviews("gift cards", &[reviews], std::slice::from_ref(&metadata), &config).unwrap();
     assert_eq!((report.review_files[0].records, report.metadata_files[0].records), (2_972, 1_547));
     assert_eq!((data.users.len(), data.items.len()), (458, 148));
     assert_eq!((data.interactions.len(), report.duplicates), (2_965, 7));
