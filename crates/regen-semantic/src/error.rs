@@ -70,6 +70,20 @@ pub enum Error {
         /// Rows of the model's embedding table.
         vocab: i64,
     },
+    /// The folder has no prompt of this name.
+    #[error("no prompt is called {name}, known are {known:?}")]
+    UnknownPrompt {
+        /// The name asked for.
+        name: String,
+        /// The folder's names.
+        known: Vec<String>,
+    },
+    /// The tokenizer made nothing of a text, so there is nothing to embed.
+    #[error("text {text} has no tokens")]
+    NoTokens {
+        /// Its index, counted from 0.
+        text: usize,
+    },
     /// A tensor is missing, surplus, mis-shaped, damaged or not finite.
     #[error(transparent)]
     Checkpoint(#[from] regen_torch::Error),

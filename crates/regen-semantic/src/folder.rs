@@ -1,11 +1,12 @@
-//! The layout of a sentence-transformers folder: which modules follow the transformer, and how long a text may be.
+//! The layout of a sentence-transformers folder: which modules follow the transformer, how long a text may be, and which
+//! prompts it knows. Both the older files (up to sentence-transformers 4) and those of version 6 are read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::{read_object, read_text};
+use crate::config::{Fields, read_object, read_text};
 use crate::{Error, Result};
 
 /// How the vectors of a text's tokens become one.
@@ -25,14 +26,38 @@ pub enum Pooling {
     WeightedMean,
 }
 
+/// The modes' names of today, the older flags, and the order in which flags are concatenated.
+const MODES: [(&str, &str, Pooling); 6] = [
+    ("cls", "pooling_mode_cls_token", Pooling::Cls),
+    ("max", "pooling_mode_max_tokens", Pooling::Max),
+    ("mean", "pooling_mode_mean_tokens", Pooling::Mean),
+    ("mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens", Pooling::MeanSqrtLen),
+    ("weightedmean", "pooling_mode_weightedmean_tokens", Pooling::WeightedMean),
+    ("lasttoken", "pooling_mode_lasttoken", Pooling::LastToken),
+];
+
+/// A module after pooling.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Tail {
+    Normalize,
+    /// A dense layer in this folder.
+    Dense(PathBuf),
+}
+
 /// What the folder says beside the transformer itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
-    pub(crate) pooling: Pooling,
-    pub(crate) normalize: bool,
+    /// Concatenated in this order.
+    pub(crate) pooling: Vec<Pooling>,
+    /// False: tokens of the prompt are computed but not pooled.
+    pub(crate) include_prompt: bool,
+    pub(crate) tail: Vec<Tail>,
     /// Longest text in tokens, special ones included; the rest is cut.
     pub(crate) max_tokens: Option<i64>,
     pub(crate) lowercase: bool,
+    /// Name and text.
+    pub(crate) prompts: Vec<(String, String)>,
+    pub(crate) default_prompt: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -43,9 +68,8 @@ struct Module {
 }
 
 impl Layout {
-    /// Reads `modules.json`, `1_Pooling/config.json`, `sentence_bert_config.json` and
-    /// `config_sentence_transformers.json`.
-    pub(crate) fn load(dir: &Path) -> Result<Self> {
+    /// Reads `modules.json` and the files that it and the folder name; `width` is that of a token's vector.
+    pub(crate) fn load(dir: &Path, width: i64) -> Result<Self> {
         let path = dir.join("modules.json");
         let modules: Vec<Module> = serde_json::from_str(&read_text(&path)?)
             .map_err(|source| Error::Json { path: path.clone(), source })?;
@@ -54,49 +78,72 @@ impl Layout {
             field,
             value: value.to_owned(),
         };
-        let (mut pooling, mut normalize) = (None, false);
+        let (mut pooling, mut tail) = (None, Vec::new());
         for (index, module) in modules.iter().enumerate() {
             // The class's last name is the same in all versions of the library; its package moved.
             let name = module.kind.rsplit('.').next().unwrap_or(&module.kind);
+            let folder = dir.join(&module.path);
             match (index, name) {
                 (0, "Transformer") if module.path.is_empty() => {}
-                (1, "Pooling") => pooling = Some(load_pooling(&dir.join(&module.path).join("config.json"))?),
-                (2, "Normalize") => normalize = true,
+                (1, "Pooling") => pooling = Some(load_pooling(&folder.join("config.json"), width)?),
+                (2.., "Normalize") => {
+                    check_names(&folder.join("config.json"))?;
+                    tail.push(Tail::Normalize);
+                }
+                (2.., "Dense") => tail.push(Tail::Dense(folder)),
                 _ => return Err(unsupported(format!("[{index}].type"), &module.kind)),
             }
         }
-        let Some(pooling) = pooling else {
+        let Some((pooling, include_prompt)) = pooling else {
             return Err(unsupported("[1].type".into(), "nothing, where a pooling is expected"));
         };
         let (max_tokens, lowercase) = load_limits(&dir.join("sentence_bert_config.json"))?;
-        check_prompts(&dir.join("config_sentence_transformers.json"))?;
-        Ok(Self { pooling, normalize, max_tokens, lowercase })
+        let (prompts, default_prompt) = load_prompts(&dir.join("config_sentence_transformers.json"))?;
+        Ok(Self { pooling, include_prompt, tail, max_tokens, lowercase, prompts, default_prompt })
     }
 }
 
-fn load_pooling(path: &Path) -> Result<Pooling> {
-    const MODES: [(&str, Pooling); 6] = [
-        ("pooling_mode_cls_token", Pooling::Cls),
-        ("pooling_mode_mean_tokens", Pooling::Mean),
-        ("pooling_mode_max_tokens", Pooling::Max),
-        ("pooling_mode_mean_sqrt_len_tokens", Pooling::MeanSqrtLen),
-        ("pooling_mode_weightedmean_tokens", Pooling::WeightedMean),
-        ("pooling_mode_lasttoken", Pooling::LastToken),
-    ];
-    let fields = read_object(path)?;
-    let on = |field: &str| fields.get(field).and_then(Value::as_bool).unwrap_or(false);
-    let mut chosen = MODES.iter().filter(|(field, _)| on(field));
-    match (chosen.next(), chosen.next()) {
-        (Some((_, mode)), None) => Ok(*mode),
-        (first, second) => Err(Error::UnsupportedConfig {
-            path: path.to_owned(),
-            field: "pooling_mode_*".into(),
-            value: match (first, second) {
-                (Some((a, _)), Some((b, _))) => format!("both {a} and {b}"),
-                _ => "none of the known modes".into(),
-            },
-        }),
+fn load_pooling(path: &Path, width: i64) -> Result<(Vec<Pooling>, bool)> {
+    let mut fields = Fields { path, values: read_object(path)? };
+    for field in ["embedding_dimension", "word_embedding_dimension"] {
+        fields.allow(field, &[&width.to_string()])?;
     }
+    let include_prompt = fields.flag("include_prompt")?.unwrap_or(true);
+    let mut flagged = Vec::new();
+    for (_, flag, mode) in MODES {
+        if fields.flag(flag)?.unwrap_or(false) {
+            flagged.push(mode);
+        }
+    }
+    let named = fields.values.remove("pooling_mode");
+    fields.finish_except(&[])?;
+    let unsupported = |value: String| Error::UnsupportedConfig {
+        path: path.to_owned(),
+        field: "pooling_mode".into(),
+        value,
+    };
+    let by_name = |value: &Value| {
+        let found = MODES.iter().find(|(name, _, _)| value.as_str() == Some(name));
+        found.map(|(_, _, mode)| *mode).ok_or_else(|| unsupported(value.to_string()))
+    };
+    let modes = match named {
+        None if flagged.is_empty() => vec![Pooling::Mean],
+        None => flagged,
+        Some(Value::Array(names)) => names.iter().map(by_name).collect::<Result<_>>()?,
+        Some(name) => vec![by_name(&name)?],
+    };
+    if modes.is_empty() { Err(unsupported("[]".into())) } else { Ok((modes, include_prompt)) }
+}
+
+/// Normalize may say which vectors it reads and writes; only the sentence's own exist here. The file may be absent.
+fn check_names(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut fields = Fields { path, values: read_object(path)? };
+    fields.allow("module_input_name", &["sentence_embedding"])?;
+    fields.allow("module_output_name", &["sentence_embedding", "null"])?;
+    fields.finish_except(&[])
 }
 
 /// The length limit and whether texts are lower-cased before the tokenizer. The file may be absent.
@@ -104,30 +151,60 @@ fn load_limits(path: &Path) -> Result<(Option<i64>, bool)> {
     if !path.exists() {
         return Ok((None, false));
     }
-    let fields = read_object(path)?;
-    let max_tokens = match fields.get("max_seq_length") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(value.as_i64().filter(|&n| n > 0).ok_or_else(|| Error::InvalidConfig {
-            path: path.to_owned(),
-            field: "max_seq_length".into(),
-            value: value.to_string(),
-            expected: "a positive integer".into(),
-        })?),
+    let mut fields = Fields { path, values: read_object(path)? };
+    let max_tokens = match fields.values.get("max_seq_length") {
+        None | Some(Value::Null) => {
+            fields.values.remove("max_seq_length");
+            None
+        }
+        Some(_) => Some(fields.positive("max_seq_length")?),
     };
-    Ok((max_tokens, fields.get("do_lower_case").and_then(Value::as_bool).unwrap_or(false)))
+    let lowercase = fields.flag("do_lower_case")?.unwrap_or(false);
+    fields.allow("transformer_task", &["feature-extraction"])?;
+    fields.allow("module_output_name", &["token_embeddings"])?;
+    let modality =
+        serde_json::json!({"text": {"method": "forward", "method_output_name": "last_hidden_state"}});
+    fields.allow("modality_config", &[&modality.to_string()])?;
+    // Without flash attention the reference ignores it; here padding never takes part anyway.
+    fields.finish_except(&["unpad_inputs"])?;
+    Ok((max_tokens, lowercase))
 }
 
-/// A default prompt would be put before every text; prompts that are only named change nothing by themselves.
-fn check_prompts(path: &Path) -> Result<()> {
+type Prompts = (Vec<(String, String)>, Option<String>);
+
+/// The prompts and the name of the one that is put before every text. The file may be absent.
+fn load_prompts(path: &Path) -> Result<Prompts> {
     if !path.exists() {
-        return Ok(());
+        return Ok((Vec::new(), None));
     }
-    match read_object(path)?.get("default_prompt_name") {
-        None | Some(Value::Null) => Ok(()),
-        Some(value) => Err(Error::UnsupportedConfig {
-            path: path.to_owned(),
-            field: "default_prompt_name".into(),
-            value: value.to_string(),
-        }),
+    let mut fields = Fields { path, values: read_object(path)? };
+    let mut prompts = Vec::new();
+    match fields.values.remove("prompts") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(named)) => {
+            for (name, text) in named {
+                match text {
+                    // The reference reads null as "no prompt".
+                    Value::Null => {}
+                    Value::String(text) => prompts.push((name, text)),
+                    other => return Err(fields.invalid("prompts", &other.to_string(), "texts".into())),
+                }
+            }
+        }
+        Some(other) => return Err(fields.invalid("prompts", &other.to_string(), "an object".into())),
     }
+    let default_prompt = match fields.values.remove("default_prompt_name") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => match prompts.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Some(text.clone()),
+            None => return Err(fields.invalid("default_prompt_name", &name, "one of its prompts".into())),
+        },
+        Some(other) => {
+            return Err(fields.invalid("default_prompt_name", &other.to_string(), "a name".into()));
+        }
+    };
+    // The similarity is for those who compare vectors; it does not change them.
+    fields.allow("truncate_dim", &["null"])?;
+    fields.finish_except(&["__version__", "model_type", "similarity_fn_name"])?;
+    Ok((prompts, default_prompt))
 }

@@ -1,15 +1,20 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod bert;
 mod config;
+mod dense;
 mod error;
+mod family;
 mod folder;
+mod plan;
 mod pooling;
 mod sentence;
 mod tokens;
+mod transformer;
 
 pub use config::{Activation, EncoderConfig};
 pub use error::{Error, Result};
+pub use family::Family;
 pub use folder::Pooling;
-pub use sentence::{EncodeOptions, SentenceEncoder};
+pub use plan::Padding;
+pub use sentence::{EncodeOptions, Prompt, SentenceEncoder};

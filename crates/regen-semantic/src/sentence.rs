@@ -1,42 +1,105 @@
 //! The sentence encoder: a folder in, one vector per text out.
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
-use regen_torch::{Checkpoint, Placement};
-use tch::{Device, Kind, Tensor};
+use regen_torch::{Checkpoint, Placement, tensor_from_f32, tensor_to_vec_f32};
+use tch::{Device, Tensor};
 
-use crate::bert::{Bert, torch};
-use crate::folder::Layout;
+use crate::dense::Dense;
+use crate::folder::{Layout, Tail};
+use crate::plan::{self, Padding};
 use crate::pooling::pool;
 use crate::tokens::TextTokens;
+use crate::transformer::Transformer;
 use crate::{EncoderConfig, Error, Pooling, Result};
 
 /// A loaded sentence-transformers model.
 #[derive(Debug)]
 pub struct SentenceEncoder {
-    bert: Bert,
+    network: Network,
     tokens: TextTokens,
     config: EncoderConfig,
     layout: Layout,
-    max_tokens: i64,
+    dim: i64,
 }
 
-/// How texts are batched; none of it changes the vectors beyond rounding.
+/// What is put before every text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Prompt {
+    /// The folder's default prompt, if it names one.
+    #[default]
+    OfFolder,
+    /// Nothing, whatever the folder says.
+    Nothing,
+    /// The folder's prompt of this name.
+    Named(String),
+    /// This text.
+    Text(String),
+}
+
+/// How texts are prepared and batched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeOptions {
     /// Most texts in a batch, at least 1.
     pub batch_texts: usize,
-    /// Most tokens in a batch, padding included; a longer text is a batch of its own. Batches that fit the
-    /// processor's cache are faster than large ones.
+    /// Most tokens in a batch; a longer text is a batch of its own. Batches that fit the processor's cache are faster
+    /// than large ones. It changes nothing but rounding.
     pub batch_tokens: usize,
+    /// Batches computed at the same time on the CPU, each by one thread. `None`: as many as libtorch has threads, if
+    /// there are as many batches; otherwise libtorch's threads share each product. While several run, the process-wide
+    /// thread count of libtorch is 1; it is restored after.
+    pub workers: Option<NonZeroUsize>,
+    /// What is done about texts of different length in one batch. `None`: by device.
+    pub padding: Option<Padding>,
+    /// What is put before every text.
+    pub prompt: Prompt,
+    /// Scale vectors to unit length even if the folder does not say so.
+    pub normalize: bool,
 }
 
 impl Default for EncodeOptions {
-    /// 32 texts, 2,048 tokens: measured on MiniLM, see `docs/benchmarks.md`.
+    /// 64 texts, 1,024 tokens: measured on MiniLM, see `docs/benchmarks.md`.
     fn default() -> Self {
-        Self { batch_texts: 32, batch_tokens: 2048 }
+        Self {
+            batch_texts: 64,
+            batch_tokens: 1024,
+            workers: None,
+            padding: None,
+            prompt: Prompt::OfFolder,
+            normalize: false,
+        }
     }
+}
+
+/// Takes the vectors of a batch of indexes.
+type Store<'a> = dyn FnMut(&[usize], &[f32]) -> Result<()> + 'a;
+
+/// Everything between token ids and vectors; each worker has its own handles on the same weights.
+#[derive(Debug)]
+struct Network {
+    transformer: Transformer,
+    pooling: Vec<Pooling>,
+    tail: Vec<Stage>,
+    padding_id: Option<i64>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Normalize,
+    Dense(Dense),
+}
+
+/// The settings of one call that reach the network.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    padding: Padding,
+    /// Leading tokens that are not pooled.
+    skip: i64,
+    normalize: bool,
 }
 
 impl SentenceEncoder {
@@ -47,40 +110,55 @@ impl SentenceEncoder {
     /// [`Error::Tokenizer`], [`Error::VocabularyMismatch`], [`Error::Checkpoint`].
     pub fn load(dir: &Path, placement: Placement) -> Result<Self> {
         let config = EncoderConfig::load(&dir.join("config.json"))?;
-        let layout = Layout::load(dir)?;
-        let max_tokens = layout.max_tokens.unwrap_or(config.max_positions);
-        if max_tokens > config.max_positions {
-            return Err(Error::InvalidConfig {
-                path: dir.join("sentence_bert_config.json"),
-                field: "max_seq_length".into(),
-                value: max_tokens.to_string(),
-                expected: format!("at most max_position_embeddings = {}", config.max_positions),
+        let layout = Layout::load(dir, config.hidden)?;
+        let tokens = TextTokens::load(dir, layout.max_tokens, &config, layout.lowercase)?;
+        let mut dim = config.hidden * layout.pooling.len() as i64;
+        let mut tail = Vec::new();
+        for module in &layout.tail {
+            tail.push(match module {
+                Tail::Normalize => Stage::Normalize,
+                Tail::Dense(folder) => {
+                    let dense = Dense::load(folder, dim, placement)?;
+                    dim = dense.output;
+                    Stage::Dense(dense)
+                }
             });
         }
-        let tokens = TextTokens::load(dir, max_tokens, config.vocab, layout.lowercase)?;
-        let bert = Bert::load(&config, &Checkpoint::open(dir)?, placement)?;
-        Ok(Self { bert, tokens, config, layout, max_tokens })
+        let transformer = Transformer::load(&config, &Checkpoint::open(dir)?, placement)?;
+        let network =
+            Network { transformer, pooling: layout.pooling.clone(), tail, padding_id: config.padding_id };
+        Ok(Self { network, tokens, config, layout, dim })
     }
 
     /// Width of an embedding.
     pub fn dim(&self) -> i64 {
-        self.config.hidden
+        self.dim
     }
 
     /// Longest text in tokens, special ones included; what is longer is cut.
     pub fn max_tokens(&self) -> i64 {
-        self.max_tokens
+        self.tokens.max_tokens
     }
 
-    /// How token vectors become one.
-    pub fn pooling(&self) -> Pooling {
-        self.layout.pooling
+    /// How token vectors become one; several are concatenated.
+    pub fn pooling(&self) -> &[Pooling] {
+        &self.layout.pooling
+    }
+
+    /// The transformer's shape.
+    pub fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// The folder's prompts: name and text.
+    pub fn prompts(&self) -> &[(String, String)] {
+        &self.layout.prompts
     }
 
     /// Embeds texts: `[n, dim]` f32 on the CPU, in the order given. Zero texts give `[0, dim]`.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`], [`Error::Torch`].
+    /// [`Error::UnknownPrompt`], [`Error::NoTokens`], [`Error::Tokenizer`], [`Error::Torch`].
     pub fn encode<S: AsRef<str>>(&self, texts: &[S], options: &EncodeOptions) -> Result<Tensor> {
         self.encode_with(texts, options, &mut |_, _| ControlFlow::Continue(()))
     }
@@ -96,51 +174,153 @@ impl SentenceEncoder {
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Tensor> {
         let total = texts.len();
-        let output = Tensor::zeros([total as i64, self.dim()], (Kind::Float, Device::Cpu));
-        if total == 0 {
-            return Ok(output);
+        let width = self.dim as usize;
+        let prompt = self.prompt(&options.prompt)?;
+        let ids =
+            self.tokens.encode(texts.iter().map(|text| format!("{prompt}{}", text.as_ref())).collect())?;
+        if let Some(text) = ids.iter().position(Vec::is_empty) {
+            return Err(Error::NoTokens { text });
         }
-        let ids = self.tokens.encode(texts)?;
-        // Texts of similar length share a batch, so that little padding is computed; longest first, so that memory
-        // is short at the start or never.
-        let mut order: Vec<usize> = (0..total).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(ids[index].len()));
+        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+        let batches = plan::batches(&lengths, options.batch_texts, options.batch_tokens);
+        let on_cpu = self.network.transformer.device() == Device::Cpu;
+        let skip = !(self.layout.include_prompt || prompt.is_empty());
+        let run = Run {
+            padding: options.padding.unwrap_or(if on_cpu { Padding::Avoid } else { Padding::ToLongest }),
+            skip: if skip { self.tokens.prompt_tokens(prompt)? } else { 0 },
+            normalize: options.normalize,
+        };
+        let mut output = vec![0f32; total * width];
         let mut done = 0;
-        while done < total {
-            let longest = ids[order[done]].len().max(1);
-            let fitting = (options.batch_tokens / longest).clamp(1, options.batch_texts.max(1));
-            let batch = &order[done..(done + fitting).min(total)];
-            let vectors = tch::no_grad(|| self.encode_batch(batch, &ids, longest))?;
-            let rows: Vec<i64> = batch.iter().map(|&index| index as i64).collect();
-            let _ = output
-                .shallow_clone()
-                .f_index_copy_(0, &Tensor::from_slice(&rows), &vectors)
-                .map_err(torch("store a batch"))?;
-            done += batch.len();
-            if progress(done, total).is_break() && done < total {
-                return Err(Error::Stopped { done, total });
+        let mut store = |batch: &[usize], vectors: &[f32]| {
+            for (&index, vector) in batch.iter().zip(vectors.chunks_exact(width)) {
+                output[index * width..][..width].copy_from_slice(vector);
             }
+            done += batch.len();
+            match progress(done, total) {
+                ControlFlow::Break(()) if done < total => Err(Error::Stopped { done, total }),
+                _ => Ok(()),
+            }
+        };
+        match workers(options.workers, on_cpu, batches.len()) {
+            1 => {
+                for batch in &batches {
+                    store(batch, &self.network.embed(batch, &ids, run)?)?;
+                }
+            }
+            workers => self.in_parallel(workers, &batches, &ids, run, &mut store)?,
         }
-        Ok(output)
+        Ok(tensor_from_f32(&output, &[total as i64, self.dim])?)
     }
 
-    /// `batch` indexes into `ids`; none is longer than `longest`. Gives `[batch, dim]` f32 on the CPU.
-    fn encode_batch(&self, batch: &[usize], ids: &[Vec<i64>], longest: usize) -> Result<Tensor> {
-        let mut padded = vec![0i64; batch.len() * longest];
-        for (row, &index) in batch.iter().enumerate() {
-            padded[row * longest..][..ids[index].len()].copy_from_slice(&ids[index]);
-        }
-        let lengths: Vec<i64> = batch.iter().map(|&index| ids[index].len() as i64).collect();
-        let any_padding = lengths.iter().any(|&length| length < longest as i64);
-        let device = self.bert.device();
-        let ids = Tensor::from_slice(&padded).reshape([batch.len() as i64, longest as i64]).to_device(device);
-        let lengths = Tensor::from_slice(&lengths).to_device(device);
-        let tokens = self.bert.forward(&ids, &lengths, any_padding)?;
-        let mut vectors = pool(&tokens, &lengths, self.layout.pooling);
-        if self.layout.normalize {
-            // The reference's Normalize: torch.nn.functional.normalize with its default floor.
-            vectors = &vectors / vectors.norm_scalaropt_dim(2, [-1i64], true).clamp_min(1e-12);
-        }
-        vectors.f_to_device(Device::Cpu).map_err(torch("copy embeddings to the host"))
+    /// Computes each batch on one of `workers` threads; `store` is called on this one.
+    fn in_parallel(
+        &self,
+        workers: usize,
+        batches: &[Vec<usize>],
+        ids: &[Vec<i64>],
+        run: Run,
+        store: &mut Store<'_>,
+    ) -> Result<()> {
+        let threads = tch::get_num_threads();
+        let next = AtomicUsize::new(0);
+        let result = std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            for _ in 0..workers {
+                let (network, sender, next) = (self.network.share(), sender.clone(), &next);
+                scope.spawn(move || {
+                    // libtorch and MKL keep a thread count for each thread that asks.
+                    tch::set_num_threads(1);
+                    while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        // A closed channel means that nobody waits any more.
+                        if sender.send((batch, network.embed(batch, ids, run))).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(sender);
+            let result = receiver.iter().try_for_each(|(batch, vectors)| store(batch, &vectors?));
+            next.store(batches.len(), Ordering::Relaxed);
+            result
+        });
+        tch::set_num_threads(threads);
+        result
     }
+
+    fn prompt<'a>(&'a self, prompt: &'a Prompt) -> Result<&'a str> {
+        Ok(match prompt {
+            Prompt::OfFolder => self.layout.default_prompt.as_deref().unwrap_or(""),
+            Prompt::Nothing => "",
+            Prompt::Text(text) => text,
+            Prompt::Named(name) => match self.layout.prompts.iter().find(|(known, _)| known == name) {
+                Some((_, text)) => text,
+                None => {
+                    let known = self.layout.prompts.iter().map(|(known, _)| known.clone()).collect();
+                    return Err(Error::UnknownPrompt { name: name.clone(), known });
+                }
+            },
+        })
+    }
+}
+
+/// How many batches are computed at the same time.
+fn workers(wanted: Option<NonZeroUsize>, on_cpu: bool, batches: usize) -> usize {
+    if !on_cpu {
+        return 1;
+    }
+    match wanted {
+        Some(workers) => workers.get().min(batches).max(1),
+        None => {
+            let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1);
+            if batches >= threads { threads } else { 1 }
+        }
+    }
+}
+
+impl Network {
+    fn share(&self) -> Self {
+        let share = |stage: &Stage| match stage {
+            Stage::Normalize => Stage::Normalize,
+            Stage::Dense(dense) => Stage::Dense(dense.share()),
+        };
+        Self {
+            transformer: self.transformer.share(),
+            pooling: self.pooling.clone(),
+            tail: self.tail.iter().map(share).collect(),
+            padding_id: self.padding_id,
+        }
+    }
+
+    /// Embeds the texts of `ids` that `batch` names: `[batch · dim]`, row by row.
+    fn embed(&self, batch: &[usize], ids: &[Vec<i64>], run: Run) -> Result<Vec<f32>> {
+        let texts: Vec<&[i64]> = batch.iter().map(|&index| ids[index].as_slice()).collect();
+        let vectors = tch::no_grad(|| -> Result<Tensor> {
+            let batch = plan::batch(&texts, self.padding_id, run.padding, self.transformer.device());
+            let tokens = self.transformer.forward(&batch)?;
+            let hidden = tokens.size()[1];
+            let mut start = 0;
+            let mut pooled = Vec::with_capacity(batch.groups.len());
+            for group in &batch.groups {
+                let rows = group.texts * group.seq;
+                let own = tokens.narrow(0, start, rows).view([group.texts, group.seq, hidden]);
+                pooled.push(pool(&own, group.lengths.as_ref(), run.skip, &self.pooling));
+                start += rows;
+            }
+            let mut vectors = Tensor::cat(&pooled, 0);
+            for stage in &self.tail {
+                vectors = match stage {
+                    Stage::Normalize => normalize(&vectors),
+                    Stage::Dense(dense) => dense.forward(&vectors)?,
+                };
+            }
+            Ok(if run.normalize { normalize(&vectors) } else { vectors })
+        })?;
+        Ok(tensor_to_vec_f32(&vectors)?)
+    }
+}
+
+/// Unit length, with the floor of `torch.nn.functional.normalize`.
+fn normalize(vectors: &Tensor) -> Tensor {
+    vectors / vectors.norm_scalaropt_dim(2, [-1i64], true).clamp_min(1e-12)
 }

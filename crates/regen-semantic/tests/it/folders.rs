@@ -1,0 +1,121 @@
+//! Folders that cannot give the reference's vectors are refused, by file and field.
+
+use std::path::Path;
+
+use regen_semantic::{Error, SentenceEncoder};
+use regen_torch::Placement;
+
+use crate::support::{copy, edit};
+
+fn refused(dir: &Path) -> Error {
+    SentenceEncoder::load(dir, Placement::cpu()).unwrap_err()
+}
+
+/// A family's folder with one replacement in one file, and what it must be refused for.
+fn check(name: &str, file: &str, from: &str, to: &str, wanted: &str) {
+    let dir = copy(name);
+    edit(&dir.path().join(file), from, to);
+    let message = refused(dir.path()).to_string();
+    assert!(message.contains(wanted), "{message:?} lacks {wanted:?}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    for file in ["config.json", "modules.json", "1_Pooling/config.json", "tokenizer.json"] {
+        let dir = copy("bert");
+        std::fs::remove_file(dir.path().join(file)).unwrap();
+        let error = refused(dir.path());
+        assert!(matches!(&error, Error::Io { path, .. } if path.ends_with(file)), "{error:?}");
+    }
+    let dir = copy("bert");
+    std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+    assert!(matches!(refused(dir.path()), Error::Checkpoint(regen_torch::Error::NoCheckpoint { .. })));
+    assert!(matches!(refused(&dir.path().join("nowhere")), Error::Io { .. }));
+}
+
+#[test]
+fn a_corrupt_file_is_named() {
+    for file in ["config.json", "modules.json", "1_Pooling/config.json", "config_sentence_transformers.json"]
+    {
+        let dir = copy("bert");
+        std::fs::write(dir.path().join(file), "{\"a\": ").unwrap();
+        let error = refused(dir.path());
+        assert!(matches!(&error, Error::Json { path, .. } if path.ends_with(file)), "{error:?}");
+    }
+    let dir = copy("bert");
+    std::fs::write(dir.path().join("tokenizer.json"), "{\"version\": 1}").unwrap();
+    assert!(matches!(refused(dir.path()), Error::Tokenizer { action: "load the tokenizer", .. }));
+    let weights = dir.path().join("model.safetensors");
+    let bytes = std::fs::read(&weights).unwrap();
+    let dir = copy("bert");
+    std::fs::write(dir.path().join("model.safetensors"), &bytes[..bytes.len() - 7]).unwrap();
+    assert!(matches!(refused(dir.path()), Error::Checkpoint(regen_torch::Error::CorruptCheckpoint { .. })));
+}
+
+#[test]
+fn weights_of_another_shape_or_name_are_refused() {
+    let dir = copy("bert");
+    edit(&dir.path().join("config.json"), "\"intermediate_size\": 40", "\"intermediate_size\": 41");
+    let error = refused(dir.path());
+    assert!(matches!(&error, Error::Checkpoint(regen_torch::Error::ShapeMismatch { .. })), "{error:?}");
+    let dir = copy("bert");
+    edit(&dir.path().join("config.json"), "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+    assert!(matches!(refused(dir.path()), Error::Checkpoint(regen_torch::Error::MissingTensor { .. })));
+    let dir = copy("bert");
+    edit(&dir.path().join("config.json"), "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+    assert!(matches!(refused(dir.path()), Error::Checkpoint(regen_torch::Error::SurplusTensors { .. })));
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_refused() {
+    let (dir, other) = (copy("bert"), copy("roberta"));
+    std::fs::copy(other.path().join("tokenizer.json"), dir.path().join("tokenizer.json")).unwrap();
+    let error = refused(dir.path());
+    assert!(matches!(error, Error::VocabularyMismatch { largest: 299, vocab: 170, .. }), "{error:?}");
+}
+
+#[test]
+fn settings_that_change_vectors_and_are_not_implemented_are_refused_by_name() {
+    check("bert", "config.json", "\"model_type\": \"bert\"", "\"model_type\": \"t5\"", "model_type to t5");
+    check("bert", "config.json", "\"gelu\"", "\"silu\"", "hidden_act to silu");
+    check("bert", "config.json", "\"is_decoder\": false", "\"is_decoder\": true", "is_decoder to true");
+    check("bert", "config.json", "\"vocab_size\"", "\"surprise\": 1, \"vocab_size\"", "surprise to 1");
+    check("bert", "1_Pooling/config.json", "\"mean\"", "\"median\"", "pooling_mode to \"median\"");
+    check("bert", "1_Pooling/config.json", "24", "25", "embedding_dimension to 25");
+    check("bert", "modules.json", "normalize.Normalize", "wlp.WeightedLayerPooling", "[2].type");
+    check("bert_dense", "2_Dense/config.json", "activation.Tanh", "activation.Mish", "activation_function");
+    check("bert_dense", "2_Dense/config.json", "\"in_features\": 72", "\"in_features\": 70", "the width 72");
+    check(
+        "mpnet",
+        "config.json",
+        "\"relative_attention_num_buckets\": 32",
+        "\"relative_attention_num_buckets\": 64",
+        "num_buckets to 64",
+    );
+    check(
+        "bert_prompt",
+        "config_sentence_transformers.json",
+        "\"default_prompt_name\": \"passage\"",
+        "\"default_prompt_name\": \"x\"",
+        "default_prompt_name to x",
+    );
+    check("roberta", "sentence_bert_config.json", "{", "{\"max_seq_length\": 31,", "at most 30");
+}
+
+#[test]
+fn the_older_form_of_the_files_gives_the_same_vectors() {
+    use crate::support::{encode, family, texts};
+    let dir = copy("bert_dense");
+    let old = r#"{"word_embedding_dimension": 24, "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false,
+        "pooling_mode_max_tokens": true, "pooling_mode_mean_sqrt_len_tokens": true}"#;
+    std::fs::write(dir.path().join("1_Pooling/config.json"), old).unwrap();
+    std::fs::write(
+        dir.path().join("sentence_bert_config.json"),
+        r#"{"max_seq_length": 22, "do_lower_case": true}"#,
+    )
+    .unwrap();
+    std::fs::remove_file(dir.path().join("tokenizer_config.json")).unwrap();
+    let encoder = SentenceEncoder::load(dir.path(), Placement::cpu()).unwrap();
+    let options = Default::default();
+    assert_eq!(encode(&encoder, &texts(), &options), encode(&family("bert_dense"), &texts(), &options));
+}

@@ -1,0 +1,7 @@
+//! Everything that needs a folder on disk.
+
+mod batching;
+mod families;
+mod folders;
+mod minilm;
+mod support;

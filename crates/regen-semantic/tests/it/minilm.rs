@@ -1,0 +1,48 @@
+//! The real all-MiniLM-L6-v2, where its folder is there.
+
+use std::path::PathBuf;
+
+use regen_semantic::{EncodeOptions, SentenceEncoder};
+use regen_torch::Placement;
+
+use crate::support::{encode, golden, read};
+
+/// Six dimensions and eight ±1 products, as `make.py` takes them.
+fn sketch(vector: &[f32]) -> Vec<f64> {
+    let mut values: Vec<f64> = vector[..6].iter().map(|&x| f64::from(x)).collect();
+    values.extend((1u32..9).map(|row| {
+        let sum: f64 = vector
+            .iter()
+            .zip(0u32..)
+            .map(
+                |(&x, column)| {
+                    if (row & column).count_ones() % 2 == 0 { f64::from(x) } else { -f64::from(x) }
+                },
+            )
+            .sum();
+        sum / 384f64.sqrt()
+    }));
+    values
+}
+
+#[test]
+fn minilm_equals_the_reference_on_varied_texts() {
+    let Some(dir) = std::env::var_os("REGEN_ENCODER").map(PathBuf::from).filter(|dir| dir.is_dir()) else {
+        eprintln!("skipped: REGEN_ENCODER names no folder; `cargo xtask setup` fetches the encoder");
+        return;
+    };
+    let encoder = SentenceEncoder::load(&dir, Placement::cpu()).unwrap();
+    assert_eq!((encoder.dim(), encoder.max_tokens()), (384, 256));
+    let texts: Vec<String> = read(&golden("minilm/texts.json"));
+    let expected: Vec<Vec<f64>> = read(&golden("minilm/expected.json"));
+    let got = encode(&encoder, &texts, &EncodeOptions::default());
+    let mut worst = 0f64;
+    for (text, (got, expected)) in texts.iter().zip(got.iter().zip(&expected)) {
+        for (got, expected) in sketch(got).iter().zip(expected) {
+            let off = (got - expected).abs();
+            assert!(off <= 1e-5, "{off} for {:?}", text.chars().take(40).collect::<String>());
+            worst = worst.max(off);
+        }
+    }
+    eprintln!("{} texts, largest difference {worst:.1e}", texts.len());
+}

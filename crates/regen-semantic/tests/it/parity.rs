@@ -1,0 +1,128 @@
+//! Equal to the reference: a tiny random model for every pooling, and the real MiniLM on varied texts.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use regen_semantic::{EncodeOptions, Error, SentenceEncoder};
+use regen_torch::{Placement, tensor_to_vec_f32};
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn rows(value: &Value) -> Vec<Vec<f64>> {
+    let row = |row: &Value| row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    value.as_array().unwrap().iter().map(row).collect()
+}
+
+/// A copy of the tiny folder that a test may change.
+pub(crate) fn tiny() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (golden("tiny_bert/model"), dir.path().join("model"));
+    fs::create_dir_all(to.join("1_Pooling")).unwrap();
+    for file in fs::read_dir(&from).unwrap() {
+        let file = file.unwrap();
+        if file.file_type().unwrap().is_file() {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+    fs::copy(from.join("1_Pooling/config.json"), to.join("1_Pooling/config.json")).unwrap();
+    (dir, to)
+}
+
+fn check(folder: &Path, texts: &[String], expected: &[Vec<f64>], tolerance: f64) {
+    let encoder = SentenceEncoder::load(folder, Placement::cpu()).unwrap();
+    for batch_texts in [1, 3, 64] {
+        let options = EncodeOptions { batch_texts, ..EncodeOptions::default() };
+        let got = tensor_to_vec_f32(&encoder.encode(texts, &options).unwrap()).unwrap();
+        for ((text, expected), got) in texts.iter().zip(expected).zip(got.chunks(encoder.dim() as usize)) {
+            for (expected, got) in expected.iter().zip(got) {
+                let difference = (expected - f64::from(*got)).abs();
+                assert!(difference <= tolerance, "{text:?}: {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_gives_the_vectors_of_the_reference_whatever_the_batch() {
+    let expected = json(&golden("tiny_bert/expected.json"));
+    let texts = texts(&expected["texts"]);
+    check(&golden("tiny_bert/model"), &texts, &rows(&expected["folder"]), 1e-5);
+}
+
+#[test]
+fn every_pooling_in_either_spelling_equals_the_reference() {
+    let expected = json(&golden("tiny_bert/expected.json"));
+    let texts = texts(&expected["texts"]);
+    let flags = [
+        ("cls", "pooling_mode_cls_token"),
+        ("mean", "pooling_mode_mean_tokens"),
+        ("max", "pooling_mode_max_tokens"),
+        ("mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens"),
+        ("weightedmean", "pooling_mode_weightedmean_tokens"),
+        ("lasttoken", "pooling_mode_lasttoken"),
+    ];
+    for (name, flag) in flags {
+        let (_dir, folder) = tiny();
+        let modules = fs::read_to_string(folder.join("modules.json")).unwrap();
+        let mut modules: Value = serde_json::from_str(&modules).unwrap();
+        modules.as_array_mut().unwrap().truncate(2);
+        fs::write(folder.join("modules.json"), modules.to_string()).unwrap();
+        let pooling = folder.join("1_Pooling/config.json");
+        for settings in [format!("{{\"pooling_mode\": \"{name}\"}}"), format!("{{\"{flag}\": true}}")] {
+            fs::write(&pooling, settings).unwrap();
+            // Components of this model reach 3, so 1e-5 is the rounding of single precision.
+            check(&folder, &texts, &rows(&expected["pooling"][name]), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn the_real_minilm_equals_the_reference_on_varied_texts() {
+    // `cargo xtask setup` fetches the model; cargo then tells its folder.
+    let Some(folder) = std::env::var_os("REGEN_ENCODER").map(PathBuf::from).filter(|folder| folder.exists())
+    else {
+        eprintln!("skipped: REGEN_ENCODER names no folder; run `cargo xtask setup`");
+        return;
+    };
+    let texts = texts(&json(&golden("minilm/texts.json")));
+    let expected = rows(&json(&golden("minilm/expected.json")));
+    let encoder = SentenceEncoder::load(&folder, Placement::cpu()).unwrap();
+    let vectors = tensor_to_vec_f32(&encoder.encode(&texts, &EncodeOptions::default()).unwrap()).unwrap();
+    let dim = encoder.dim() as usize;
+    assert_eq!((dim, texts.len(), encoder.max_tokens()), (384, expected.len(), 256));
+    for ((text, expected), vector) in texts.iter().zip(&expected).zip(vectors.chunks(dim)) {
+        for (k, expected) in expected.iter().enumerate() {
+            let direction = |i: usize| ((i + 1) as f64 * (k + 1) as f64 * 0.7 + k as f64).cos();
+            let got: f64 = vector.iter().enumerate().map(|(i, v)| f64::from(*v) * direction(i)).sum();
+            // A projection sums 384 components, each within 1e-5 / √384 of the reference or better.
+            assert!((got - expected).abs() <= 1e-5, "{:?}: {got} {expected}", text.chars().take(40).collect::<String>());
+        }
+    }
+}
+
+#[test]
+fn no_text_gives_no_rows_and_a_caller_can_stop() {
+    let encoder = SentenceEncoder::load(&golden("tiny_bert/model"), Placement::cpu()).unwrap();
+    let options = EncodeOptions { batch_texts: 2, ..EncodeOptions::default() };
+    assert_eq!(encoder.encode::<&str>(&[], &options).unwrap().size(), [0, 24]);
+    let mut calls = Vec::new();
+    let error = encoder.encode_with(&["a", "red", "pen", "by", "far"], &options, &mut |done, total| {
+        calls.push((done, total));
+        if done >= 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(error, Err(Error::Stopped { done: 4, total: 5 })));
+    assert_eq!(calls, [(2, 5), (4, 5)]);
+}
