@@ -48,6 +48,21 @@ pub enum Leak {
         /// The part to which the pair belongs.
         part: Part,
     },
+    /// A text to be written nearly repeats one of an earlier part.
+    NearDuplicate {
+        /// Index of the example.
+        example: usize,
+        /// Its user.
+        user: String,
+        /// Its part.
+        part: Part,
+        /// Index of the example that it repeats.
+        repeats: usize,
+        /// That example's user.
+        of_user: String,
+        /// Jaccard similarity of their shingles, up to 1.
+        similarity: f64,
+    },
 }
 
 impl fmt::Display for Leak {
@@ -68,6 +83,10 @@ impl fmt::Display for Leak {
                     "the {part} interaction of user {user} with item {item} is among the training interactions"
                 )
             }
+            Self::NearDuplicate { example, user, part, repeats, of_user, similarity } => write!(
+                f,
+                "{part} example {example} of user {user} repeats example {repeats} of user {of_user} (similarity {similarity:.2})"
+            ),
         }
     }
 }
@@ -159,7 +178,7 @@ pub fn audit_leaks(
 }
 
 /// Lower case and single spaces: a copy is a copy however it was set.
-fn normalize(text: &str) -> String {
+pub(crate) fn normalize(text: &str) -> String {
     let mut normalized = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !normalized.is_empty() {

@@ -2,5 +2,6 @@
 
 mod amazon;
 mod prepared;
+mod properties;
 mod real;
 mod releases;
