@@ -84,6 +84,61 @@ pub enum Error {
         /// Its index, counted from 0.
         text: usize,
     },
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Stored embeddings were made from something else.
+    #[error("{} was made with {field} {stored}, now it is {given}", path.display())]
+    OtherOrigin {
+        /// The manifest.
+        path: PathBuf,
+        /// What changed.
+        field: String,
+        /// Its value then.
+        stored: String,
+        /// Its value now.
+        given: String,
+    },
+    /// A file of embeddings is shorter than its manifest says.
+    #[error("{} has {got} bytes, expected {expected}", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the manifest counts.
+        expected: u64,
+        /// Bytes that are there.
+        got: u64,
+    },
+    /// A store was given another number of rows than it was made for.
+    #[error("got {got} rows of embeddings, expected {expected}")]
+    RowCount {
+        /// Rows given.
+        got: usize,
+        /// Rows it was made for.
+        expected: usize,
+    },
+    /// A template of texts is not well formed.
+    #[error("template {template:?}: {reason}")]
+    Template {
+        /// The template.
+        template: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Vectors to compare are not matrices of one width.
+    #[error("cannot compare queries of shape {queries:?} with items of shape {items:?}")]
+    Widths {
+        /// Shape of the queries.
+        queries: Vec<i64>,
+        /// Shape of the items.
+        items: Vec<i64>,
+    },
     /// A tensor is missing, surplus, mis-shaped, damaged or not finite.
     #[error(transparent)]
     Checkpoint(#[from] regen_torch::Error),

@@ -4,4 +4,5 @@ mod batching;
 mod families;
 mod folders;
 mod minilm;
+mod stores;
 mod support;

@@ -1,0 +1,69 @@
+//! SHA-256 of what embeddings are made from, so that a change is noticed.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+/// Hash of one file's bytes, in hexadecimal digits.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn hash_file(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    feed(path, &mut hasher)?;
+    Ok(digits(hasher))
+}
+
+/// Hash of the files of an encoder folder that its vectors depend on: every `.json` and `.safetensors` file of the folder
+/// and of its modules' folders, with their names, in the order of names.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn hash_model(dir: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for file in files(dir, true)? {
+        let name = file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().into_owned();
+        hasher.update(name.as_bytes());
+        hasher.update([0]);
+        feed(&file, &mut hasher)?;
+    }
+    Ok(digits(hasher))
+}
+
+fn files(dir: &Path, deeper: bool) -> Result<Vec<std::path::PathBuf>> {
+    let io = |source| Error::Io { path: dir.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if path.is_dir() {
+            if deeper {
+                found.extend(files(&path, false)?);
+            }
+        } else if matches!(extension, Some("json" | "safetensors")) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn feed(path: &Path, hasher: &mut Sha256) -> Result<()> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(io)?;
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(io)? {
+            0 => return Ok(()),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+fn digits(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
