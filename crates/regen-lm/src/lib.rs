@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
 
 mod cache;
 mod config;
@@ -7,6 +6,7 @@ mod error;
 mod families;
 mod files;
 pub mod generate;
+mod kernel;
 mod layers;
 pub mod llama2c;
 mod lora;

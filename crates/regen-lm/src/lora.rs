@@ -188,8 +188,7 @@ impl Decoder {
             let b = variable(vs, &format!("{module}.lora_B.weight"), &b, device, kind)?;
             projection.attach(LowRank { a, b, scale: config.scale() });
         }
-        self.set_trainable(false);
-        Ok(())
+        self.set_trainable(false)
     }
 
     /// The tensors of attached low-rank updates, for an optimiser's group.

@@ -312,6 +312,13 @@ pub(crate) fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
     object
 }
 
+/// The scalar whose inverse root is the scale: transformers insists on a whole number where it is one.
+fn query_scalar(scale: f64) -> Value {
+    let scalar = scale.powi(-2);
+    let whole = scalar.round();
+    if (scalar - whole).abs() < 1e-6 { json!(whole as i64) } else { json!(scalar) }
+}
+
 fn activation_name(activation: Activation, tanh: &str) -> &str {
     match activation {
         Activation::Silu => "silu",
@@ -345,7 +352,7 @@ fn rotary_json(config: &DecoderConfig) -> Value {
     match family {
         Family::Gemma2 | Family::Gemma3 => {
             set("hidden_activation", json!(act));
-            set("query_pre_attn_scalar", json!(config.query_scale.powi(-2)));
+            set("query_pre_attn_scalar", query_scalar(config.query_scale));
             set("attn_logit_softcapping", json!(config.attention_softcap));
             set("final_logit_softcapping", json!(config.logit_softcap));
         }

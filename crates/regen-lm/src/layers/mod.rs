@@ -10,6 +10,6 @@ mod weights;
 
 pub(crate) use block::{Block, Shared};
 pub(crate) use norm::Norm;
-pub(crate) use projection::{LowRank, Projection};
+pub(crate) use projection::{LowRank, Projection, serves};
 pub(crate) use rope::{Rotary, RotaryTables};
 pub(crate) use weights::Weights;

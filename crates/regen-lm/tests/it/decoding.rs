@@ -172,3 +172,32 @@ fn a_prefix_computed_once_serves_several_continuations() {
     let whole = decoder.forward(&whole, &PaddingMask::full(3, 7), None).unwrap();
     assert!(max_difference(&shared, &whole.narrow(1, 5, 2)) < 1e-5);
 }
+
+#[test]
+fn packed_weights_write_what_plain_weights_write() {
+    for family in ["llama3", "qwen2", "gemma3", "phi3", "gpt2"] {
+        let mut decoder = load(&golden("families").join(family));
+        // Detached: embeddings that ask for gradients keep the plain path.
+        let embeds = decoder.embed(&ids(3, 6, 61)).unwrap().detach();
+        let mask = PaddingMask::left(&[6, 2, 5], 6).unwrap();
+        let options = GenerateOptions { max_new_tokens: 12, ..GenerateOptions::default() };
+        let forward = |decoder: &Decoder| {
+            let hidden = decoder.forward(&embeds, &mask, None).unwrap();
+            decoder.logits(&hidden).unwrap()
+        };
+        let plain = (forward(&decoder), generate(&decoder, &embeds, &mask, &options).unwrap());
+        if !decoder.pack_weights().unwrap() {
+            eprintln!("skipped: this processor keeps the plain path");
+            return;
+        }
+        let packed = forward(&decoder);
+        assert!(masked_difference(&packed, &plain.0, &mask) < 1e-4, "{family}");
+        assert_eq!(generate(&decoder, &embeds, &mask, &options).unwrap(), plain.1, "{family}");
+        let damaged = decoder.parameters().iter().find(|(name, _)| name.contains("mlp")).unwrap();
+        let mut weight = damaged.1.shallow_clone();
+        let _ = tch::no_grad(|| weight.zero_());
+        assert_eq!(forward(&decoder), packed, "{family}: the packed copy is not used");
+        decoder.set_trainable(true).unwrap();
+        assert_ne!(forward(&decoder), packed, "{family}: training must forget packed weights");
+    }
+}
