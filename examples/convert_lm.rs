@@ -1,0 +1,41 @@
+//! A llama2.c checkpoint as a Hugging Face folder, which `inspect_lm`, `train_narrator` and transformers load.
+//!
+//! ```text
+//! cargo run --release --example convert_lm -- --llama2c stories260K.bin --tokenizer tok512.bin --out DIR
+//! ```
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use regen_lm::{DecoderConfig, llama2c};
+
+/// Converts a llama2.c version 0 checkpoint and its tokenizer into a Hugging Face folder.
+#[derive(Debug, Parser)]
+#[command(name = "convert_lm")]
+struct Args {
+    /// The checkpoint: seven integers, then f32 tensors.
+    #[arg(long)]
+    llama2c: PathBuf,
+    /// Its tokenizer.bin.
+    #[arg(long)]
+    tokenizer: PathBuf,
+    /// Folder to write; made if absent.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    llama2c::convert(&args.llama2c, &args.tokenizer, &args.out)?;
+    let config = DecoderConfig::from_hf(&args.out)?;
+    println!(
+        "{}: {} parameters, {} layers, hidden {}, vocabulary {}",
+        args.out.display(),
+        config.parameters(),
+        config.layers,
+        config.hidden(),
+        config.vocab()
+    );
+    Ok(())
+}
