@@ -249,7 +249,7 @@ fn shift(words: &[u32], start: usize, length: usize, target: usize, into: &mut V
         into.extend_from_slice(rest);
         target
     } else {
-        // Behind the block, or (only in the script's own way of counting) within it.
+        // A target within the block counts on from the block's end, as in the script.
         let behind = if target > end { target } else { length + target };
         let behind = behind.min(words.len());
         into.extend_from_slice(&words[..start]);

@@ -8,5 +8,6 @@ mod parity_meteor;
 mod parity_rouge;
 mod parity_self_bleu;
 mod parity_ter;
+mod properties;
 mod resampling;
 mod vectors;
