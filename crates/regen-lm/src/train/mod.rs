@@ -3,7 +3,9 @@
 mod adamw;
 mod clip;
 mod schedule;
+mod snapshot;
 
 pub use adamw::{AdamW, AdamWConfig, ParameterGroup};
 pub use clip::clip_gradients;
 pub use schedule::Schedule;
+pub use snapshot::{load_snapshot, save_snapshot};

@@ -5,6 +5,7 @@ mod conversion;
 mod decoding;
 mod errors;
 mod families;
+mod resume;
 mod support;
 mod tokenizer;
 mod training;
