@@ -39,6 +39,13 @@ pub struct FileReport {
     pub skipped: Skipped,
 }
 
+impl FileReport {
+    pub(crate) fn new(path: &Path, records: u64, skipped: &Skipped) -> Self {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Self { file: name.unwrap_or_else(|| path.display().to_string()), records, skipped: skipped.clone() }
+    }
+}
+
 /// How the prices of the metadata could be read. See [`Price`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceReport {
@@ -127,11 +134,7 @@ pub fn from_reviews(
             *entry = Some(record.metadata);
             report.prices.add(record.price);
         }
-        report.metadata_files.push(FileReport {
-            file: file_name(path),
-            records: count,
-            skipped: records.skipped().clone(),
-        });
+        report.metadata_files.push(FileReport::new(path, count, records.skipped()));
     }
     Ok((data, report))
 }
@@ -225,7 +228,7 @@ fn read_one(path: &Path, config: &ReviewsConfig) -> Result<Purchases> {
         }
         Ok(())
     })?;
-    let file = FileReport { file: file_name(path), records, skipped: reviews.skipped().clone() };
+    let file = FileReport::new(path, records, reviews.skipped());
     Ok(Purchases { users, items, interactions, not_preferred, file })
 }
 
@@ -262,10 +265,6 @@ fn read_all(paths: &[PathBuf], config: &ReviewsConfig) -> Result<Vec<Purchases>>
 /// The ids in `into` of all names of `from`.
 fn translate<Id: DenseId>(from: &IdMap<Id>, into: &mut IdMap<Id>) -> Result<Vec<Id>> {
     from.names().map(|name| into.intern(name)).collect()
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

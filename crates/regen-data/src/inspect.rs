@@ -63,7 +63,7 @@ pub struct Inspection {
     pub records: u64,
     /// Whether there are more.
     pub truncated: bool,
-    /// The fields, in order of first appearance.
+    /// The fields: each is followed by those inside it, siblings in order of first appearance.
     pub fields: Vec<FieldReport>,
 }
 
@@ -284,6 +284,13 @@ impl Fields {
             field.absent = field.places.saturating_sub(present);
             fields.push(field);
         }
+        // An object that is empty in the first record shows its fields only later: bring them behind it.
+        let rank: BTreeMap<&str, usize> =
+            self.order.iter().enumerate().map(|(at, path)| (path.as_str(), at)).collect();
+        fields.sort_by_cached_key(|field| {
+            let ends = field.path.match_indices(['.', '[']).map(|(at, _)| at).chain([field.path.len()]);
+            ends.filter_map(|end| rank.get(&field.path[..end]).copied()).collect::<Vec<_>>()
+        });
         Inspection { layout, records, truncated, fields }
     }
 }

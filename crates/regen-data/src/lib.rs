@@ -19,6 +19,7 @@ mod near_duplicates;
 mod preference;
 pub mod prepared;
 mod records;
+pub mod regen;
 pub mod sequences;
 mod split;
 pub mod synthetic;

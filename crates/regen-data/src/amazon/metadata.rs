@@ -85,7 +85,7 @@ fn record(raw: Raw<'_>, place: Place<'_>) -> Result<CatalogueRecord> {
     let price = raw.price.map_or(Price::Missing, |text| Price::parse(&text));
     let clean = |text: Option<Cow<'_, str>>| text.as_deref().and_then(clean_text);
     let paragraphs = |texts: &Texts| clean_text(&texts.flat().collect::<Vec<_>>().join(" "));
-    let mut category = category(&raw.category);
+    let mut category = category_levels(raw.category.0);
     if category.is_empty() {
         category.extend(clean(raw.main_category));
     }
@@ -102,9 +102,9 @@ fn record(raw: Raw<'_>, place: Place<'_>) -> Result<CatalogueRecord> {
     })
 }
 
-/// The longest category path, cleaned. See [`CatalogueRecords`].
-fn category(paths: &Texts) -> Vec<String> {
-    let longest = paths.0.iter().rev().max_by_key(|path| path.len());
+/// The longest of several category paths, cleaned. See [`CatalogueRecords`].
+pub(crate) fn category_levels(paths: Vec<Vec<String>>) -> Vec<String> {
+    let longest = paths.iter().rev().max_by_key(|path| path.len());
     let Some(path) = longest else { return Vec::new() };
     let joined = match &path[..] {
         [one] if one.contains(" > ") => one.split(" > ").collect(),

@@ -25,6 +25,7 @@ mod python;
 mod reviews;
 mod values;
 
+pub(crate) use metadata::category_levels;
 pub use metadata::{CatalogueRecord, CatalogueRecords};
 pub use price::Price;
 pub use reviews::{Review, ReviewRef, Reviews};

@@ -110,7 +110,7 @@ impl DataCard {
         }
         if card.suspicious_prices > 0 {
             page.put(format_args!(
-                "<p>{} prices are more than {} times above or below the median of {:.2}:</p><table>",
+                "<p>Prices more than {1} times above or below the median of {2:.2} ({0} in all):</p><table>",
                 grouped(card.suspicious_prices),
                 Self::SUSPICIOUS_FACTOR,
                 card.prices.median

@@ -1,6 +1,7 @@
 //! Integration tests of regen-data: files in, data sets out.
 
 mod amazon;
+mod nested;
 mod prepared;
 mod properties;
 mod real;

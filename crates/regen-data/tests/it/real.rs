@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use regen_data::amazon::{CatalogueRecords, Reviews};
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
-    HistoryConfig, OnError, ReviewsConfig, SourceFormat, SplitRule, audit_leaks, detect, examples,
-    from_reviews, sequences, training_interactions,
+    HistoryConfig, OnError, Preference, ReviewsConfig, SourceFormat, SplitRule, audit_leaks, detect,
+    examples, from_reviews, regen, sequences, training_interactions,
 };
 
 fn folder(name: &str) -> PathBuf {
@@ -91,4 +91,23 @@ fn reviews_and_metadata_of_2018_have_their_counts() {
         assert!(!text.contains("&amp;") && !text.contains("<br") && !text.contains("</"), "{text}");
         assert!(metadata.category.iter().all(|level| !level.ends_with('.')));
     }
+}
+
+#[test]
+#[ignore = "needs REGEN_DATA_DIR/amazon2023_users"]
+fn nested_users_of_2023_have_their_counts() {
+    let folder = folder("amazon2023_users");
+    let paths = ["training.jsonl", "validation.jsonl", "test.jsonl"].map(|name| folder.join(name));
+    let (data, files) = regen::read(
+        "amazon 2023 users",
+        &paths,
+        &regen::RegenFields::amazon_2023_users(),
+        Preference::Every,
+        OnError::Fail,
+    )
+    .unwrap();
+    assert_eq!(files.iter().map(|file| file.records).collect::<Vec<_>>(), [598, 70, 23]);
+    // 2,764 purchases in the histories and one held out for each of the 691 rows.
+    assert_eq!(data.interactions.len(), 2_764 + 691);
+    assert!(data.interactions.iter().all(|one| one.time.is_some_and(|time| time < 2_000_000_000)));
 }

@@ -1,0 +1,217 @@
+//! From raw files to a prepared data folder with its data card; or a look at the fields of one file.
+//!
+//! ```text
+//! cargo run --release --example prepare_data -- --reviews Gift_Cards_5.json --metadata meta_Gift_Cards.json --out out/gift_cards
+//! cargo run --release --example prepare_data -- --data data/xrec --vertical google --out out/places
+//! cargo run --release --example prepare_data -- --inspect office.jsonl.gz
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{ArgGroup, Parser, ValueEnum};
+use regen_data::synthetic::SyntheticConfig;
+use regen_data::xrec::{self, Vertical};
+use regen_data::{
+    BuildReport, DataCard, Dataset, Duplicates, Inspection, OnError, Preference, ReviewsConfig, SourceFormat,
+    detect, from_reviews, inspect, prepared, sequences,
+};
+
+/// Turns raw review files, or a folder of a known release, into a prepared data folder with a data card.
+///
+/// The folder holds users.txt, items.jsonl, interactions.csv, narratives.jsonl and dataset.json (with checksums), and
+/// card.html and card.json: what a person should know before using the data. Open card.html in a browser.
+#[derive(Parser)]
+#[command(group = ArgGroup::new("input").required(true).args(["reviews", "data", "synthetic", "inspect"]))]
+struct Arguments {
+    /// Amazon reviews (2014, 2018 or 2023; JSON lines; plain, gzip or zstd). Several files are read side by side.
+    #[arg(long, num_args = 1..)]
+    reviews: Vec<PathBuf>,
+    /// Amazon product metadata for --reviews.
+    #[arg(long, num_args = 1.., requires = "reviews")]
+    metadata: Vec<PathBuf>,
+    /// Folder of a known release: XRec, purchase sequences (NAME.inter.json), or a prepared folder.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Which vertical of the XRec release: amazon or google.
+    #[arg(long, requires = "data")]
+    vertical: Option<Vertical>,
+    /// The synthetic office world, drawn from --seed.
+    #[arg(long)]
+    synthetic: bool,
+    /// Show the fields of this file (JSON lines, JSON, CSV, TSV; plain or compressed) and stop.
+    #[arg(long)]
+    inspect: Option<PathBuf>,
+    /// Records that --inspect looks at.
+    #[arg(long, default_value_t = 10_000)]
+    limit: u64,
+
+    /// Lines that are no records: an error, or left out, counted and sampled in the card.
+    #[arg(long, value_enum, default_value_t = BadLines::Fail)]
+    on_error: BadLines,
+    /// Fewest stars that count as a purchase; without it every review does.
+    #[arg(long, conflicts_with = "stars_as_weight")]
+    min_stars: Option<f32>,
+    /// Weigh each purchase by its stars.
+    #[arg(long)]
+    stars_as_weight: bool,
+    /// Keep repeated reviews of one item by one user; without it the latest stays.
+    #[arg(long)]
+    keep_duplicates: bool,
+    /// Fewest distinct items of a user (k-core).
+    #[arg(long, default_value_t = 1)]
+    user_core: usize,
+    /// Fewest distinct users of an item (k-core).
+    #[arg(long, default_value_t = 1)]
+    item_core: usize,
+
+    /// Name of the data set [default: that of the release or of the output folder].
+    #[arg(long)]
+    name: Option<String>,
+    /// Seed of --synthetic.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Folder for the prepared data.
+    #[arg(long, default_value = "out/data")]
+    out: PathBuf,
+    /// Print one JSON object as the last line of stdout.
+    #[arg(long)]
+    json: bool,
+    /// No progress on stderr.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BadLines {
+    Fail,
+    Skip,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(path) = &arguments.inspect {
+        let inspection = inspect(path, arguments.limit)?;
+        print_fields(path, &inspection);
+        if arguments.json {
+            println!("{}", serde_json::to_string(&inspection)?);
+        }
+        return Ok(());
+    }
+
+    let start = Instant::now();
+    let progress = |text: &str| {
+        if !arguments.quiet {
+            eprintln!("[{:6.2} s] {text}", start.elapsed().as_secs_f64());
+        }
+    };
+    progress("reading");
+    let (mut dataset, report) = read(&arguments)?;
+    if let Some(name) = &arguments.name {
+        dataset.name.clone_from(name);
+    }
+    progress("counting");
+    let card = DataCard::new(&dataset, report);
+    progress("writing");
+    prepared::write(&arguments.out, &dataset, Some(&card))?;
+    progress("done");
+
+    print_card(&card);
+    println!("\nprepared folder  {}", arguments.out.display());
+    println!("data card        {}", arguments.out.join("card.html").display());
+    if arguments.json {
+        println!("{}", serde_json::to_string(&card)?);
+    }
+    Ok(())
+}
+
+fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
+    if arguments.synthetic {
+        let config = SyntheticConfig { seed: arguments.seed, ..SyntheticConfig::default() };
+        return Ok((config.generate()?.dataset, None));
+    }
+    if let Some(folder) = &arguments.data {
+        let dataset = match (detect(folder)?, arguments.vertical) {
+            (SourceFormat::Xrec(found), Some(vertical)) if found.contains(&vertical) => {
+                xrec::read(folder, vertical)?
+            }
+            (SourceFormat::Xrec(found), None) if found.len() == 1 => xrec::read(folder, found[0])?,
+            (SourceFormat::Xrec(found), _) => {
+                let found: Vec<_> = found.iter().map(|vertical| vertical.as_str()).collect();
+                bail!("choose with --vertical one of those that the folder holds: {}", found.join(", "))
+            }
+            (_, Some(_)) => bail!("--vertical is for the XRec release, which {} is not", folder.display()),
+            (SourceFormat::Sequences(_), None) => sequences::read(folder)?,
+            (SourceFormat::Prepared, None) => prepared::read(folder)?,
+            (other, None) => bail!("prepare_data does not read {other:?}"),
+        };
+        return Ok((dataset, None));
+    }
+    let config = ReviewsConfig {
+        on_error: match arguments.on_error {
+            BadLines::Fail => OnError::Fail,
+            BadLines::Skip => OnError::Skip,
+        },
+        preference: match arguments.min_stars {
+            Some(stars) => Preference::AtLeast(stars),
+            None if arguments.stars_as_weight => Preference::Stars,
+            None => Preference::Every,
+        },
+        duplicates: if arguments.keep_duplicates { Duplicates::Keep } else { Duplicates::Latest },
+        user_core: arguments.user_core,
+        item_core: arguments.item_core,
+    };
+    let name = arguments.out.file_name().map_or_else(|| "reviews".into(), |name| name.to_string_lossy());
+    let (dataset, report) = from_reviews(&name, &arguments.reviews, &arguments.metadata, &config)
+        .context("a bad line ends the reading; --on-error skip leaves such lines out and counts them")?;
+    Ok((dataset, Some(report)))
+}
+
+fn print_card(card: &DataCard) {
+    println!("{}", card.name);
+    println!("{:>12} users", card.users);
+    println!(
+        "{:>12} items, {} with a title, {} with a price",
+        card.items, card.catalogue.with_title, card.catalogue.with_price
+    );
+    println!("{:>12} interactions, density {:.4} %", card.interactions, 100.0 * card.density);
+    let lengths = &card.history_lengths;
+    println!(
+        "{:>12} interactions of a user in the median, {:.1} in the mean, {} at most",
+        lengths.median, lengths.mean, lengths.max
+    );
+    for narratives in &card.narratives {
+        println!(
+            "{:>12} {} of {} words in the median",
+            narratives.words.count, narratives.kind, narratives.words.median
+        );
+    }
+    if let Some(build) = &card.build {
+        let skipped: u64 =
+            build.review_files.iter().chain(&build.metadata_files).map(|file| file.skipped.lines).sum();
+        println!(
+            "{:>12} lines left out, {} repeated reviews, {} unreadable prices",
+            skipped, build.duplicates, build.prices.unreadable
+        );
+    }
+}
+
+fn print_fields(path: &Path, inspection: &Inspection) {
+    let more = if inspection.truncated { " (there are more)" } else { "" };
+    println!("{}: {:?}, {} records{more}\n", path.display(), inspection.layout, inspection.records);
+    // Real field names hold line breaks.
+    let shown = |path: &str| path.split_whitespace().collect::<Vec<_>>().join(" ");
+    let width = inspection.fields.iter().map(|field| shown(&field.path).chars().count()).max().unwrap_or(0).max(5);
+    println!("{:width$}  missing  types", "field");
+    for field in &inspection.fields {
+        let types: Vec<String> = field.types.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        let example = field.example.as_ref().map(|example| format!("  e.g. {example:?}")).unwrap_or_default();
+        println!(
+            "{:width$}  {:5.1} %  {}{example}",
+            shown(&field.path),
+            100.0 * field.missing_share(),
+            types.join(", ")
+        );
+    }
+}
