@@ -11,9 +11,10 @@ use rand_distr::{Distribution, Normal};
 use crate::config::{Init, WalsConfig};
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
-use crate::model::{Outcome, WalsModel, check_factors, slice};
-use crate::objective::{Objective, gram};
-use crate::solver::{Side, Sweep};
+use crate::model::{Outcome, WalsModel, check_factors};
+use crate::objective::Objective;
+use crate::simd::Level;
+use crate::solver::{Basis, Side, Sweep, by_length};
 
 /// Where a fit stands; handed to the callback of [`WalsConfig::fit_with`].
 #[derive(Debug)]
@@ -28,8 +29,25 @@ pub struct Progress<'a> {
     pub seconds: f64,
     objective: Objective,
     matrix: &'a InteractionMatrix,
-    user_factors: ArrayView2<'a, f32>,
-    item_factors: ArrayView2<'a, f32>,
+    state: &'a mut State,
+}
+
+/// The factors of a fit on the way.
+#[derive(Debug)]
+struct State {
+    users: Array2<f32>,
+    items: Array2<f32>,
+    /// The basis both stand in, if it is not their own.
+    basis: Option<Basis>,
+}
+
+impl State {
+    fn turn_back(&mut self) {
+        if let Some(basis) = self.basis.take() {
+            basis.turn_back(slice_mut(&mut self.users));
+            basis.turn_back(slice_mut(&mut self.items));
+        }
+    }
 }
 
 /// The points at which a fit reports.
@@ -43,20 +61,21 @@ pub enum Stage {
     IterationDone,
 }
 
-impl<'a> Progress<'a> {
+impl Progress<'_> {
     /// L as it stands. Computed when asked: about the cost of one CG step.
     pub fn objective(&self) -> f64 {
-        self.objective.evaluate(self.matrix, self.user_factors, self.item_factors)
+        // The loss is the same in every orthogonal basis.
+        let State { users, items, .. } = &*self.state;
+        self.objective.evaluate(self.matrix, users.view(), items.view())
     }
 
-    /// User factors as they stand, `[users, rank]`.
-    pub fn user_factors(&self) -> ArrayView2<'a, f32> {
-        self.user_factors
-    }
-
-    /// Item factors as they stand, `[items, rank]`.
-    pub fn item_factors(&self) -> ArrayView2<'a, f32> {
-        self.item_factors
+    /// User and item factors as they stand, `[users, rank]` and `[items, rank]`.
+    ///
+    /// A fit that continues from these factors (see [`InitialFactors`]) gives what this one gives
+    /// from here on, bit for bit.
+    pub fn factors(&mut self) -> (ArrayView2<'_, f32>, ArrayView2<'_, f32>) {
+        self.state.turn_back();
+        (self.state.users.view(), self.state.items.view())
     }
 }
 
@@ -115,53 +134,52 @@ impl WalsConfig {
         if matrix.pairs() == 0 {
             return Err(Error::NoPairs { users: matrix.users(), items: matrix.items() });
         }
-        let mut users = self.initial("user factors", matrix.users(), initial.user_factors, USER_STREAM)?;
-        let mut items = self.initial("item factors", matrix.items(), initial.item_factors, ITEM_STREAM)?;
-
+        let mut state = State {
+            users: self.initial("user factors", matrix.users(), initial.user_factors, USER_STREAM)?,
+            items: self.initial("item factors", matrix.items(), initial.item_factors, ITEM_STREAM)?,
+            basis: None,
+        };
         let objective = Objective::new(self);
         let mut seconds = 0.0;
-        let mut report = |iteration, stage, seconds, users: &Array2<f32>, items: &Array2<f32>| {
-            progress(Progress {
-                iteration,
-                of: self.iterations,
-                stage,
-                seconds,
-                objective,
-                matrix,
-                user_factors: users.view(),
-                item_factors: items.view(),
-            })
+        let mut report = |iteration, stage, seconds, state: &mut State| {
+            progress(Progress { iteration, of: self.iterations, stage, seconds, objective, matrix, state })
         };
-        let finish = |users, items, outcome| Ok(WalsModel::assemble(self.clone(), users, items, outcome));
+        let finish = |mut state: State, outcome| {
+            state.turn_back();
+            Ok(WalsModel::assemble(self.clone(), state.users, state.items, outcome))
+        };
 
         let done = initial.completed_iterations;
-        if report(done, Stage::Start, seconds, &users, &items).is_break() {
-            return finish(users, items, Outcome::Stopped { completed: done });
+        if report(done, Stage::Start, seconds, &mut state).is_break() {
+            return finish(state, Outcome::Stopped { completed: done });
         }
+        let level = Level::best();
+        let orders = [by_length(matrix.by_user()), by_length(matrix.by_item())];
         for iteration in done + 1..=self.iterations {
             for (side, stage) in [(Side::User, Stage::UsersSolved), (Side::Item, Stage::IterationDone)] {
                 let begun = Instant::now();
-                let (rows, solved, fixed) = match side {
-                    Side::User => (matrix.by_user(), &mut users, &items),
-                    Side::Item => (matrix.by_item(), &mut items, &users),
+                let (rows, order, solved, fixed) = match side {
+                    Side::User => (matrix.by_user(), &orders[0], &mut state.users, &mut state.items),
+                    Side::Item => (matrix.by_item(), &orders[1], &mut state.items, &mut state.users),
                 };
-                let fixed_gram = gram(slice(fixed), self.rank);
-                let sweep = Sweep::new(self, side, rows, slice(fixed), &fixed_gram);
-                match solved.as_slice_mut() {
-                    Some(solved) => sweep.solve(solved)?,
-                    None => unreachable!("factors are kept in standard layout"),
+                let sweep = Sweep { side, rows, order, config: self, level };
+                if let Some(turned) = sweep.run(slice_mut(solved), slice_mut(fixed))? {
+                    state.basis = Some(match state.basis.take() {
+                        Some(basis) => basis.then(&turned),
+                        None => turned,
+                    });
                 }
                 seconds += begun.elapsed().as_secs_f64();
-                if report(iteration, stage, seconds, &users, &items).is_break() {
+                if report(iteration, stage, seconds, &mut state).is_break() {
                     let completed = match stage {
                         Stage::IterationDone => iteration,
                         Stage::Start | Stage::UsersSolved => iteration - 1,
                     };
-                    return finish(users, items, Outcome::Stopped { completed });
+                    return finish(state, Outcome::Stopped { completed });
                 }
             }
         }
-        finish(users, items, Outcome::Finished)
+        finish(state, Outcome::Finished)
     }
 
     /// Checked copies of given factors, or fresh ones from the seed.
@@ -194,3 +212,10 @@ impl WalsConfig {
 
 const USER_STREAM: u64 = 1;
 const ITEM_STREAM: u64 = 2;
+
+fn slice_mut(array: &mut Array2<f32>) -> &mut [f32] {
+    match array.as_slice_mut() {
+        Some(slice) => slice,
+        None => unreachable!("factors are kept in standard layout"),
+    }
+}

@@ -1,15 +1,18 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+mod checkpoint;
 mod config;
 mod error;
 pub mod evaluate;
 mod fit;
 mod interactions;
+mod kernel;
 mod model;
 mod npy;
 mod objective;
 pub mod persist;
+mod simd;
 mod solver;
 
 pub use config::{Arithmetic, Confidence, Frequency, Init, Solver, UnobservedScope, WalsConfig};

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
-use crate::interactions::{Compressed, InteractionMatrix};
+use crate::interactions::InteractionMatrix;
 use crate::objective::{Objective, gram};
-use crate::solver::{Side, Sweep};
+use crate::solver::{Side, fold_in};
 
 /// User and item factors, with the recipe that made them.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ impl WalsModel {
     /// [`Error::ItemOutOfRange`], [`Error::InvalidRowValue`], [`Error::NotPositiveDefinite`].
     pub fn fold_in_user(&self, pairs: &[(u32, f32)]) -> Result<Array1<f32>> {
         let row = one_row(self.items(), pairs)?;
-        self.fold_in(Side::User, &row, &self.item_factors, &self.item_gram)
+        Ok(self.fold_in_rows(Side::User, &row)?.into())
     }
 
     /// Factor of an item that was not in the fit; `pairs` are (user, value).
@@ -165,7 +165,7 @@ impl WalsModel {
             Error::ItemOutOfRange { item, items } => Error::UserOutOfRange { user: item, users: items },
             other => other,
         })?;
-        self.fold_in(Side::Item, &row, &self.user_factors, &self.user_gram)
+        Ok(self.fold_in_rows(Side::Item, &row)?.into())
     }
 
     /// Factors of many new users at once, `[rows of the matrix, rank]`: the matrix speaks of the
@@ -181,8 +181,7 @@ impl WalsModel {
                 got: [self.items(), self.rank()],
             });
         }
-        let mut factors = vec![0f32; matrix.users() * self.rank()];
-        self.sweep(Side::User, matrix.by_user(), &self.item_factors, &self.item_gram).solve(&mut factors)?;
+        let factors = self.fold_in_rows(Side::User, matrix)?;
         match Array2::from_shape_vec((matrix.users(), self.rank()), factors) {
             Ok(factors) => Ok(factors),
             Err(_) => unreachable!("allocated with that size"),
@@ -254,26 +253,13 @@ impl WalsModel {
         best(scores, k)
     }
 
-    fn fold_in(
-        &self,
-        side: Side,
-        row: &InteractionMatrix,
-        fixed: &Array2<f32>,
-        fixed_gram: &Array2<f64>,
-    ) -> Result<Array1<f32>> {
-        let mut factor = vec![0f32; self.rank()];
-        self.sweep(side, row.by_user(), fixed, fixed_gram).solve(&mut factor)?;
-        Ok(factor.into())
-    }
-
-    fn sweep<'a>(
-        &self,
-        side: Side,
-        rows: &'a Compressed,
-        fixed: &'a Array2<f32>,
-        fixed_gram: &'a Array2<f64>,
-    ) -> Sweep<'a> {
-        Sweep::exact(&self.config, side, rows, slice(fixed), fixed_gram)
+    /// `rows`: one row a new user or item, its columns the other side of the model.
+    fn fold_in_rows(&self, side: Side, rows: &InteractionMatrix) -> Result<Vec<f32>> {
+        let (fixed, gram) = match side {
+            Side::User => (&self.item_factors, &self.item_gram),
+            Side::Item => (&self.user_factors, &self.user_gram),
+        };
+        fold_in(&self.config, side, rows.by_user(), fixed, gram.view())
     }
 
     fn check_matrix(&self, matrix: &InteractionMatrix) -> Result<()> {

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use crate::config::{Confidence, Frequency, UnobservedScope, WalsConfig};
-use crate::interactions::{Compressed, InteractionMatrix};
+use crate::interactions::{Compressed, InteractionMatrix, Row};
 
 /// The function that a fit minimises:
 ///
@@ -35,15 +35,42 @@ impl Objective {
 
     /// w of an observed pair of the given value.
     pub fn weight(&self, value: f32) -> f64 {
-        let value = f64::from(value);
+        weight(self.confidence, value)
+    }
+
+    /// What the pairs of a row bring to its normal equations.
+    pub(crate) fn terms(&self, row: Row<'_>, terms: &mut Terms) {
+        let Terms { excesses, scales, pulls } = terms;
+        excesses.clear();
+        pulls.clear();
+        scales.clear();
+        if let (Confidence::Constant { weight }, None) = (self.confidence, row.targets) {
+            let excess = self.excess(weight.into()) as f32;
+            excesses.resize(row.columns.len(), excess);
+            scales.resize(row.columns.len(), excess.abs().sqrt());
+            pulls.resize(row.columns.len(), weight);
+            return;
+        }
+        let mut fill = |confidence| {
+            let weights = row.values.iter().map(|&value| weight(confidence, value));
+            pulls.extend(weights.clone().map(|weight| weight as f32));
+            excesses.extend(weights.map(|weight| self.excess(weight) as f32));
+        };
+        // One loop a formula: the compiler then makes vectors of it.
         match self.confidence {
-            Confidence::Constant { weight } => weight.into(),
-            Confidence::Proportional { alpha } => f64::from(alpha) * value,
-            Confidence::Hu { alpha } => 1.0 + f64::from(alpha) * value,
+            Confidence::Constant { weight } => fill(Confidence::Constant { weight }),
+            Confidence::Proportional { alpha } => fill(Confidence::Proportional { alpha }),
+            Confidence::Hu { alpha } => fill(Confidence::Hu { alpha }),
             Confidence::Logarithmic { alpha, epsilon } => {
-                1.0 + f64::from(alpha) * (value / f64::from(epsilon)).ln_1p()
+                fill(Confidence::Logarithmic { alpha, epsilon });
             }
-            Confidence::Given => value,
+            Confidence::Given => fill(Confidence::Given),
+        }
+        scales.extend(excesses.iter().map(|excess| excess.abs().sqrt()));
+        if let Some(targets) = row.targets {
+            for (pull, target) in pulls.iter_mut().zip(targets) {
+                *pull *= target;
+            }
         }
     }
 
@@ -134,6 +161,48 @@ impl Objective {
             }
             self.ridge(side.length(row), side.width()) * norm
         })
+    }
+}
+
+/// The weight of a value.
+#[inline(always)]
+fn weight(confidence: Confidence, value: f32) -> f64 {
+    let value = f64::from(value);
+    match confidence {
+        Confidence::Constant { weight } => weight.into(),
+        Confidence::Proportional { alpha } => f64::from(alpha) * value,
+        Confidence::Hu { alpha } => 1.0 + f64::from(alpha) * value,
+        Confidence::Logarithmic { alpha, epsilon } => {
+            1.0 + f64::from(alpha) * (value / f64::from(epsilon)).ln_1p()
+        }
+        Confidence::Given => value,
+    }
+}
+
+/// c, √|c| and w p of the pairs of a row, rounded to f32.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    pub(crate) excesses: Vec<f32>,
+    pub(crate) scales: Vec<f32>,
+    pub(crate) pulls: Vec<f32>,
+}
+
+impl Terms {
+    /// Whether every c is above zero, so that √c may divide.
+    pub(crate) fn positive(&self) -> bool {
+        self.excesses.iter().all(|&c| c >= f32::MIN_POSITIVE)
+    }
+
+    /// Whether some c is below zero.
+    pub(crate) fn negative(&self) -> bool {
+        self.excesses.iter().any(|&c| c < 0.0)
+    }
+
+    /// c / √|c|
+    pub(crate) fn negated_scales(&self, signed: &mut Vec<f32>) {
+        signed.clear();
+        let pairs = self.scales.iter().zip(&self.excesses);
+        signed.extend(pairs.map(|(scale, c)| scale.copysign(*c)));
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array2, ArrayView2};
 
+pub use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::model::WalsModel;
 use crate::npy;

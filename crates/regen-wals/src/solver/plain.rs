@@ -1,14 +1,32 @@
-//! The solvers in plain f64 loops: the obvious code.
+//! The solvers in plain f64 loops: the obvious code, for [`Arithmetic::F64`] and for the rare row
+//! whose f32 factorisation breaks down.
+//!
+//! [`Arithmetic::F64`]: crate::Arithmetic::F64
+
+use ndarray::ArrayView2;
 
 use crate::config::Solver;
-use crate::solver::Sweep;
+use crate::interactions::Compressed;
+use crate::objective::Objective;
 
-/// A pivot that was not positive.
+/// A pivot that was not positive, or all rounding error.
 #[derive(Debug)]
 pub(crate) struct Indefinite;
 
+/// A pivot below this share of its diagonal number is rounding error.
+const SMALLEST_PIVOT: f64 = 16.0 * f64::EPSILON;
+
+/// α₀ G: what every row shares.
+#[derive(Clone, Copy)]
+pub(crate) enum Base<'a> {
+    /// G in the basis of the factors, `[rank, rank]`.
+    Gram(ArrayView2<'a, f64>),
+    /// α₀Λ, where G is diagonal.
+    Diagonal(&'a [f64]),
+}
+
 /// One row's problem in f64: gathered rows Y, coefficients c, right-hand terms t = w p.
-struct Problem {
+pub(crate) struct Problem {
     rank: usize,
     rows: Vec<f64>,
     excess: Vec<f64>,
@@ -17,47 +35,60 @@ struct Problem {
     base: Vec<f64>,
 }
 
-pub(crate) fn solve_row(sweep: &Sweep<'_>, row: usize, factor: &mut [f32]) -> Result<(), Indefinite> {
-    let problem = Problem::new(sweep, row);
-    let mut x: Vec<f64> = factor.iter().map(|&v| v.into()).collect();
-    match sweep.solver {
-        Solver::Cholesky => problem.minimise_block(0, sweep.rank, &mut x)?,
-        Solver::ConjugateGradient { steps } => problem.conjugate_gradient(steps, &mut x),
-        Solver::Block { size } => {
-            for start in (0..sweep.rank).step_by(size) {
-                problem.minimise_block(start, size.min(sweep.rank - start), &mut x)?;
-            }
-        }
-    }
-    for (to, from) in factor.iter_mut().zip(x) {
-        *to = from as f32;
-    }
-    Ok(())
-}
-
 impl Problem {
-    fn new(sweep: &Sweep<'_>, row: usize) -> Self {
-        let rank = sweep.rank;
-        let objective = &sweep.objective;
+    /// `table(column)` yields the numbers of a fixed factor.
+    pub(crate) fn new<Y: IntoIterator<Item = f64>>(
+        objective: &Objective,
+        rows: &Compressed,
+        row: usize,
+        rank: usize,
+        base: Base<'_>,
+        table: impl Fn(usize) -> Y,
+    ) -> Self {
         let mut problem = Self {
             rank,
-            rows: Vec::new(),
+            rows: Vec::with_capacity(rows.length(row) * rank),
             excess: Vec::new(),
             pull: Vec::new(),
-            base: sweep.gram.iter().map(|g| objective.unobserved_weight() * g).collect(),
+            base: vec![0.0; rank * rank],
         };
-        let ridge = objective.ridge(sweep.rows.length(row), sweep.rows.width());
+        let ridge = objective.ridge(rows.length(row), rows.width());
+        match base {
+            Base::Gram(gram) => {
+                for (to, from) in problem.base.iter_mut().zip(gram) {
+                    *to = objective.unobserved_weight() * from;
+                }
+            }
+            Base::Diagonal(spectrum) => {
+                for (k, value) in spectrum.iter().enumerate() {
+                    problem.base[k * rank + k] = *value;
+                }
+            }
+        }
         for k in 0..rank {
             problem.base[k * rank + k] += ridge;
         }
-        for (column, value, target) in sweep.rows.row(row).entries() {
+        for (column, value, target) in rows.row(row).entries() {
             let weight = objective.weight(value);
             problem.excess.push(objective.excess(weight));
             problem.pull.push(weight * f64::from(target));
-            let fixed = &sweep.fixed[column * rank..][..rank];
-            problem.rows.extend(fixed.iter().map(|&v| f64::from(v)));
+            problem.rows.extend(table(column));
         }
         problem
+    }
+
+    /// Improves or solves the row by the given solver, from the start value in `x`.
+    pub(crate) fn solve(&self, solver: Solver, x: &mut [f64]) -> Result<(), Indefinite> {
+        match solver {
+            Solver::Cholesky => self.minimise_block(0, self.rank, x),
+            Solver::ConjugateGradient { steps } => {
+                self.conjugate_gradient(steps, x);
+                Ok(())
+            }
+            Solver::Block { size } => (0..self.rank)
+                .step_by(size)
+                .try_for_each(|start| self.minimise_block(start, size.min(self.rank - start), x)),
+        }
     }
 
     /// b − A x.
@@ -96,37 +127,55 @@ impl Problem {
         Ok(())
     }
 
+    /// Preconditioned by the diagonal of what all rows share.
     fn conjugate_gradient(&self, steps: usize, x: &mut [f64]) {
+        let rank = self.rank;
+        let diagonal: Vec<f64> = (0..rank).map(|k| self.base[k * rank + k]).collect();
+        let inverse = preconditioner(&diagonal);
+        let scaled =
+            |residual: &[f64]| -> Vec<f64> { residual.iter().zip(&inverse).map(|(r, m)| r * m).collect() };
         let mut residual = self.residual(x);
-        let mut direction = residual.clone();
-        let mut norm = dot(&residual, &residual);
-        let first = norm;
+        let mut direction = scaled(&residual);
+        let mut norm = dot(&residual, &direction);
         for _ in 0..steps {
-            // Below this the division amplifies noise.
-            if norm <= 1e-30 * first || norm == 0.0 {
+            if norm == 0.0 {
                 break;
             }
-            let mut image: Vec<f64> =
-                self.base.chunks_exact(self.rank).map(|row| dot(row, &direction)).collect();
-            for (y, excess) in self.rows.chunks_exact(self.rank).zip(&self.excess) {
+            let mut image: Vec<f64> = self.base.chunks_exact(rank).map(|row| dot(row, &direction)).collect();
+            for (y, excess) in self.rows.chunks_exact(rank).zip(&self.excess) {
                 let scale = excess * dot(y, &direction);
                 for (r, v) in image.iter_mut().zip(y) {
                     *r += scale * v;
                 }
             }
-            let step = norm / dot(&direction, &image);
-            for k in 0..self.rank {
+            let curvature = dot(&direction, &image);
+            // At the end of the Krylov space both are rounding error.
+            if curvature.is_nan() || curvature <= 0.0 {
+                break;
+            }
+            let step = norm / curvature;
+            for k in 0..rank {
                 x[k] += step * direction[k];
                 residual[k] -= step * image[k];
             }
-            let next = dot(&residual, &residual);
+            let preconditioned = scaled(&residual);
+            let next = dot(&residual, &preconditioned);
             let ratio = next / norm;
             norm = next;
-            for (d, r) in direction.iter_mut().zip(&residual) {
-                *d = r + ratio * *d;
+            for (d, z) in direction.iter_mut().zip(&preconditioned) {
+                *d = z + ratio * *d;
             }
         }
     }
+}
+
+/// Inverses of a diagonal, kept from exploding where it vanishes.
+pub(crate) fn preconditioner(diagonal: &[f64]) -> Vec<f64> {
+    let largest = diagonal.iter().fold(0f64, |m, &d| m.max(d));
+    if largest == 0.0 {
+        return vec![1.0; diagonal.len()];
+    }
+    diagonal.iter().map(|&d| 1.0 / d.max(1e-6 * largest)).collect()
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {
@@ -143,8 +192,9 @@ fn cholesky_solve(a: &mut [f64], b: &mut [f64]) -> Result<(), Indefinite> {
             let other = &above[j * n..=j * n + j];
             row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
         }
-        let pivot = row[i] - dot(&row[..i], &row[..i]);
-        if !(pivot > 0.0 && pivot.is_finite()) {
+        let diagonal = row[i];
+        let pivot = diagonal - dot(&row[..i], &row[..i]);
+        if !(pivot > SMALLEST_PIVOT * diagonal && pivot.is_finite()) {
             return Err(Indefinite);
         }
         row[i] = pivot.sqrt();

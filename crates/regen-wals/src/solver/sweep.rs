@@ -2,14 +2,18 @@
 //!
 //! (α₀ YᵀY + Σ_i c_i y_i y_iᵀ + λρ I) x = Σ_i w_i p_i y_i, with c_i = w_i or w_i − α₀.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
-use crate::config::{Solver, WalsConfig};
+use crate::config::{Arithmetic, Solver, WalsConfig};
 use crate::error::{Error, Result};
 use crate::interactions::Compressed;
-use crate::objective::Objective;
-use crate::solver::plain;
+use crate::kernel::product::Table;
+use crate::objective::{Objective, gram};
+use crate::simd::Level;
+use crate::solver::basis::{Basis, fast_gram};
+use crate::solver::plain::{Base, Indefinite, Problem};
+use crate::solver::rows::{RotatedSweep, by_length, is_short};
 
 /// Which side of the matrix is being solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,65 +29,151 @@ impl Side {
             Self::Item => "item",
         }
     }
+
+    fn other(self) -> &'static str {
+        match self {
+            Self::User => Self::Item.name(),
+            Self::Item => Self::User.name(),
+        }
+    }
 }
 
 /// A half-sweep that is ready to run.
 pub(crate) struct Sweep<'a> {
     pub(crate) side: Side,
     pub(crate) rows: &'a Compressed,
-    /// Factors of the other side, `[width, rank]`, and their Gram matrix.
-    pub(crate) fixed: &'a [f32],
-    pub(crate) gram: &'a Array2<f64>,
-    pub(crate) rank: usize,
-    pub(crate) solver: Solver,
-    pub(crate) objective: Objective,
+    /// Rows with pairs, longest first.
+    pub(crate) order: &'a [u32],
+    pub(crate) config: &'a WalsConfig,
+    pub(crate) level: Level,
 }
 
-impl<'a> Sweep<'a> {
-    pub(crate) fn new(
-        config: &WalsConfig,
-        side: Side,
-        rows: &'a Compressed,
-        fixed: &'a [f32],
-        gram: &'a Array2<f64>,
-    ) -> Self {
-        Self {
-            side,
-            rows,
-            fixed,
-            gram,
-            rank: config.rank,
-            solver: config.solver,
-            objective: Objective::new(config),
+impl Sweep<'_> {
+    /// Solves all rows of `solved` against `fixed`, both `[_, rank]`.
+    ///
+    /// Returns the basis that both stand in afterwards, in terms of the one before: None when
+    /// they were not turned.
+    pub(crate) fn run(&self, solved: &mut [f32], fixed: &mut [f32]) -> Result<Option<Basis>> {
+        match self.config.arithmetic {
+            Arithmetic::F32 => self.run_rotated(solved, fixed).map(Some),
+            Arithmetic::F64 => self.run_plain(solved, fixed).map(|()| None),
         }
     }
 
-    /// The same with the exact solver, whatever the configuration trains with: for fold-in.
-    pub(crate) fn exact(
-        config: &WalsConfig,
-        side: Side,
-        rows: &'a Compressed,
-        fixed: &'a [f32],
-        gram: &'a Array2<f64>,
-    ) -> Self {
-        Self { solver: Solver::Cholesky, ..Self::new(config, side, rows, fixed, gram) }
+    fn run_rotated(&self, solved: &mut [f32], fixed: &mut [f32]) -> Result<Basis> {
+        let rank = self.config.rank;
+        let objective = Objective::new(self.config);
+        let gram = fast_gram(self.level, fixed, rank);
+        let (basis, values) = Basis::of(&gram, self.side.other())?;
+        basis.turn(fixed);
+        if self.config.solver != Solver::Cholesky {
+            basis.turn(solved);
+        }
+        let spectrum: Vec<f32> =
+            values.iter().map(|value| (objective.unobserved_weight() * value) as f32).collect();
+        RotatedSweep {
+            side: self.side,
+            rows: self.rows,
+            order: self.order,
+            table: Table::new(fixed, rank),
+            spectrum: &spectrum,
+            rank,
+            solver: self.config.solver,
+            objective,
+            level: self.level,
+        }
+        .solve(solved)?;
+        Ok(basis)
     }
 
-    /// Solves all rows. `factors: [rows, rank]` holds the start values of the iterative solvers
-    /// and receives the result.
-    pub(crate) fn solve(&self, factors: &mut [f32]) -> Result<()> {
-        factors
-            .par_chunks_mut(self.rank)
+    /// f64, row by row. The iterative solvers work in the basis of the fast ones, so that they
+    /// take the same steps.
+    fn run_plain(&self, solved: &mut [f32], fixed: &[f32]) -> Result<()> {
+        let rank = self.config.rank;
+        let objective = Objective::new(self.config);
+        let gram = gram(fixed, rank);
+        let wide = |numbers: &[f32]| -> Array2<f64> {
+            Array2::from_shape_fn((numbers.len() / rank, rank), |(r, k)| numbers[r * rank + k].into())
+        };
+        let table = wide(fixed);
+        if self.config.solver == Solver::Cholesky {
+            let base = Base::Gram(gram.view());
+            let row = |column: usize| table.row(column).to_vec();
+            return self.solve_plain(&objective, base, row, None, solved);
+        }
+        let (basis, values) = Basis::of(&gram, self.side.other())?;
+        let turn = Array2::from_shape_fn((rank, rank), |(i, j)| basis.vectors()[(i, j)]);
+        let spectrum: Vec<f64> = values.iter().map(|value| objective.unobserved_weight() * value).collect();
+        let base = Base::Diagonal(&spectrum);
+        let table = table.dot(&turn);
+        let row = |column: usize| table.row(column).to_vec();
+        self.solve_plain(&objective, base, row, Some(&turn), solved)
+    }
+
+    /// `table(column)` yields a fixed factor; `turn` is the basis it stands in, unless it is that
+    /// of `solved`.
+    fn solve_plain(
+        &self,
+        objective: &Objective,
+        base: Base<'_>,
+        table: impl Fn(usize) -> Vec<f64> + Sync,
+        turn: Option<&Array2<f64>>,
+        solved: &mut [f32],
+    ) -> Result<()> {
+        let rank = self.config.rank;
+        solved
+            .par_chunks_mut(rank)
             .enumerate()
             .map(|(row, factor)| {
-                if self.rows.length(row) == 0 {
+                let length = self.rows.length(row);
+                if length == 0 {
                     factor.fill(0.0);
                     return Ok(());
                 }
-                plain::solve_row(self, row, factor)
-                    .map_err(|_| Error::NotPositiveDefinite { side: self.side.name(), row })
+                let problem = Problem::new(objective, self.rows, row, rank, base, &table);
+                let solver = if is_short(length, rank) { Solver::Cholesky } else { self.config.solver };
+                let wide: ndarray::Array1<f64> = factor.iter().map(|&v| f64::from(v)).collect();
+                let mut x = turn.map_or(wide.clone(), |turn| wide.dot(turn)).to_vec();
+                problem
+                    .solve(solver, &mut x)
+                    .map_err(|Indefinite| Error::NotPositiveDefinite { side: self.side.name(), row })?;
+                let x = ndarray::Array1::from_vec(x);
+                let x = turn.map_or(x.clone(), |turn| turn.dot(&x));
+                for (to, from) in factor.iter_mut().zip(x) {
+                    *to = from as f32;
+                }
+                Ok(())
             })
             // Not a fail-fast collect: the error named is the first row's, not the fastest's.
             .reduce(|| Ok(()), Result::and)
     }
+}
+
+/// The exact solutions of rows that were not in the fit, `[rows, rank]`.
+///
+/// A few rows are solved in f64 in the basis of the factors; many are worth a turned copy of the
+/// fixed factors and the solver of the fit.
+pub(crate) fn fold_in(
+    config: &WalsConfig,
+    side: Side,
+    rows: &Compressed,
+    fixed: &Array2<f32>,
+    gram: ArrayView2<'_, f64>,
+) -> Result<Vec<f32>> {
+    let exact = WalsConfig { solver: Solver::Cholesky, ..config.clone() };
+    let order = by_length(rows);
+    let sweep = Sweep { side, rows, order: &order, config: &exact, level: Level::best() };
+    let mut solved = vec![0f32; rows.rows() * config.rank];
+    let pairs: usize = order.iter().map(|&row| rows.length(row as usize)).sum();
+    if config.arithmetic == Arithmetic::F64 || pairs < fixed.nrows() {
+        let base = Base::Gram(gram);
+        let wide = |column: usize| fixed.row(column).mapv(f64::from).to_vec();
+        sweep.solve_plain(&Objective::new(&exact), base, wide, None, &mut solved)?;
+        return Ok(solved);
+    }
+    let mut fixed: Vec<f32> = fixed.iter().copied().collect();
+    if let Some(basis) = sweep.run(&mut solved, &mut fixed)? {
+        basis.turn_back(&mut solved);
+    }
+    Ok(solved)
 }

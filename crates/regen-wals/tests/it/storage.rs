@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use ndarray::{Array2, array};
-use regen_wals::persist::{ITEM_FACTORS, USER_FACTORS, USER_IDS, load, load_npy, save, save_ids, save_npy};
+use regen_wals::persist::{
+    Checkpoint, ITEM_FACTORS, USER_FACTORS, USER_IDS, load, load_npy, save, save_ids, save_npy,
+};
 use regen_wals::{Error, Solver};
 
 use crate::world::{ITEMS, USERS, config, matrix};
@@ -121,4 +123,30 @@ fn a_folder_that_cannot_be_written_is_named() {
         Err(Error::Io { path, .. }) => assert!(path.starts_with(&file)),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_checkpoint_replaces_the_one_before_and_damaged_ones_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let model = config(4, Solver::Cholesky).fit(&matrix()).unwrap();
+    let (users, items) = (model.user_factors(), model.item_factors());
+    let write = |iteration| Checkpoint::save(path, model.config(), iteration, users, items);
+    write(1).unwrap();
+    write(2).unwrap();
+    let loaded = Checkpoint::load(path).unwrap();
+    assert_eq!(loaded.completed_iterations, 2);
+    assert_eq!(&loaded.config, model.config());
+    assert_eq!(loaded.user_factors, users);
+    assert_eq!(loaded.item_factors, items);
+    assert_eq!(fs::read_dir(path).unwrap().count(), 3);
+
+    let numbers = path.join("item_factors.2.npy");
+    let whole = fs::read(&numbers).unwrap();
+    fs::write(&numbers, &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(Checkpoint::load(path), Err(Error::Format { field: "file size", .. })));
+    let index = path.join("checkpoint.json");
+    let text = fs::read(&index).unwrap();
+    fs::write(&index, &text[..text.len() / 2]).unwrap();
+    assert!(matches!(Checkpoint::load(path), Err(Error::Format { field: "content", .. })));
 }

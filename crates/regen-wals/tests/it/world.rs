@@ -5,11 +5,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regen_wals::{Arithmetic, Confidence, Frequency, InteractionMatrix, Solver, UnobservedScope, WalsConfig};
 
-pub const USERS: usize = 230;
-pub const ITEMS: usize = 141;
+pub(crate) const USERS: usize = 230;
+pub(crate) const ITEMS: usize = 141;
 
 /// Pairs whose popularity falls like 1/rank. User 7 and item 11 have none, user 3 has all.
-pub fn triplets(seed: u64) -> Vec<(u32, u32, f32)> {
+pub(crate) fn triplets(seed: u64) -> Vec<(u32, u32, f32)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut pairs = Vec::new();
     for user in 0..USERS as u32 {
@@ -28,12 +28,12 @@ pub fn triplets(seed: u64) -> Vec<(u32, u32, f32)> {
     pairs
 }
 
-pub fn matrix() -> InteractionMatrix {
+pub(crate) fn matrix() -> InteractionMatrix {
     InteractionMatrix::from_triplets(USERS, ITEMS, triplets(5)).unwrap()
 }
 
 /// A setting that exercises every term.
-pub fn config(rank: usize, solver: Solver) -> WalsConfig {
+pub(crate) fn config(rank: usize, solver: Solver) -> WalsConfig {
     WalsConfig {
         rank,
         iterations: 3,
@@ -50,7 +50,7 @@ pub fn config(rank: usize, solver: Solver) -> WalsConfig {
 }
 
 /// Settings that differ in the formula, not in the solver.
-pub fn formulas(rank: usize, solver: Solver) -> Vec<WalsConfig> {
+pub(crate) fn formulas(rank: usize, solver: Solver) -> Vec<WalsConfig> {
     let base = config(rank, solver);
     vec![
         base.clone(),

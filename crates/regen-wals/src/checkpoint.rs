@@ -1,0 +1,113 @@
+//! Checkpoints of a fit: everything that continuing it needs, in a folder that is never half
+//! written.
+//!
+//! The factors of each checkpoint have names of their own. `checkpoint.json` names them and is
+//! replaced last, so until then the folder is the previous checkpoint, and from then on the new
+//! one; what it no longer names is removed.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use ndarray::{Array2, ArrayView2};
+use serde::{Deserialize, Serialize};
+
+use crate::config::WalsConfig;
+use crate::error::{Error, Result};
+use crate::persist::{io_error, load_npy, replace_file, save_npy};
+
+/// A fit after some iterations. Continue it with [`WalsConfig::fit_from`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The configuration of the fit.
+    pub config: WalsConfig,
+    /// Iterations that are done.
+    pub completed_iterations: usize,
+    /// `[users, rank]`.
+    pub user_factors: Array2<f32>,
+    /// `[items, rank]`.
+    pub item_factors: Array2<f32>,
+}
+
+const INDEX: &str = "checkpoint.json";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    config: WalsConfig,
+    completed_iterations: usize,
+    user_factors: String,
+    item_factors: String,
+}
+
+impl Checkpoint {
+    /// Writes a checkpoint into a folder, in place of the one that may be there.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the previous checkpoint then still stands.
+    pub fn save(
+        folder: &Path,
+        config: &WalsConfig,
+        completed_iterations: usize,
+        user_factors: ArrayView2<'_, f32>,
+        item_factors: ArrayView2<'_, f32>,
+    ) -> Result<()> {
+        fs::create_dir_all(folder).map_err(io_error("create", folder))?;
+        let index = Index {
+            config: config.clone(),
+            completed_iterations,
+            user_factors: format!("user_factors.{completed_iterations}.npy"),
+            item_factors: format!("item_factors.{completed_iterations}.npy"),
+        };
+        save_npy(&folder.join(&index.user_factors), user_factors)?;
+        save_npy(&folder.join(&index.item_factors), item_factors)?;
+        let path = folder.join(INDEX);
+        replace_file(&path, |file| {
+            let text = serde_json::to_vec_pretty(&index)?;
+            file.write_all(&text)
+        })?;
+        let entries = fs::read_dir(folder).map_err(io_error("list", folder))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let ours = name.ends_with(".npy")
+                && (name.starts_with("user_factors.") || name.starts_with("item_factors."));
+            if ours && name != index.user_factors && name != index.item_factors {
+                // A leftover costs disk space, nothing else: not worth failing the fit for.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the checkpoint of a folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Format`] for a damaged file, [`Error::FactorShape`] for factors of
+    /// another rank than the configuration's.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(INDEX);
+        let text = fs::read(&path).map_err(io_error("read", &path))?;
+        let index: Index = serde_json::from_slice(&text).map_err(|error| Error::Format {
+            path: path.clone(),
+            field: "content",
+            expected: "a checkpoint".to_owned(),
+            got: error.to_string(),
+        })?;
+        let factors = |what, name: &str| -> Result<Array2<f32>> {
+            let factors = load_npy(&folder.join(name))?;
+            let expected = [factors.nrows(), index.config.rank];
+            let got = [factors.nrows(), factors.ncols()];
+            if got != expected {
+                return Err(Error::FactorShape { what, expected, got });
+            }
+            Ok(factors)
+        };
+        Ok(Self {
+            user_factors: factors("user factors", &index.user_factors)?,
+            item_factors: factors("item factors", &index.item_factors)?,
+            completed_iterations: index.completed_iterations,
+            config: index.config,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! The basis in which a Gram matrix is diagonal, and turning factors into it and back.
+//!
+//! Scores, norms and so the loss do not change when both sides of the factors are turned by the
+//! same orthogonal matrix. A fit may therefore leave its factors turned from half-sweep to
+//! half-sweep, turn on from there, and turn back only when somebody wants to look.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::kernel::product::{Panels, Start, Table, gather, upper_product};
+use crate::simd::{Kernel, Lanes, Level, dispatch, flat};
+
+/// An orthogonal basis.
+#[derive(Debug, Clone)]
+pub(crate) struct Basis {
+    /// Columns are the basis vectors, `[rank, rank]`.
+    vectors: Mat<f64>,
+}
+
+impl Basis {
+    /// Principal axes of a Gram matrix and their eigenvalues, largest first. Eigenvalues that
+    /// rounding made negative become zero.
+    pub(crate) fn of(gram: &Array2<f64>, side: &'static str) -> Result<(Self, Vec<f64>)> {
+        let rank = gram.nrows();
+        // Normalised, and as a mean of both triangles: faer reads one.
+        let matrix = Mat::from_fn(rank, rank, |i, j| 0.5 * (gram[[i, j]] + gram[[j, i]]));
+        let failed = |_| Error::Eigendecomposition { side };
+        let eigen = matrix.self_adjoint_eigen(faer::Side::Lower).map_err(failed)?;
+        let values: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(Error::Eigendecomposition { side });
+        }
+        let vectors = Mat::from_fn(rank, rank, |i, j| {
+            let column = eigen.U().col(rank - 1 - j);
+            // A sign that does not hang on the algorithm: the sum of a vector is not negative.
+            let sum: f64 = column.iter().sum();
+            if sum < 0.0 { -column[i] } else { column[i] }
+        });
+        let values = values.into_iter().map(|value| value.max(0.0)).collect();
+        Ok((Self { vectors }, values))
+    }
+
+    /// The basis that results when factors in `self` are turned by `next`.
+    pub(crate) fn then(&self, next: &Self) -> Self {
+        Self { vectors: &self.vectors * &next.vectors }
+    }
+
+    /// Turns factors into this basis, in place.
+    pub(crate) fn turn(&self, factors: &mut [f32]) {
+        let rank = self.vectors.nrows();
+        apply(&Mat::from_fn(rank, rank, |i, j| self.vectors[(i, j)] as f32), factors);
+    }
+
+    /// Turns factors that stand in this basis back.
+    pub(crate) fn turn_back(&self, factors: &mut [f32]) {
+        let rank = self.vectors.nrows();
+        apply(&Mat::from_fn(rank, rank, |i, j| self.vectors[(j, i)] as f32), factors);
+    }
+
+    /// The basis vectors.
+    pub(crate) fn vectors(&self) -> MatRef<'_, f64> {
+        self.vectors.as_ref()
+    }
+}
+
+/// Rows a task turns or sums: the partition must not depend on the number of threads.
+const CHUNK: usize = 512;
+
+/// factors ← factors · turn
+fn apply(turn: &Mat<f32>, factors: &mut [f32]) {
+    let rank = turn.nrows();
+    factors.par_chunks_mut(CHUNK * rank).for_each_init(Vec::new, |source: &mut Vec<f32>, chunk| {
+        source.clear();
+        source.extend_from_slice(chunk);
+        let rows = chunk.len() / rank;
+        // Rows of ours are columns to faer: Fᵀ ← turnᵀ Fᵀ.
+        let from = MatRef::from_column_major_slice(source, rank, rows);
+        let to = MatMut::from_column_major_slice_mut(chunk, rank, rows);
+        matmul(to, Accum::Replace, turn.transpose(), from, 1.0f32, Par::Seq);
+    });
+}
+
+/// FᵀF: products in f32 over a chunk of rows, the chunks summed in f64 in order.
+pub(crate) fn fast_gram(level: Level, factors: &[f32], rank: usize) -> Array2<f64> {
+    let rows = factors.len() / rank;
+    // Few, large pieces: each is a matrix of rank² numbers in memory.
+    let piece = (CHUNK * rows.div_ceil(CHUNK * 32)).max(CHUNK);
+    let partial: Vec<Vec<f64>> = factors
+        .par_chunks(piece * rank)
+        .map(|part| {
+            let mut sum = vec![0f64; rank * rank];
+            for chunk in part.chunks(CHUNK / 2 * rank) {
+                dispatch(level, Gram { chunk, rank, sum: &mut sum });
+            }
+            sum
+        })
+        .collect();
+    let mut gram = Array2::zeros((rank, rank));
+    for part in &partial {
+        for i in 0..rank {
+            for j in i..rank {
+                gram[[i, j]] += part[i * rank + j];
+            }
+        }
+    }
+    for i in 0..rank {
+        for j in 0..i {
+            gram[[i, j]] = gram[[j, i]];
+        }
+    }
+    gram
+}
+
+struct Gram<'a> {
+    chunk: &'a [f32],
+    rank: usize,
+    sum: &'a mut [f64],
+}
+
+impl Kernel for Gram<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let rank = self.rank;
+        let count = rank.div_ceil(L::WIDTH);
+        let mut panels = Panels::<L>::new();
+        let mut out = vec![L::Block::default(); count * L::WIDTH * count];
+        let mut nothing = vec![L::Block::default(); count];
+        let depth = (512 / count).clamp(32, 256);
+        let mut start = Start::Zero;
+        for part in self.chunk.chunks(depth * rank) {
+            let rows: Vec<u32> = (0..(part.len() / rank) as u32).collect();
+            let (scales, pulls) = (vec![1.0; rows.len()], vec![0.0; rows.len()]);
+            let table = Table::new(part, rank);
+            gather(l, table, &rows, &scales, &pulls, &mut panels, &mut nothing);
+            upper_product(l, &panels, &panels, rank, &mut out, start);
+            start = Start::Add;
+        }
+        for (i, row) in out.chunks_exact(count).take(rank).enumerate() {
+            let row = &flat(row)[i..rank];
+            for (sum, value) in self.sum[i * rank + i..].iter_mut().zip(row) {
+                *sum += f64::from(*value);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A half-sweep in f32, in the basis in which the Gram matrix of the fixed side is diagonal.
+//!
+//! There the normal matrix of a row is D + Σ c ŷ ŷᵀ with a diagonal D = α₀Λ + λρ, which opens a
+//! second road to the exact solution. A row with n pairs may be solved
+//!
+//! - by its normal matrix, `rank × rank`: n·rank² + rank³/3 multiplications, or
+//! - for n < rank and c > 0 by the matrix of inner products of its pairs,
+//!   x = D⁻¹Sᵀ (I + S D⁻¹ Sᵀ)⁻¹ τ with rows s = √c ŷ and τ = w p / √c: rank·n² + n³/3.
+//!
+//! Most rows of a power-law matrix are short, so the second road saves most of the work. Rows are
+//! taken in order of length, as many at once as a vector has lanes.
+
+use std::any::Any;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::config::Solver;
+use crate::error::{Error, Result};
+use crate::interactions::Compressed;
+use crate::kernel::product::Table;
+use crate::objective::Objective;
+use crate::simd::{Level, dispatch};
+use crate::solver::batch::Batch;
+use crate::solver::plain::{Base, Problem};
+use crate::solver::sweep::Side;
+
+/// A half-sweep that is ready to run.
+pub(crate) struct RotatedSweep<'a> {
+    pub(crate) side: Side,
+    pub(crate) rows: &'a Compressed,
+    /// Rows with pairs, longest first.
+    pub(crate) order: &'a [u32],
+    /// The fixed factors in the rotated basis.
+    pub(crate) table: Table<'a>,
+    /// α₀Λ: one number a column.
+    pub(crate) spectrum: &'a [f32],
+    pub(crate) rank: usize,
+    pub(crate) solver: Solver,
+    pub(crate) objective: Objective,
+    pub(crate) level: Level,
+}
+
+/// Rows that are solved between two visits to the factors: they are scattered there, so results
+/// gather in a buffer of this many rows first.
+const WAVE: usize = 4096;
+
+/// The rows that have pairs, longest first, equal lengths by number.
+pub(crate) fn by_length(rows: &Compressed) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows.rows() as u32).filter(|&row| rows.length(row as usize) > 0).collect();
+    order.sort_by_key(|&row| std::cmp::Reverse(rows.length(row as usize)));
+    order
+}
+
+impl RotatedSweep<'_> {
+    /// Solves all rows. `factors: [rows, rank]`, rotated, holds the start values of the iterative
+    /// solvers and receives the result.
+    pub(crate) fn solve(&self, factors: &mut [f32]) -> Result<()> {
+        let rank = self.rank;
+        for (row, factor) in factors.chunks_exact_mut(rank).enumerate() {
+            if self.rows.length(row) == 0 {
+                factor.fill(0.0);
+            }
+        }
+        // Rows with few pairs are solved exactly whatever the solver: it costs no more.
+        let split = match self.solver {
+            Solver::Cholesky => 0,
+            Solver::ConjugateGradient { .. } | Solver::Block { .. } => {
+                self.order.partition_point(|&row| !is_short(self.rows.length(row as usize), rank))
+            }
+        };
+        let (long, short) = self.order.split_at(split);
+        let scratch: Vec<Mutex<Scratch>> =
+            (0..rayon::current_num_threads().max(1)).map(|_| Mutex::new(Scratch(None))).collect();
+        let mut buffer = vec![0f32; WAVE.min(self.order.len()) * rank];
+        for (rows, solver) in [(long, self.solver), (short, Solver::Cholesky)] {
+            for wave in rows.chunks(WAVE) {
+                let solved = &mut buffer[..wave.len() * rank];
+                self.solve_wave(solver, wave, factors, solved, &scratch)?;
+                for (&row, solution) in wave.iter().zip(solved.chunks_exact(rank)) {
+                    factors[row as usize * rank..][..rank].copy_from_slice(solution);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn solve_wave(
+        &self,
+        solver: Solver,
+        wave: &[u32],
+        start: &[f32],
+        solved: &mut [f32],
+        scratch: &[Mutex<Scratch>],
+    ) -> Result<()> {
+        let width = self.level.width();
+        solved
+            .par_chunks_mut(width * self.rank)
+            .zip(wave.par_chunks(width))
+            .map(|(out, rows)| {
+                let slot = rayon::current_thread_index().unwrap_or(0) % scratch.len();
+                // A poisoned scratch belongs to a thread whose panic is on its way already.
+                let mut scratch = scratch[slot].lock().unwrap_or_else(PoisonError::into_inner);
+                let batch = Batch { sweep: self, solver, rows, start, out, scratch: &mut scratch };
+                let unsound = dispatch(self.level, batch);
+                drop(scratch);
+                unsound
+                    .into_iter()
+                    .try_for_each(|k| self.solve_precisely(rows[k], &mut out[k * self.rank..][..self.rank]))
+            })
+            .reduce(|| Ok(()), Result::and)
+    }
+
+    /// In f64, for a row whose f32 factorisation met a pivot that is all rounding error.
+    fn solve_precisely(&self, row: u32, out: &mut [f32]) -> Result<()> {
+        let row = row as usize;
+        let spectrum: Vec<f64> = self.spectrum.iter().map(|&v| v.into()).collect();
+        let problem =
+            Problem::new(&self.objective, self.rows, row, self.rank, Base::Diagonal(&spectrum), |column| {
+                self.table.row(column as u32).iter().map(|&v| f64::from(v))
+            });
+        let mut x = vec![0f64; self.rank];
+        problem
+            .solve(Solver::Cholesky, &mut x)
+            .map_err(|_| Error::NotPositiveDefinite { side: self.side.name(), row })?;
+        for (to, from) in out.iter_mut().zip(x) {
+            *to = from as f32;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a row has so few pairs that the iterative solvers solve it exactly instead.
+pub(crate) fn is_short(length: usize, rank: usize) -> bool {
+    length <= rank / 2
+}
+
+/// Memory of a thread that batches use one after the other; its type depends on the level.
+pub(crate) struct Scratch(Option<Box<dyn Any + Send>>);
+
+impl Scratch {
+    /// The contents, made on the first call.
+    pub(crate) fn get<T: Any + Send>(&mut self, make: impl FnOnce() -> T) -> &mut T {
+        if !self.0.as_ref().is_some_and(|held| held.is::<T>()) {
+            self.0 = Some(Box::new(make()));
+        }
+        match self.0.as_mut().and_then(|held| held.downcast_mut()) {
+            Some(held) => held,
+            None => unreachable!("made just above"),
+        }
+    }
+}
