@@ -1,7 +1,7 @@
 """regen-lm and transformers in turns on the same weights, one process each, two threads each.
 
     cargo bench --bench lm --no-run          # prints the path of the binary
-    python benches/peers/lm.py BINARY [--rounds N] [--threads N]
+    python benches/peers/lm.py BINARY [--rounds N] [--threads N] [--only PREFIX]
 
 Each round runs every case once on each side; medians and the smallest and largest times are printed as a Markdown
 table, with the floors of the machine (matrix products, reading memory) measured in the same run. Where both sides
@@ -20,6 +20,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("binary")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--only", default="", help="cases whose name begins like this")
 args = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = str(args.threads)
 
@@ -145,6 +146,8 @@ def main():
     print("| case | regen-lm, tokens/s | transformers, tokens/s | ratio | same result |")
     print("| --- | --- | --- | --- | --- |")
     for tokens, build, names in cases:
+        if not names[0].startswith(args.only):
+            continue
         peer = build()
         ours, theirs = {name: [] for name in names}, []
         for round_ in range(args.rounds + 1):
