@@ -21,18 +21,18 @@ pub(crate) fn run(workspace: &Workspace, cache: &Cache, options: &[String]) -> R
     }
     let mut healthy = true;
     let mut line = |what: &str, found: Result<String, String>| match found {
-        Ok(text) => eprintln!("  ok      {what:<10} {text}"),
+        Ok(text) => println!("  ok      {what:<10} {text}"),
         Err(text) => {
             healthy = false;
-            eprintln!("  PROBLEM {what:<10} {text}");
+            println!("  PROBLEM {what:<10} {text}");
         }
     };
 
-    eprintln!("tools");
+    println!("tools");
     for tool in tools::COMPILER.iter().chain(tools::PYTHON) {
         line(tool.name, tool.version().ok_or_else(|| tools::require([tool]).unwrap_err().to_string()));
     }
-    eprintln!("cache {}", cache.root.display());
+    println!("cache {}", cache.root.display());
     for component in COMPONENTS {
         if let Some((variable, value)) = workspace.brought_by_user(component) {
             line(component.link, Ok(format!("yours: {variable}={value}")));

@@ -91,6 +91,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Chore::Setup { verify } => {
             let check = if verify { cache::Check::Contents } else { cache::Check::Sizes };
             setup::run(&workspace, &cache, check)?;
+            eprintln!("everything is in place");
             Ok(ExitCode::SUCCESS)
         }
         Chore::Doctor { options } => doctor::run(&workspace, &cache, &options),

@@ -1,6 +1,7 @@
 //! Brings each component into the cache and links it into the clone; does nothing where all is in place.
 
 use std::fs;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,12 @@ pub(crate) fn run(workspace: &Workspace, cache: &Cache, check: Check) -> Result<
     for component in COMPONENTS {
         match workspace.brought_by_user(component) {
             Some((variable, value)) => {
+                if variable == component.variables[0] && !Path::new(&value).is_dir() {
+                    bail!(
+                        "{variable}={value} is not a folder: correct it, or unset it to have {} fetched",
+                        component.title
+                    );
+                }
                 eprintln!("{}: not fetched, {variable}={value} is used", component.title);
             }
             None => wanted.push(component),
