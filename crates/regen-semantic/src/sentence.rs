@@ -46,8 +46,8 @@ pub enum Prompt {
 pub struct EncodeOptions {
     /// Most texts in a batch, at least 1.
     pub batch_texts: usize,
-    /// Most tokens in a batch; a longer text is a batch of its own. Batches that fit the processor's cache are faster
-    /// than large ones. It changes nothing but rounding.
+    /// Most tokens in a batch; a longer text is a batch of its own. Batches that fit the processor's cache should be
+    /// faster than large ones. It changes nothing but rounding.
     pub batch_tokens: usize,
     /// Batches computed at the same time on the CPU, each by one thread. `None`: as many as libtorch has threads, if
     /// there are as many batches; otherwise libtorch's threads share each product. While several run, the process-wide
@@ -62,7 +62,7 @@ pub struct EncodeOptions {
 }
 
 impl Default for EncodeOptions {
-    /// 64 texts, 1,024 tokens: measured on MiniLM, see `docs/benchmarks.md`.
+    /// 64 texts, 1,024 tokens: small enough for a core's cache with MiniLM; not yet tuned by measurement.
     fn default() -> Self {
         Self {
             batch_texts: 64,

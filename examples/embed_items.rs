@@ -1,0 +1,229 @@
+//! Texts of a catalogue to one embedding each, streamed to disk: `embeddings.npy` in input order, with a manifest.
+//!
+//! ```text
+//! cargo run --release --example embed_items -- --model ENCODER --input titles.txt --out out
+//! cargo run --release --example embed_items -- --model ENCODER --input items.jsonl \
+//!     --template "{title}. {brand}. {description:60}" --neighbours 5 --out out
+//! ```
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use indicatif::ProgressBar;
+use regen_examples::cli::{Common, Session};
+use regen_semantic::{
+    EmbeddingStore, EncodeOptions, Error, ItemText, Origin, Prompt, SentenceEncoder, Storage, hash_file,
+    hash_model, nearest,
+};
+use regen_torch::{Placement, Precision, tensor_to_vec_f32};
+use serde_json::{Value, json};
+use tch::Tensor;
+
+/// Embeds texts with a sentence-transformers encoder. Memory does not grow with the number of texts; a run that was
+/// killed goes on with --resume and computes at most one block again.
+#[derive(Debug, Parser)]
+#[command(name = "embed_items")]
+struct Args {
+    /// Folder of the encoder, as sentence-transformers writes it.
+    #[arg(long)]
+    model: PathBuf,
+    /// A .txt file with one text a line, or a .jsonl file with one object (or string) a line.
+    #[arg(long)]
+    input: PathBuf,
+    /// Of an object in .jsonl: how its fields make the text; {field:60} is cut after 60 words.
+    #[arg(long, default_value = "{text}")]
+    template: String,
+    /// Precision of the computation.
+    #[arg(long, value_enum, default_value = "f32")]
+    dtype: Dtype,
+    /// Precision of the file.
+    #[arg(long, value_enum, default_value = "f32")]
+    store: Store,
+    /// Text to put before every text, instead of the encoder's own default.
+    #[arg(long)]
+    prompt: Option<String>,
+    /// Texts embedded between two notes in the manifest.
+    #[arg(long, default_value_t = 2048)]
+    block: usize,
+    /// Go on where an earlier run with the same model, texts and settings ended.
+    #[arg(long)]
+    resume: bool,
+    /// At the end, print the nearest neighbours of a few items to look at. Reads all embeddings into memory.
+    #[arg(long, value_name = "K")]
+    neighbours: Option<i64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Dtype {
+    F32,
+    Bf16,
+    F16,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Store {
+    F32,
+    F16,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let session = args.common.start()?;
+    let precision = match args.dtype {
+        Dtype::F32 => Precision::F32,
+        Dtype::Bf16 => Precision::Bf16,
+        Dtype::F16 => Precision::F16,
+    };
+    let placement = Placement::choose(args.common.device, precision)?;
+    let encoder = SentenceEncoder::load(&args.model, placement)?;
+    let texts = Texts::new(&args.input, &args.template)?;
+    let total = texts.count()?;
+    let origin = Origin {
+        model: hash_model(&args.model)?,
+        input: hash_file(&args.input)?,
+        template: texts.of_records.then(|| args.template.clone()),
+        prompt: args.prompt.clone(),
+        precision: format!("{precision:?}").to_lowercase(),
+        storage: match args.store {
+            Store::F32 => Storage::F32,
+            Store::F16 => Storage::F16,
+        },
+        texts: total,
+        dim: usize::try_from(encoder.dim())?,
+    };
+    let out = &args.common.out;
+    let mut store = match args.resume {
+        true => EmbeddingStore::resume(out, origin)?,
+        false => EmbeddingStore::create(out, origin)?,
+    };
+    let resumed = store.rows();
+    let prompt = args.prompt.map_or(Prompt::OfFolder, Prompt::Text);
+    let options = EncodeOptions { prompt, ..EncodeOptions::default() };
+
+    let started = Instant::now();
+    let bar = session.bar("embedding", total as u64);
+    let mut rows = texts.rows()?.skip(resumed);
+    while !store.is_complete() && store.rows() < total {
+        let block = rows.by_ref().take(args.block.max(1)).collect::<Result<Vec<String>>>()?;
+        if block.is_empty() {
+            bail!("{} became shorter while it was read", args.input.display());
+        }
+        let vectors = embed(&encoder, &block, &options, &session, &bar, store.rows())?;
+        store.append(&tensor_to_vec_f32(&vectors)?)?;
+    }
+    bar.finish_and_clear();
+    let path = store.finish()?;
+    let seconds = started.elapsed().as_secs_f64();
+
+    let computed = total - resumed;
+    let rate = if computed > 0 { computed as f64 / seconds } else { 0.0 };
+    session.note(&format!("{computed} texts in {seconds:.2} s, {rate:.0} a second"));
+    println!("{}", path.display());
+    if let Some(k) = args.neighbours {
+        look(&path, &texts, k, args.common.json)?;
+    }
+    if args.common.json {
+        let report = json!({
+            "texts": total, "seconds": seconds, "texts_per_second": rate, "resumed": resumed,
+            "dim": encoder.dim(), "threads": session.threads, "device": format!("{:?}", placement.device),
+        });
+        println!("{report}");
+    }
+    Ok(())
+}
+
+/// One block; Ctrl-C ends it between two batches, and what the manifest counts stays usable.
+fn embed(
+    encoder: &SentenceEncoder,
+    block: &[String],
+    options: &EncodeOptions,
+    session: &Session,
+    bar: &ProgressBar,
+    before: usize,
+) -> Result<Tensor> {
+    let vectors = encoder.encode_with(block, options, &mut |done, _| {
+        bar.set_position((before + done) as u64);
+        session.flow()
+    });
+    match vectors {
+        Err(Error::Stopped { .. }) => bail!("stopped by the user; --resume goes on after {before} texts"),
+        vectors => Ok(vectors?),
+    }
+}
+
+/// The texts of a file, read as often as needed and never held together.
+struct Texts {
+    path: PathBuf,
+    of_records: bool,
+    template: ItemText,
+}
+
+impl Texts {
+    fn new(path: &Path, template: &str) -> Result<Self> {
+        let of_records = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("txt") => false,
+            Some("jsonl") => true,
+            _ => bail!("{} is neither .txt nor .jsonl", path.display()),
+        };
+        Ok(Self { path: path.to_owned(), of_records, template: ItemText::parse(template)? })
+    }
+
+    fn lines(&self) -> Result<impl Iterator<Item = std::io::Result<String>>> {
+        let file = File::open(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(BufReader::new(file).lines())
+    }
+
+    /// Counts lines; a bad one is met later, with its number.
+    fn count(&self) -> Result<usize> {
+        self.lines()?
+            .try_fold(0, |count, line| line.map(|_| count + 1))
+            .context(self.path.display().to_string())
+    }
+
+    fn rows(&self) -> Result<impl Iterator<Item = Result<String>>> {
+        Ok(self.lines()?.enumerate().map(|(index, line)| {
+            let at = || format!("{}, line {}", self.path.display(), index + 1);
+            let line = line.with_context(at)?;
+            if !self.of_records {
+                return Ok(line);
+            }
+            match serde_json::from_str(&line).with_context(at)? {
+                Value::String(text) => Ok(text),
+                Value::Object(record) => Ok(self.template.render(&record)),
+                _ => bail!("{}: neither an object nor a string", at()),
+            }
+        }))
+    }
+}
+
+/// Prints the neighbours of ten items spread over the file.
+fn look(path: &Path, texts: &Texts, k: i64, quietly: bool) -> Result<()> {
+    let vectors = Tensor::read_npy(path)?.to_kind(tch::Kind::Float);
+    let total = vectors.size()[0];
+    let shown: Vec<i64> = (0..total.min(10)).map(|row| row * total / total.min(10)).collect();
+    // One more than asked: the nearest of all is the item itself.
+    let (rows, scores) = nearest(&vectors.index_select(0, &Tensor::from_slice(&shown)), &vectors, k + 1)?;
+    let texts = texts.rows()?.collect::<Result<Vec<String>>>()?;
+    let short = |row: i64| texts[row as usize].chars().take(90).collect::<String>();
+    for (line, &item) in shown.iter().enumerate() {
+        println!("\n{}", short(item));
+        let columns = rows.size()[1];
+        let found = (0..columns).map(|column| {
+            let at = [line as i64, column];
+            (rows.int64_value(&at), scores.double_value(&at))
+        });
+        for (row, score) in found.filter(|&(row, _)| row != item).take(k.max(0) as usize) {
+            println!("  {score:.3}  {}", short(row));
+        }
+    }
+    if !quietly {
+        println!();
+    }
+    Ok(())
+}
