@@ -175,7 +175,7 @@ fn score(metric: MetricName, args: &Args, ours: &Texts, theirs: Option<&Texts>) 
         MetricName::LengthRatio => run.plainly(&LengthRatio::new(tokenizer)),
         MetricName::Distinct1 => run.counting(|texts| distinct(texts, 1, tokenizer)),
         MetricName::Distinct2 => run.counting(|texts| distinct(texts, 2, tokenizer)),
-        MetricName::UniqueSentenceRatio => run.counting(|texts| unique_sentence_ratio(texts)),
+        MetricName::UniqueSentenceRatio => run.counting(unique_sentence_ratio),
     }
 }
 

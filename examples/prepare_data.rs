@@ -202,7 +202,8 @@ fn print_fields(path: &Path, inspection: &Inspection) {
     println!("{}: {:?}, {} records{more}\n", path.display(), inspection.layout, inspection.records);
     // Real field names hold line breaks.
     let shown = |path: &str| path.split_whitespace().collect::<Vec<_>>().join(" ");
-    let width = inspection.fields.iter().map(|field| shown(&field.path).chars().count()).max().unwrap_or(0).max(5);
+    let width =
+        inspection.fields.iter().map(|field| shown(&field.path).chars().count()).max().unwrap_or(0).max(5);
     println!("{:width$}  missing  types", "field");
     for field in &inspection.fields {
         let types: Vec<String> = field.types.iter().map(|(kind, count)| format!("{kind} {count}")).collect();

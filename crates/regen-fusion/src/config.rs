@@ -37,6 +37,27 @@ impl Sources {
     }
 }
 
+impl std::fmt::Display for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Sources {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        [Self::Cf, Self::Semantic, Self::Fusion]
+            .into_iter()
+            .find(|sources| sources.as_str() == name)
+            .ok_or_else(|| Error::InvalidConfig {
+                field: "sources",
+                got: name.to_owned(),
+                expected: "cf, semantic or fusion",
+            })
+    }
+}
+
 /// How each side's vectors are scaled before the adapter sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

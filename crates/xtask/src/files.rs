@@ -81,8 +81,7 @@ pub(crate) fn check_manifest(folder: &Path, fingerprint: &str, check: Check) -> 
     if lines.next() != Some(format!("{HEADER} {fingerprint}").as_str()) {
         return Finding::OtherFingerprint;
     }
-    let mut files = 0;
-    for line in lines {
+    for (files, line) in lines.enumerate() {
         if let Some(count) = line.strip_prefix("files ") {
             return if count == files.to_string() && text.ends_with('\n') {
                 Finding::Sound
@@ -93,7 +92,6 @@ pub(crate) fn check_manifest(folder: &Path, fingerprint: &str, check: Check) -> 
         if let Err(error) = check_line(folder, line, check) {
             return Finding::Damaged(format!("{error:#}"));
         }
-        files += 1;
     }
     Finding::Damaged(format!("{MANIFEST} is cut short"))
 }

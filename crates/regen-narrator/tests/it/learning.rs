@@ -65,7 +65,8 @@ fn a_batch_writes_what_each_request_gets_alone_in_the_order_asked() {
     let mut narrator = world::narrator(Sources::Fusion, 1);
     world::train(&mut narrator, 40);
     let requests = requests();
-    let alone: Vec<String> = requests.iter().flat_map(|r| world::write(&narrator, std::slice::from_ref(r), 1)).collect();
+    let alone: Vec<String> =
+        requests.iter().flat_map(|r| world::write(&narrator, std::slice::from_ref(r), 1)).collect();
     assert_eq!(world::write(&narrator, &requests, 6), alone);
 }
 

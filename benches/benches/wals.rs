@@ -1,0 +1,84 @@
+//! Factorisation, fold-in and recommendation on the power-law matrix.
+//!
+//! Comparisons with other libraries are in `benches/peers/wals.py`, which runs both in turns.
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use regen_wals::{Confidence, InteractionMatrix, SeenItems, Solver, UnobservedScope, WalsConfig};
+
+#[path = "../peers/wals/power_law.rs"]
+mod power_law;
+
+const USERS: usize = 10_000;
+const ITEMS: usize = 4_000;
+
+const SOLVERS: [(&str, Solver); 3] = [
+    ("cholesky", Solver::Cholesky),
+    ("cg3", Solver::ConjugateGradient { steps: 3 }),
+    ("block32", Solver::Block { size: 32 }),
+];
+
+fn config(rank: usize, solver: Solver) -> WalsConfig {
+    WalsConfig {
+        rank,
+        iterations: 1,
+        regularization: 0.01,
+        solver,
+        confidence: Confidence::Hu { alpha: 2.0 },
+        unobserved_weight: 1.0,
+        unobserved_scope: UnobservedScope::Unobserved,
+        frequency_exponent: 0.0,
+        seed: 1,
+        ..WalsConfig::default()
+    }
+}
+
+fn matrix() -> InteractionMatrix {
+    InteractionMatrix::from_triplets(USERS, ITEMS, power_law::triplets(USERS, ITEMS, 1)).unwrap()
+}
+
+fn fit(criterion: &mut Criterion) {
+    let matrix = matrix();
+    let mut group = criterion.benchmark_group("wals/iteration");
+    group.throughput(Throughput::Elements(matrix.pairs() as u64));
+    for rank in [32, 64, 128] {
+        for (name, solver) in SOLVERS {
+            let config = config(rank, solver);
+            group.bench_function(BenchmarkId::new(name, format!("{USERS}x{ITEMS}x{rank}")), |b| {
+                b.iter(|| {
+                    let model = config.fit(&matrix).unwrap();
+                    assert!(model.user_factors()[[0, 0]].is_finite());
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn answer(criterion: &mut Criterion) {
+    let matrix = matrix();
+    let model = config(64, Solver::Cholesky).fit(&matrix).unwrap();
+    let mut group = criterion.benchmark_group("wals/answer");
+    let users: Vec<u32> = (0..256).collect();
+    group.throughput(Throughput::Elements(users.len() as u64));
+    group.bench_function(format!("recommend/256x{ITEMS}x64"), |b| {
+        b.iter(|| {
+            let lists = model.recommend(&users, 20, SeenItems::Exclude(&matrix)).unwrap();
+            assert_eq!(lists[0].len(), 20);
+        });
+    });
+    group.throughput(Throughput::Elements(1));
+    let row: Vec<(u32, f32)> = (0..30).map(|k| (k * 100, 1.0)).collect();
+    group.bench_function("fold_in/30x64", |b| {
+        b.iter(|| assert_eq!(model.fold_in_user(&row).unwrap().len(), 64));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(3));
+    targets = fit, answer
+}
+criterion_main!(benches);

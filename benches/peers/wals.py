@@ -1,0 +1,158 @@
+"""Runs regen-wals and implicit side by side, in turns, on one matrix, from the same initial factors.
+
+    cargo build --release -p regen-benches --bin wals_peer
+    VENV/bin/python benches/peers/wals.py target/release/wals_peer [--rounds 3] [--pairs FILE.csv] [--json OUT]
+
+VENV holds numpy, scipy and implicit 0.7.3. Both sides use all cores (implicit's own threads, one BLAS thread each, as
+its documentation asks). A round runs one fit of every line in turn; reported are the minimum and the median of all
+iterations of all rounds, so that what else the machine does hits every line alike. The loss of both is computed by the
+same code, in f64. Losses are those after the same number of iterations.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+import implicit
+import numpy
+import scipy.sparse
+from implicit.cpu.als import AlternatingLeastSquares
+
+ALPHA = 2.0
+LAMBDA = 0.01
+
+
+class Regen:
+    """The Rust side, one command a line."""
+
+    def __init__(self, binary):
+        self.process = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, **command):
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        reply = self.process.stdout.readline()
+        if not reply:
+            raise SystemExit("the Rust side ended; see its message above")
+        return json.loads(reply)
+
+
+def config(rank, iterations, solver):
+    """Hu et al. with w = 1 + alpha r: what implicit minimises when it is given these weights."""
+    return dict(
+        rank=rank, iterations=iterations, regularization=LAMBDA, solver=solver,
+        confidence={"hu": {"alpha": ALPHA}}, unobserved_weight=1.0, unobserved_scope="unobserved",
+        frequency="count", frequency_exponent=0.0, init={"normal": {"standard_deviation": 0.1}},
+        seed=1, arithmetic="f32",
+    )
+
+
+def run_implicit(weights, folder, rank, iterations, use_cg):
+    model = AlternatingLeastSquares(
+        factors=rank, regularization=LAMBDA, iterations=iterations, use_cg=use_cg, num_threads=0
+    )
+    model.user_factors = numpy.load(folder / "initial_users.npy")
+    model.item_factors = numpy.load(folder / "initial_items.npy")
+    seconds = []
+    model.fit(weights, show_progress=False, callback=lambda _, elapsed, __: seconds.append(elapsed))
+    numpy.save(folder / "users.npy", model.user_factors)
+    numpy.save(folder / "items.npy", model.item_factors)
+    return seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--ranks", default="64,128")
+    parser.add_argument("--block-ranks", default="256,512", help="ranks of the race to the fifth exact iteration")
+    parser.add_argument("--pairs", help="`user,item` lines with a header instead of the power-law matrix")
+    parser.add_argument("--json", help="write all numbers here")
+    args = parser.parse_args()
+
+    regen = Regen(args.binary)
+    if args.pairs:
+        matrix = regen.ask(command="read", path=args.pairs)
+    else:
+        matrix = regen.ask(command="generate", users=50_000, items=20_000, seed=1)
+    print(f"implicit {implicit.__version__}; matrix {matrix}")
+    report = {"matrix": matrix, "sgemm_gflops": [], "lines": [], "races": []}
+    ranks = [int(rank) for rank in args.ranks.split(",") if rank]
+    exact, cg = "cholesky", {"conjugate_gradient": {"steps": 3}}
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        regen.ask(command="write_matrix", folder=str(folder))
+        users, items, values = (numpy.load(folder / f"{name}.npy")[:, 0] for name in ("users", "items", "values"))
+        weights = scipy.sparse.csr_matrix(
+            ((1 + ALPHA * values).astype(numpy.float32), (users.astype(int), items.astype(int))),
+            shape=(matrix["users"], matrix["items"]),
+        )
+        times, losses = {}, {}
+        for turn in range(args.rounds):
+            report["sgemm_gflops"].append(regen.ask(command="sgemm")["gflops"])
+            for rank in ranks:
+                regen.ask(command="write_initial", config=config(rank, 0, exact), folder=str(folder))
+                for name, solver, use_cg in (("exact", exact, False), ("cg 3", cg, True)):
+                    fit = regen.ask(
+                        command="fit", config=config(rank, args.iterations, solver), losses=turn == 0
+                    )
+                    times.setdefault((rank, name, "regen"), []).extend(fit["seconds"])
+                    seconds = run_implicit(weights, folder, rank, args.iterations, use_cg)
+                    times.setdefault((rank, name, "implicit"), []).extend(seconds)
+                    if turn == 0:
+                        losses[rank, name, "regen"] = fit["losses"][-1]
+                        theirs = regen.ask(command="loss", config=config(rank, 0, exact), folder=str(folder))
+                        losses[rank, name, "implicit"] = theirs["loss"]
+
+        best_sgemm = max(report["sgemm_gflops"])
+        print(f"sgemm (faer, 1024, all threads): {best_sgemm:.0f} GFlop/s at best, all: "
+              + ", ".join(f"{g:.0f}" for g in report["sgemm_gflops"]))
+        print(f"{'rank':>5} {'solver':<6} {'side':<9} {'min s':>8} {'median s':>9} {'max s':>8}  loss")
+        for (rank, name, side), seconds in times.items():
+            line = dict(rank=rank, solver=name, side=side, seconds=seconds, loss=losses[rank, name, side])
+            report["lines"].append(line)
+            print(f"{rank:>5} {name:<6} {side:<9} {min(seconds):>8.3f} {statistics.median(seconds):>9.3f} "
+                  f"{max(seconds):>8.3f}  {line['loss']:.8g}")
+        for rank in ranks:
+            for name in ("exact", "cg 3"):
+                ours, theirs = (times[rank, name, side] for side in ("regen", "implicit"))
+                print(f"rank {rank} {name}: regen is {statistics.median(theirs) / statistics.median(ours):.2f} x as fast"
+                      f" (medians; {min(theirs) / min(ours):.2f} x by minima)")
+            floor = floor_flops(users, items, matrix, rank)
+            print(f"rank {rank}: syrk + Cholesky {floor / 1e9:.1f} GFlop an iteration: floor {floor / best_sgemm / 1e9:.3f} s;"
+                  f" the exact solver's best takes {min(times[rank, 'exact', 'regen']) / (floor / best_sgemm / 1e9):.2f} of it"
+                  " (below 1: fewer flops than the normal equations need)")
+
+        for rank in (int(rank) for rank in args.block_ranks.split(",") if rank):
+            goal = regen.ask(command="fit", config=config(rank, 5, exact), losses=True)
+            race = {"rank": rank, "exact_seconds": sum(goal["seconds"]), "goal": goal["losses"][5]}
+            print(f"rank {rank}: five exact iterations {race['exact_seconds']:.2f} s, loss {race['goal']:.8g}")
+            for size in (32, 64, 128):
+                fit = regen.ask(command="fit", config=config(rank, 8, {"block": {"size": size}}), losses=True)
+                reached = [k for k, loss in enumerate(fit["losses"]) if loss <= race["goal"]]
+                seconds = sum(fit["seconds"][: reached[0]]) if reached else None
+                race[f"block_{size}"] = {"iterations": reached[0] if reached else None, "seconds": seconds}
+                print(f"  block {size}: " + (f"there after {reached[0]} iterations, {seconds:.2f} s,"
+                      f" {seconds / race['exact_seconds']:.2f} of the time" if reached else "not there after 8 iterations"))
+            report["races"].append(race)
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(report, indent=1))
+
+
+def floor_flops(users, items, matrix, rank):
+    """Multiplications and additions of the normal equations by rank: syrk of every row and its Cholesky factor."""
+    rows = len(numpy.unique(users)) + len(numpy.unique(items))
+    return 2 * matrix["pairs"] * rank * (rank + 1) + rows * rank**3 / 3
+
+
+if __name__ == "__main__":
+    main()

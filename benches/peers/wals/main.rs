@@ -1,0 +1,164 @@
+//! The Rust side of `wals.py`: one process that answers one JSON command a line, so that its fits
+//! can be interleaved with those of other libraries on the same matrix.
+
+use std::io::{BufRead, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use regen_wals::persist::{load_npy, save_npy};
+use regen_wals::{InitialFactors, InteractionMatrix, Objective, Stage, WalsConfig};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+mod power_law;
+
+/// What may stand on a line.
+#[derive(Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+enum Command {
+    /// Make the power-law matrix.
+    Generate { users: usize, items: usize, seed: u64 },
+    /// Read `user,item` lines with a header.
+    Read { path: PathBuf },
+    /// Write the matrix as three arrays of `[pairs, 1]` f32 numbers.
+    WriteMatrix { folder: PathBuf },
+    /// Write the initial factors of a configuration.
+    WriteInitial { config: WalsConfig, folder: PathBuf },
+    /// Fit, and report seconds an iteration, and if asked the loss at the start and after each.
+    Fit { config: WalsConfig, losses: bool },
+    /// Loss of factors that another library wrote.
+    Loss { config: WalsConfig, folder: PathBuf },
+    /// What the machine does in f32 products, GFlop/s on all threads, by faer.
+    Sgemm,
+}
+
+fn main() -> Result<()> {
+    let mut matrix: Option<InteractionMatrix> = None;
+    for line in std::io::stdin().lock().lines() {
+        let command = serde_json::from_str(&line?).context("not a command")?;
+        let reply = answer(command, &mut matrix)?;
+        println!("{reply}");
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn answer(command: Command, matrix: &mut Option<InteractionMatrix>) -> Result<Value> {
+    if let Command::Generate { users, items, seed } = command {
+        let triplets = power_law::triplets(users, items, seed);
+        return describe(matrix.insert(InteractionMatrix::from_triplets(users, items, triplets)?));
+    }
+    if let Command::Read { path } = &command {
+        return describe(matrix.insert(read_pairs(path)?));
+    }
+    if let Command::Sgemm = command {
+        return Ok(json!({ "gflops": sgemm() }));
+    }
+    let matrix = matrix.as_ref().context("generate or read a matrix first")?;
+    match command {
+        Command::WriteMatrix { folder } => {
+            let mut columns = [Vec::new(), Vec::new(), Vec::new()];
+            for user in 0..matrix.users() {
+                let (items, values) = matrix.user_row(user);
+                for (&item, &value) in items.iter().zip(values) {
+                    columns[0].push(user as f32);
+                    columns[1].push(item as f32);
+                    columns[2].push(value);
+                }
+            }
+            for (name, column) in ["users", "items", "values"].into_iter().zip(columns) {
+                let column = ndarray::Array1::from_vec(column).insert_axis(ndarray::Axis(1));
+                save_npy(&folder.join(name).with_extension("npy"), column.view())?;
+            }
+            Ok(json!({}))
+        }
+        Command::WriteInitial { config, folder } => {
+            let start = WalsConfig { iterations: 0, ..config }.fit(matrix)?;
+            save_npy(&folder.join("initial_users.npy"), start.user_factors())?;
+            save_npy(&folder.join("initial_items.npy"), start.item_factors())?;
+            Ok(json!({}))
+        }
+        Command::Fit { config, losses: wanted } => {
+            let (mut seconds, mut losses) = (Vec::new(), Vec::new());
+            let mut last = 0.0;
+            config.fit_from(matrix, InitialFactors::default(), &mut |progress| {
+                if progress.stage == Stage::IterationDone {
+                    seconds.push(progress.seconds - last);
+                    last = progress.seconds;
+                }
+                if wanted && progress.stage != Stage::UsersSolved {
+                    losses.push(progress.objective());
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(json!({ "seconds": seconds, "losses": losses }))
+        }
+        Command::Loss { config, folder } => {
+            let users = load_npy(&folder.join("users.npy"))?;
+            let items = load_npy(&folder.join("items.npy"))?;
+            let loss = Objective::new(&config).evaluate(matrix, users.view(), items.view());
+            Ok(json!({ "loss": loss }))
+        }
+        Command::Generate { .. } | Command::Read { .. } | Command::Sgemm => {
+            bail!("answered above")
+        }
+    }
+}
+
+fn describe(matrix: &InteractionMatrix) -> Result<Value> {
+    let quantiles = |mut lengths: Vec<usize>| {
+        lengths.sort_unstable();
+        [0.1, 0.5, 0.9, 0.99, 1.0].map(|q| lengths[((lengths.len() - 1) as f64 * q) as usize])
+    };
+    let users = (0..matrix.users()).map(|u| matrix.user_row(u).0.len());
+    let items = (0..matrix.items()).map(|i| matrix.item_row(i).0.len());
+    Ok(json!({
+        "users": matrix.users(),
+        "items": matrix.items(),
+        "pairs": matrix.pairs(),
+        "user_lengths_10_50_90_99_100": quantiles(users.collect()),
+        "item_lengths_10_50_90_99_100": quantiles(items.collect()),
+    }))
+}
+
+fn read_pairs(path: &Path) -> Result<InteractionMatrix> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let mut triplets = Vec::new();
+    for line in text.lines().skip(1) {
+        let (user, item) = line.split_once(',').context("two columns")?;
+        triplets.push((user.trim().parse()?, item.trim().parse()?, 1.0f32));
+    }
+    let users = triplets.iter().map(|t: &(u32, u32, f32)| t.0 + 1).max();
+    let items = triplets.iter().map(|t| t.1 + 1).max();
+    let (users, items) = (users.unwrap_or(0) as usize, items.unwrap_or(0) as usize);
+    // Pairs seen twice count once, for libraries that cannot tell.
+    triplets.sort_by_key(|t| (t.0, t.1));
+    triplets.dedup_by_key(|t| (t.0, t.1));
+    Ok(InteractionMatrix::from_triplets(users, items, triplets)?)
+}
+
+/// The best of five products of 1024 × 1024 matrices on every thread at once.
+fn sgemm() -> f64 {
+    use faer::linalg::matmul::matmul;
+    use faer::{Accum, Mat, Par};
+    const SIZE: usize = 1024;
+    let threads = rayon::current_num_threads();
+    let best = (0..5)
+        .map(|_| {
+            let begun = Instant::now();
+            rayon::broadcast(|_| {
+                let a = Mat::<f32>::full(SIZE, SIZE, 0.5);
+                let b = Mat::<f32>::full(SIZE, SIZE, 0.25);
+                let mut c = Mat::<f32>::zeros(SIZE, SIZE);
+                for _ in 0..4 {
+                    matmul(&mut c, Accum::Replace, &a, &b, 1.0, Par::Seq);
+                }
+                assert_eq!(c[(1, 2)], SIZE as f32 / 8.0);
+            });
+            begun.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    2.0 * (SIZE as f64).powi(3) * 4.0 * threads as f64 / best / 1e9
+}

@@ -1,0 +1,1 @@
+//! Sizes and generators that several benchmarks share.

@@ -1,0 +1,221 @@
+//! The whole pipeline in one program: purchases → factors, texts → embeddings, both → soft tokens → narratives for
+//! users who were never seen, scored, for three arms with the same seed and budget.
+//!
+//! ```text
+//! cargo run --release --example quickstart                         # the synthetic world
+//! cargo run --release --example quickstart -- --data DIR           # every data set that DIR holds
+//! ```
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use regen_data::synthetic::SyntheticConfig;
+use regen_data::xrec::Vertical;
+use regen_data::{HistoryConfig, SplitRule, audit_leaks, examples, training_interactions};
+use regen_examples::arms::{ArmRun, Budget, Task, run_arm};
+use regen_examples::cli::{Common, Session};
+use regen_examples::compare::{Material, compare};
+use regen_examples::explore::explore;
+use regen_examples::features::{embed_items, fit_factors, item_factors, load_encoder, tables};
+use regen_examples::input::{self, Input};
+use regen_examples::run_log::RunLog;
+use regen_examples::{print, report};
+use regen_fusion::Sources;
+use regen_narrator::TrainConfig;
+use regen_semantic::SentenceEncoder;
+use regen_wals::WalsConfig;
+use serde_json::{Value, json};
+
+/// From purchases to narratives: trains and compares three arms (collaborative only, semantic only, fusion) and writes
+/// a report. Without --data it runs on a synthetic office catalogue; with --data DIR on real data: the XRec release
+/// (narratives), or purchase sequences with item text (ranking quality and neighbours).
+#[derive(Debug, Parser)]
+#[command(name = "quickstart")]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Folder of real data.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Which part of the data, where it has several [default: each in turn].
+    #[arg(long, requires = "data")]
+    vertical: Option<Vertical>,
+    /// Users of the synthetic world.
+    #[arg(long, default_value_t = 2000, conflicts_with = "data")]
+    users: usize,
+    /// Items of the synthetic world.
+    #[arg(long, default_value_t = 2000, conflicts_with = "data")]
+    items: usize,
+    /// Folder of the sentence encoder.
+    #[arg(long, env = "REGEN_ENCODER")]
+    encoder: PathBuf,
+    /// Size of the language model: 1m, 2m, 3m, 10m, 26m.
+    #[arg(long, default_value = "2m")]
+    lm: String,
+    /// Training updates of each arm.
+    #[arg(long, default_value_t = 1000)]
+    steps: u64,
+    /// Rank of the collaborative factors.
+    #[arg(long, default_value_t = 64)]
+    rank: usize,
+    /// Examples per update.
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Peak learning rate of the language model; the adapter's is three times that.
+    #[arg(long, default_value_t = 3e-3)]
+    learning_rate: f64,
+    /// Arms to run.
+    #[arg(long, value_delimiter = ',', default_value = "cf,semantic,fusion")]
+    arms: Vec<Sources>,
+    /// Keep each arm's trained narrator under OUT/narrators.
+    #[arg(long)]
+    save_narrators: bool,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let session = args.common.start()?;
+    let encoder = load_encoder(&args.encoder, &session)?;
+    let inputs = match &args.data {
+        Some(dir) => input::load(dir, args.vertical)?,
+        None => {
+            let (seed, users, items) = (args.common.seed, args.users, args.items);
+            vec![input::synthetic(&SyntheticConfig { seed, users, items, ..SyntheticConfig::default() })?]
+        }
+    };
+    let several = inputs.len() > 1;
+    let mut results = serde_json::Map::new();
+    for input in inputs {
+        let name = input.dataset.name.clone();
+        let out =
+            if several { args.common.out.join(name.replace(' ', "-")) } else { args.common.out.clone() };
+        let result = if input.dataset.narratives.is_empty() {
+            without_narratives(&args, &input, &encoder, &out, &session)?
+        } else {
+            with_narratives(&args, input, &encoder, &out, &session)?
+        };
+        results.insert(name, result);
+    }
+    if args.common.json {
+        // One data set gives its own object, several give one object per name.
+        let single = if several { None } else { results.values().next().cloned() };
+        println!("{}", single.unwrap_or(Value::Object(results)));
+    }
+    Ok(())
+}
+
+/// Split, factors, embeddings, three arms, scores, report.
+fn with_narratives(
+    args: &Args,
+    input: Input,
+    encoder: &SentenceEncoder,
+    out: &std::path::Path,
+    session: &Session,
+) -> Result<Value> {
+    let mut log = RunLog::default();
+    let dataset = &input.dataset;
+    session.note(&format!(
+        "\n{}: {} users, {} items",
+        dataset.name,
+        dataset.users.len(),
+        dataset.items.len()
+    ));
+    let seed = args.common.seed;
+    let split = SplitRule::UserDisjoint { validation: 0.1, test: 0.1 }.split(dataset, seed)?;
+    let interactions = training_interactions(dataset, &split);
+    let budget = budget(args);
+    let examples = examples(dataset, &HistoryConfig { max_history: budget.max_history })?;
+    let audit = audit_leaks(dataset, &split, &examples, &interactions).context("the split leaks")?;
+
+    let config = wals(args);
+    let (matrix, model) = log.stage("factorise", || fit_factors(dataset, &interactions, &config, session))?;
+    let cf = item_factors(&matrix, &model);
+    let semantic = log.stage("embed items", || embed_items(encoder, dataset, session))?;
+
+    // Where the generator's truth is known the world is big enough without; real narratives are few.
+    let task = Task::new(dataset, &split, &examples, input.truth.is_none());
+    let ids: Vec<String> = dataset.items.names().map(str::to_owned).collect();
+    let mut arms: Vec<ArmRun> = Vec::new();
+    for &sources in &args.arms {
+        let arm = log.stage(&format!("train and write {}", sources.as_str()), || {
+            run_arm(sources, &task, tables(&cf, &semantic)?, ids.clone(), &budget, seed, session)
+        })?;
+        if args.save_narrators {
+            std::fs::create_dir_all(out.join("narrators"))?;
+            arm.narrator.save(&out.join("narrators").join(sources.as_str()))?;
+        }
+        arms.push(arm);
+    }
+
+    let material = Material {
+        input: &input,
+        split: &split,
+        examples: &examples,
+        task: &task,
+        cf: &cf,
+        semantic: &semantic,
+    };
+    let comparison = log.stage("score", || compare(&material, &arms, encoder, seed, session))?;
+    let run = json!({
+        "program": "quickstart",
+        "version": env!("CARGO_PKG_VERSION"),
+        "libtorch": regen_examples::libtorch_version(),
+        "seed": seed,
+        "device": format!("{:?}", session.placement.device),
+        "threads": session.threads,
+        "data": dataset.name,
+        "split": { "rule": "user_disjoint", "hash": split.hash(), "audit": audit },
+        "wals": config,
+        "budget": budget,
+        "parameters": arms.first().map(|arm| arm.narrator.parameters()),
+    });
+    report::write(out, &comparison, &run, &log)?;
+    print::comparison(&comparison, &log, out)?;
+    comparison.metrics()
+}
+
+/// Ranking quality and neighbours.
+fn without_narratives(
+    args: &Args,
+    input: &Input,
+    encoder: &SentenceEncoder,
+    out: &std::path::Path,
+    session: &Session,
+) -> Result<Value> {
+    let mut log = RunLog::default();
+    let config = wals(args);
+    let found = explore(&input.dataset, &config, encoder, args.common.seed, session, &mut log)?;
+    let value = serde_json::to_value(&found)?;
+    let run = json!({ "program": "quickstart", "seed": args.common.seed, "data": input.dataset.name, "wals": config });
+    report::write_exploration(out, &value, &run, &log)?;
+    print::exploration(&input.dataset, &found, &log, out);
+    Ok(value)
+}
+
+fn wals(args: &Args) -> WalsConfig {
+    WalsConfig { rank: args.rank, seed: args.common.seed, ..WalsConfig::default() }
+}
+
+/// The same for every arm: what differs is only what the adapter reads.
+fn budget(args: &Args) -> Budget {
+    Budget {
+        lm: args.lm.clone(),
+        vocabulary: 2048,
+        max_history: 50,
+        max_narrative_tokens: 96,
+        write_batch: 32,
+        training: TrainConfig {
+            steps: args.steps,
+            batch: args.batch,
+            learning_rate: args.learning_rate,
+            adapter_learning_rate: 3.0 * args.learning_rate,
+            warmup_steps: (args.steps / 20).max(1),
+            final_rate: 0.05,
+            weight_decay: 0.05,
+            clip_norm: 1.0,
+            evaluate_every: (args.steps / 10).max(1),
+            seed: args.common.seed,
+        },
+    }
+}

@@ -1,0 +1,19 @@
+//! What several programs share: command lines and progress, the stages of the pipeline wired together, scores and
+//! the report page. A program reads as a story because the chapters are here.
+
+pub mod arms;
+pub mod cli;
+pub mod compare;
+pub mod explore;
+pub mod features;
+pub mod health;
+pub mod input;
+pub mod print;
+pub mod report;
+pub mod run_log;
+pub mod scores;
+
+/// The version of libtorch that the binaries are built for.
+pub fn libtorch_version() -> &'static str {
+    "2.11.0"
+}

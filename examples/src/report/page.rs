@@ -1,0 +1,251 @@
+//! The page itself: one HTML file that opens offline.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::charts::{self, Bar, COLOURS, Series};
+use super::files::Comparison;
+use crate::run_log::RunLog;
+use crate::scores::METRICS;
+
+const STYLE: &str = "
+:root{color-scheme:light;--ink:#1c2024;--soft:#5c6670;--line:#dde2e7;--paper:#fff;--panel:#f6f8fa}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}
+main{max-width:860px;margin:0 auto;padding:40px 24px 80px}
+h1{font-size:1.7rem;line-height:1.25;margin:0 0 .4rem}
+h2{font-size:1.2rem;margin:2.6rem 0 .6rem;padding-top:1rem;border-top:1px solid var(--line)}
+p.lead{color:var(--soft);margin-top:0}
+p.note,figcaption{color:var(--soft);font-size:.9rem}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.94rem}
+th,td{text-align:right;padding:.42rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
+th:first-child,td:first-child{text-align:left}
+thead th{color:var(--soft);font-weight:600}
+td small{display:block;color:var(--soft);font-size:.78rem}
+tr.best td{background:var(--panel);font-weight:600}
+td.written{text-align:left;font-weight:400}
+figure{margin:.8rem 0}
+svg{width:100%;height:auto;display:block}
+svg text{font-size:12px;fill:var(--soft)}
+svg .grid{stroke:var(--line)}
+svg .axis{stroke:var(--soft)}
+.legend{display:flex;gap:1.2rem;flex-wrap:wrap;font-size:.86rem;color:var(--soft)}
+.legend i{display:inline-block;width:24px;margin-right:6px;vertical-align:middle}
+.sample{background:var(--panel);border-radius:8px;padding:14px 18px;margin:14px 0}
+.sample .kind{font-size:.8rem;letter-spacing:.04em;text-transform:uppercase;color:var(--soft)}
+.sample .context{font-size:.86rem;color:var(--soft)}
+.sample dl{display:grid;grid-template-columns:6.2rem 1fr;gap:.35rem .8rem;margin:.7rem 0 0}
+.sample dt{color:var(--soft);font-size:.88rem}
+.sample dd{margin:0}
+pre{background:var(--panel);padding:12px 16px;border-radius:8px;overflow-x:auto;font-size:.82rem}
+@media print{main{padding:0}}
+";
+
+pub(super) fn render(comparison: &Comparison, run: &Value, log: &RunLog) -> Result<String> {
+    let mut html = String::new();
+    let title = escape(&comparison.title);
+    write!(
+        html,
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{STYLE}</style></head><body><main>\
+         <h1>{title}</h1><p class=\"lead\">Narratives for users who were never seen in training: what collaborative \
+         filtering, item text, and both together tell a language model.</p>"
+    )?;
+    for remark in &comparison.remarks {
+        write!(html, "<p>{}</p>", escape(remark))?;
+    }
+    scores(&mut html, comparison)?;
+    curves(&mut html, comparison)?;
+    write!(html, "<h2>Who makes the soft tokens?</h2>")?;
+    if comparison.cf_shares.is_empty() {
+        write!(
+            html,
+            "<p class=\"note\">No item of a test user has both vectors, so the share is not defined.</p>"
+        )?;
+    } else {
+        let figure =
+            charts::share_histogram(&comparison.cf_shares, "share of W₁eᵢ in the norms of W₁eᵢ and W₂eₛ");
+        write!(
+            html,
+            "{figure}<p class=\"note\">Fusion arm, every item of the test users that has both vectors. Below one half \
+             the semantic side contributes the longer vector.</p>"
+        )?;
+    }
+    samples(&mut html, comparison)?;
+    cost(&mut html, comparison, run, log)?;
+    html.push_str("</main></body></html>\n");
+    Ok(html)
+}
+
+fn scores(html: &mut String, comparison: &Comparison) -> Result<()> {
+    write!(html, "<h2>Scores</h2><table><thead><tr><th>arm</th>")?;
+    for name in ["BLEU", "ROUGE-L", "semantic similarity"] {
+        write!(html, "<th>{name}</th>")?;
+    }
+    html.push_str("</tr></thead><tbody>");
+    let arms = comparison.arms.iter().map(|arm| (arm.name.as_str(), &arm.scores));
+    let baselines = comparison.baselines.iter().map(|(name, scores)| (name.as_str(), scores));
+    let mut bars: [Vec<Bar>; 3] = Default::default();
+    for (index, (name, scores)) in arms.chain(baselines).enumerate() {
+        let records = scores.records(comparison.seed)?;
+        let class = if name == "fusion" { " class=\"best\"" } else { "" };
+        write!(html, "<tr{class}><td>{}</td>", escape(name))?;
+        for (metric, record) in records.iter().enumerate() {
+            let interval = &record.interval;
+            write!(
+                html,
+                "<td>{}<small>{} – {}</small></td>",
+                show(metric, record.score),
+                show(metric, interval.low),
+                show(metric, interval.high)
+            )?;
+            if index < comparison.arms.len() {
+                bars[metric].push(Bar {
+                    name: escape(name),
+                    value: record.score,
+                    low: interval.low,
+                    high: interval.high,
+                    colour: COLOURS[index % COLOURS.len()],
+                });
+            }
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str(
+        "</tbody></table><p class=\"note\">Small figures are 95 % bootstrap intervals over users.</p>",
+    );
+    if !comparison.gains.is_empty() {
+        html.push_str(
+            "<h2>What fusion adds</h2><table><thead><tr><th>metric</th><th>better single arm</th><th>fusion</th>\
+             <th>difference</th><th>p</th><th>p (Holm)</th></tr></thead><tbody>",
+        );
+        for (metric, gain) in comparison.gains.iter().enumerate() {
+            write!(
+                html,
+                "<tr><td>{}</td><td>{} <small>{}</small></td><td>{}</td><td>{:+.1} %</td><td>{:.3}</td><td>{:.3}</td></tr>",
+                gain.metric,
+                show(metric, gain.single),
+                escape(&gain.best_single),
+                show(metric, gain.fusion),
+                gain.relative_percent,
+                gain.p_value,
+                gain.p_holm
+            )?;
+        }
+        html.push_str("</tbody></table>");
+    }
+    facts(html, comparison)?;
+    for (metric, bars) in METRICS.iter().zip(&bars) {
+        html.push_str(&charts::intervals(bars, metric));
+    }
+    Ok(())
+}
+
+/// Where the truth is known: which facts each arm told.
+fn facts(html: &mut String, comparison: &Comparison) -> Result<()> {
+    if comparison.arms.iter().all(|arm| arm.facts.is_none()) {
+        return Ok(());
+    }
+    html.push_str(
+        "<h2>Facts told correctly</h2><table><thead><tr><th>arm</th><th>known by co-purchase only</th>\
+         <th>known by text only</th></tr></thead><tbody>",
+    );
+    for arm in &comparison.arms {
+        if let Some(facts) = &arm.facts {
+            let (cf, text) = (100.0 * facts.co_purchase, 100.0 * facts.text);
+            write!(html, "<tr><td>{}</td><td>{cf:.1} %</td><td>{text:.1} %</td></tr>", escape(&arm.name))?;
+        }
+    }
+    html.push_str(
+        "</tbody></table><p class=\"note\">Share of the facts in the references that the narratives state; the \
+         generator knows which signal reveals each.</p>",
+    );
+    Ok(())
+}
+
+fn curves(html: &mut String, comparison: &Comparison) -> Result<()> {
+    let mut series = Vec::new();
+    for (arm, colour) in comparison.arms.iter().zip(COLOURS.iter().cycle()) {
+        for (label, dashed, points) in
+            [("training", true, &arm.training.training), ("held-out users", false, &arm.training.validation)]
+        {
+            series.push(Series {
+                name: format!("{}, {label}", escape(&arm.name)),
+                colour,
+                dashed,
+                points: points.iter().map(|point| (point.step as f64, point.loss)).collect(),
+            });
+        }
+    }
+    let chart = charts::lines(&series, "updates", "loss (nats per token)");
+    let kept: Vec<String> =
+        comparison.arms.iter().map(|arm| format!("{} {}", arm.name, arm.training.kept_step)).collect();
+    write!(
+        html,
+        "<h2>Loss</h2>{chart}<p class=\"note\">The weights of the lowest held-out loss are kept; updates: {}.</p>",
+        escape(&kept.join(", "))
+    )?;
+    Ok(())
+}
+
+fn samples(html: &mut String, comparison: &Comparison) -> Result<()> {
+    html.push_str("<h2>Examples</h2>");
+    for sample in &comparison.samples {
+        write!(
+            html,
+            "<div class=\"sample\"><div class=\"kind\">{}</div><div class=\"context\">{}</div><dl><dt>reference</dt>\
+             <dd>{}</dd>",
+            escape(&sample.kind.replace('_', " ")),
+            escape(&sample.context),
+            escape(&sample.reference)
+        )?;
+        for (arm, text) in &sample.written {
+            write!(html, "<dt>{}</dt><dd>{}</dd>", escape(arm), escape(text))?;
+        }
+        html.push_str("</dl></div>");
+    }
+    Ok(())
+}
+
+fn cost(html: &mut String, comparison: &Comparison, run: &Value, log: &RunLog) -> Result<()> {
+    html.push_str("<h2>Data</h2><table><tbody>");
+    for (name, value) in &comparison.data {
+        write!(html, "<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(value))?;
+    }
+    html.push_str(
+        "</tbody></table><h2>Time and memory</h2><table><thead><tr><th>stage</th><th>seconds</th><th>peak memory</th>\
+         </tr></thead><tbody>",
+    );
+    for stage in &log.stages {
+        let memory =
+            stage.peak_rss_bytes.map_or("unknown".to_owned(), |b| format!("{:.0} MiB", b as f64 / 1048576.0));
+        write!(
+            html,
+            "<tr><td>{}</td><td>{:.1}</td><td>{memory}</td></tr>",
+            escape(&stage.name),
+            stage.seconds
+        )?;
+    }
+    write!(
+        html,
+        "<tr class=\"best\"><td>all</td><td>{:.1}</td><td></td></tr></tbody></table>",
+        log.total_seconds()
+    )?;
+    let mut run = run.clone();
+    if let Some(fields) = run.as_object_mut() {
+        fields.remove("stages");
+    }
+    write!(html, "<h2>How to reproduce it</h2><pre>{}</pre>", escape(&serde_json::to_string_pretty(&run)?))?;
+    Ok(())
+}
+
+/// BLEU is on a scale of 100, the others of 1.
+fn show(metric: usize, value: f64) -> String {
+    if metric == 0 { format!("{value:.2}") } else { format!("{value:.4}") }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
