@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use crate::cli::Session;
 
-/// The kind under which a narrator learns to read an item's title back from its vectors (see [`catalogue_reading`]).
+/// The kind under which a narrator learns to read an item's title back from its vectors.
+///
+/// Used on real data, where narratives alone are too few to tie soft tokens to the words of the catalogue.
 pub const ITEM_TITLE: &str = "item_title";
 
 /// What every arm of a comparison has in common.

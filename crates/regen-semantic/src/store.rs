@@ -25,7 +25,7 @@ pub enum Storage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// Hash of the encoder's files, see [`hash_model`].
+    /// Hash of the encoder's files, see [`hash_model`](crate::hash_model).
     pub model: String,
     /// Hash of the input.
     pub input: String,

@@ -136,11 +136,10 @@ fn scores(html: &mut String, comparison: &Comparison) -> Result<()> {
         }
         html.push_str("</tbody></table>");
     }
-    facts(html, comparison)?;
     for (metric, bars) in METRICS.iter().zip(&bars) {
         html.push_str(&charts::intervals(bars, metric));
     }
-    Ok(())
+    facts(html, comparison)
 }
 
 /// Where the truth is known: which facts each arm told.
