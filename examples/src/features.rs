@@ -30,7 +30,7 @@ impl ItemVectors {
     /// The same vectors with mean 0 and variance 1 in every component over the items that have one.
     ///
     /// Embeddings of one catalogue share a large common part (all are office products), and what tells items apart is
-    /// small beside it; without this step an adapter needs several times the updates to see it.
+    /// small beside it. This step takes the common part away; its own effect has not been measured by itself.
     pub fn standardised(&self) -> Self {
         let count = self.known().max(1) as f64;
         let mut vectors = self.vectors.clone();
