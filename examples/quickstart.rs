@@ -170,9 +170,9 @@ fn with_narratives(
         "budget": budget,
         "parameters": arms.first().map(|arm| arm.narrator.parameters()),
     });
-    report::write(out, &comparison, &run, &log)?;
+    let metrics = report::write(out, &comparison, &run, &log)?;
     print::comparison(&comparison, &log, out)?;
-    comparison.metrics()
+    Ok(metrics)
 }
 
 /// Ranking quality and neighbours.

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use regen_data::{Columns, IdMap, InteractionTable, ItemId, UserId};
 use regen_examples::cli::Common;
+use regen_examples::run_log::peak_rss_bytes;
 use regen_wals::evaluate::{evaluate, evaluate_most_popular};
 use regen_wals::persist::{Checkpoint, load_npy, save};
 use regen_wals::{
@@ -322,12 +323,4 @@ fn main() -> Result<()> {
         println!("{report}");
     }
     Ok(())
-}
-
-/// The most memory this process ever held, where the system says so.
-fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
 }

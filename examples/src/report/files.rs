@@ -117,11 +117,11 @@ impl Comparison {
     }
 }
 
-/// Writes the report folder. `run` is what `run.json` says beside the stages: seed, versions, device, configuration.
+/// Writes the report folder and gives back the contents of `metrics.json`. `run` is what `run.json` says beside the stages: seed, versions, device, configuration.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write(out: &Path, comparison: &Comparison, run: &Value, log: &RunLog) -> Result<()> {
+pub fn write(out: &Path, comparison: &Comparison, run: &Value, log: &RunLog) -> Result<Value> {
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let metrics = comparison.metrics()?;
     put(out, "metrics.json", &serde_json::to_string_pretty(&metrics)?)?;
@@ -134,7 +134,8 @@ pub fn write(out: &Path, comparison: &Comparison, run: &Value, log: &RunLog) -> 
     let mut run = run.clone();
     run["stages"] = serde_json::to_value(&log.stages)?;
     put(out, "run.json", &serde_json::to_string_pretty(&run)?)?;
-    put(out, "report.html", &page::render(comparison, &run, log)?)
+    put(out, "report.html", &page::render(comparison, &run, log)?)?;
+    Ok(metrics)
 }
 
 /// Writes `metrics.json` and `run.json` of a data set without narratives.
