@@ -53,6 +53,12 @@ pub enum Error {
         /// Position of the segment, counted from 0.
         segment: usize,
     },
+    /// Everything that was to be compared is equal, so that agreement is undefined.
+    #[error("{metric} is undefined where all values are equal")]
+    NoVariation {
+        /// The measure of agreement.
+        metric: &'static str,
+    },
 }
 
 /// The result of everything here that can be refused.

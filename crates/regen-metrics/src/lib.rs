@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod aggregate;
+pub mod agreement;
 mod bertscore;
 mod bleu;
 mod chargrams;

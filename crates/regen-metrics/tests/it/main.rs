@@ -1,5 +1,6 @@
 //! Parity with the reference implementations, and the properties that hold for every metric.
 
+mod agreement;
 mod golden;
 mod parity_bertscore;
 mod parity_bleu;
