@@ -10,6 +10,7 @@ mod chargrams;
 mod chrf;
 pub mod diversity;
 mod error;
+pub mod grounding;
 mod lcs;
 mod length;
 mod measurement;

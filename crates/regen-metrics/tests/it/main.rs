@@ -2,6 +2,7 @@
 
 mod agreement;
 mod golden;
+mod grounding;
 mod parity_bertscore;
 mod parity_bleu;
 mod parity_chrf;

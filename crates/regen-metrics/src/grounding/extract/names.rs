@@ -1,0 +1,108 @@
+//! Product names: in quotation marks, or several capitals in a row after a word such as "the" or "try".
+
+use std::ops::Range;
+
+use super::super::claim::ClaimValue;
+use super::super::lexicon::{COUNTED, NAME_CUES, OTHER_NAMES};
+use super::super::tokens::tokenize;
+use super::super::units::Unit;
+use super::sentence::Reading;
+
+/// The Porter stem of a lower-case word; words of other scripts stay as they are.
+pub(in super::super) fn stem_of(lower: &str) -> String {
+    if !lower.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return lower.to_owned();
+    }
+    let mut bytes = lower.as_bytes().to_vec();
+    crate::porter::stem(&mut bytes);
+    bytes.into_iter().map(char::from).collect()
+}
+
+/// The stems of the words and numbers of a title.
+pub(in super::super) fn stems(title: &str) -> Vec<String> {
+    tokenize(title)
+        .iter()
+        .filter(|token| !token.is_mark() && !token.is("'s"))
+        .map(|token| stem_of(&token.lower))
+        .collect()
+}
+
+/// The end of the run of capitalised words from `at`, with numbers and "&" inside.
+pub(super) fn run_end(reading: &Reading<'_>, at: usize) -> usize {
+    let mut end = at;
+    while let Some(token) = reading.get(end) {
+        let next_capital = reading.get(end + 1).is_some_and(|next| next.is_capitalised());
+        let number = token.number().is_some()
+            && !reading.is_at(end + 1, COUNTED)
+            && !reading.is_at(end + 1, &["-"])
+            && reading.get(end + 1).is_none_or(|next| Unit::named(&next.lower).is_none());
+        let joins = token.is_capitalised()
+            || (end > at && number)
+            || (end > at && token.is_one_of(&["&", "-"]) && next_capital);
+        if !joins {
+            break;
+        }
+        end += 1;
+    }
+    end
+}
+
+/// The known brand that begins at `at`, as a range of tokens.
+pub(super) fn known_brand(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
+    let token = reading.get(at)?;
+    let found = reading.words.brands.iter().find(|brand| {
+        brand.iter().enumerate().all(|(offset, word)| reading.get(at + offset).is_some_and(|t| t.is(word)))
+    })?;
+    // "Tern" is a brand, "tern" a bird.
+    (!token.text.starts_with(char::is_lowercase)).then(|| at..at + found.len())
+}
+
+/// The tokens between quotation marks whose opening one is at `at`.
+fn quoted(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
+    let opening = reading.get(at).filter(|token| token.is_one_of(&["\"", "“", "«"]))?;
+    // An inch mark touches its number.
+    if opening.is("\"")
+        && reading.before(at, 1).is_some_and(|token| token.number().is_some())
+        && !opening.spaced
+    {
+        return None;
+    }
+    let length =
+        reading.tokens[at + 1..].iter().take(16).position(|token| token.is_one_of(&["\"", "”", "»"]))?;
+    (length > 0).then_some(at + 1..at + 1 + length)
+}
+
+pub(super) fn find(reading: &mut Reading<'_>) {
+    let mut at = 0;
+    while at < reading.tokens.len() {
+        let range = if let Some(inside) = quoted(reading, at) {
+            let is_name = inside.len() > 1 && reading.tokens[inside.start].is_capitalised();
+            let capitals =
+                reading.tokens[inside.clone()].iter().filter(|token| token.is_capitalised()).count();
+            // A quoted sentence has one capital, a name several.
+            (is_name && capitals > 1).then_some(inside)
+        } else if reading.is_before(at, 1, NAME_CUES) && !reading.is_at(at, OTHER_NAMES) {
+            let end = run_end(reading, at);
+            let brand = (at..end).find_map(|at| known_brand(reading, at));
+            let numbered = (at..end).any(|at| reading.tokens[at].number().is_some());
+            // Two capitals alone may be a place or a person.
+            let is_name = match &brand {
+                Some(brand) => end - at > brand.len(),
+                None => end >= at + 3 || (numbered && end >= at + 2),
+            };
+            is_name.then_some(at..end)
+        } else {
+            None
+        };
+        match range {
+            Some(range) => {
+                at = range.end;
+                let name = reading.text[reading.span(&range)].to_owned();
+                if !reading.is_denied(range.start) {
+                    reading.claim(range, ClaimValue::Product { name });
+                }
+            }
+            None => at += 1,
+        }
+    }
+}
