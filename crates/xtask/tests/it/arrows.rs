@@ -10,12 +10,13 @@ use super::{assert_none, cargo, metadata};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("regen-data", &[]),
     ("regen-wals", &["-regen-lapack", "?regen-torch"]),
-    ("regen-metrics", &["-regen-lapack"]),
+    ("regen-metrics", &["-regen-lapack", "?regen-chat"]),
     ("regen-semantic", &["regen-torch"]),
     ("regen-fusion", &["regen-torch"]),
     ("regen-lm", &["regen-torch"]),
     ("regen-narrator", &["regen-torch", "regen-fusion", "regen-lm"]),
     ("regen-torch", &[]),
+    ("regen-chat", &[]),
     ("regen-lapack", &[]),
     ("xtask", &[]),
 ];
@@ -24,7 +25,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FREE: &[&str] = &["regen-examples", "regen-benches"];
 
 /// Packages that are built, tested and used without libtorch.
-const TORCH_FREE: &[&str] = &["regen-data", "regen-wals", "regen-metrics", "regen-lapack", "xtask"];
+const TORCH_FREE: &[&str] =
+    &["regen-data", "regen-wals", "regen-metrics", "regen-chat", "regen-lapack", "xtask"];
 
 /// An arrow between two packages of the workspace.
 #[derive(Debug, Clone, Copy)]
