@@ -59,6 +59,29 @@ pub enum Error {
         /// The measure of agreement.
         metric: &'static str,
     },
+    /// A rubric has no attribute of this name.
+    #[cfg(feature = "rater")]
+    #[error("the rubric has no attribute `{name}`")]
+    UnknownAttribute {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// A rubric cannot be asked for.
+    #[cfg(feature = "rater")]
+    #[error("rubric: attribute `{attribute}`: {reason}")]
+    Rubric {
+        /// The attribute's name.
+        attribute: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The rater's model could not be asked.
+    #[cfg(feature = "rater")]
+    #[error("the rater's model gave no answer")]
+    Chat {
+        /// The cause.
+        source: regen_chat::Error,
+    },
 }
 
 /// The result of everything here that can be refused.

@@ -19,6 +19,8 @@ mod ngrams;
 mod perplexity;
 mod porter;
 mod ranking;
+#[cfg(feature = "rater")]
+pub mod rater;
 mod resample;
 mod rouge;
 mod signature;

@@ -58,7 +58,7 @@ fn the_13a_scanner_equals_its_substitutions_on_every_short_string() {
         assert_eq!(BleuTokenizer::V13a.tokenize(text), expected, "{text:?}");
         strings += 1;
     });
-    assert_eq!(strings, (0..=6).map(|length| 7usize.pow(length)).sum());
+    assert_eq!(strings, (0..=6).map(|length| 7usize.pow(length)).sum::<usize>());
 }
 
 #[test]

@@ -11,5 +11,6 @@ mod parity_rouge;
 mod parity_self_bleu;
 mod parity_ter;
 mod properties;
+mod rater;
 mod resampling;
 mod vectors;
