@@ -3,7 +3,7 @@
 use super::claim::{ClaimValue, Field, Subject, Verdict};
 use super::extract::{Words, contains_run, stems, tokens_of};
 use super::facts::{Facts, Known, Trust};
-use super::lexicon::{Colour, colour};
+use super::lexicon::{Colour, GENERIC, colour};
 use super::tokens::tokenize;
 use super::units::Quantity;
 
@@ -34,7 +34,10 @@ pub(super) fn check(value: &ClaimValue, facts: &Facts, words: &Words) -> Outcome
         ClaimValue::Colour { name, subject } => check_colour(name, *subject, facts),
         ClaimValue::Brand { name, subject } => check_brand(name, *subject, facts),
         ClaimValue::Purchase { object } => check_name(object, facts, words, Field::History),
-        ClaimValue::Product { name } => check_name(name, facts, words, Field::Title),
+        ClaimValue::Product { name, subject } => match check_name(name, facts, words, Field::Title) {
+            (Verdict::Contradicted, _) if *subject != Subject::Item => UNDECIDED,
+            outcome => outcome,
+        },
     }
 }
 
@@ -119,7 +122,7 @@ struct Meeting {
     covered: f64,
     /// Whether a word that identifies (a colour, a name, a number) is missing from the title.
     conflict: bool,
-    /// Whether the title has a word that says what the thing is.
+    /// Whether the title has a word that says what the thing is, or the words do not say it.
     same_thing: bool,
 }
 
@@ -127,7 +130,8 @@ fn meet(object: &str, title: &str, words: &Words) -> Meeting {
     let held = stems(title);
     let title_colours = colours_of(title);
     let tokens = tokenize(object);
-    let (mut all, mut met, mut conflict, mut same_thing) = (0.0, 0.0, false, false);
+    let (mut all, mut met, mut conflict) = (0.0, 0.0, false);
+    let mut same_thing = tokens.last().is_some_and(|head| head.is_one_of(GENERIC));
     for (at, token) in tokens.iter().enumerate().filter(|(_, token)| !token.is_mark() && !token.is("'s")) {
         // "An orange ruler" has a colour, "an orange" need not.
         let colour = colour(&token.lower).filter(|colour| !colour.ambiguous || at + 1 < tokens.len());

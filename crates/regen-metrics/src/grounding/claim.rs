@@ -57,6 +57,9 @@ pub enum ClaimValue {
     Product {
         /// As written.
         name: String,
+        /// [`Subject::Item`] where the name is offered as the item ("try the X"), [`Subject::Unclear`] where it is merely
+        /// mentioned: a series, a dish or a landmark is no lie.
+        subject: Subject,
     },
 }
 

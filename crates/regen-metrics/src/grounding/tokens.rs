@@ -27,28 +27,36 @@ pub(super) struct Token<'a> {
     pub(super) opens: bool,
 }
 
-/// "one" is missing: it is a pronoun more often than a number.
-const NUMBER_WORDS: &[(&str, f64)] = &[
-    ("two", 2.0),
-    ("three", 3.0),
-    ("four", 4.0),
-    ("five", 5.0),
-    ("six", 6.0),
-    ("seven", 7.0),
-    ("eight", 8.0),
-    ("nine", 9.0),
-    ("ten", 10.0),
-    ("eleven", 11.0),
-    ("twelve", 12.0),
-    ("dozen", 12.0),
-    ("fifteen", 15.0),
-    ("sixteen", 16.0),
-    ("eighteen", 18.0),
-    ("twenty", 20.0),
-    ("thirty", 30.0),
-    ("forty", 40.0),
-    ("fifty", 50.0),
-    ("hundred", 100.0),
+/// Numbers in words. "One" is missing: it is a pronoun more often than a number.
+const NUMBER_WORDS: &[(&str, u8)] = &[
+    ("two", 2),
+    ("three", 3),
+    ("four", 4),
+    ("five", 5),
+    ("six", 6),
+    ("seven", 7),
+    ("eight", 8),
+    ("nine", 9),
+    ("ten", 10),
+    ("eleven", 11),
+    ("twelve", 12),
+    ("dozen", 12),
+    ("thirteen", 13),
+    ("fourteen", 14),
+    ("fifteen", 15),
+    ("sixteen", 16),
+    ("seventeen", 17),
+    ("eighteen", 18),
+    ("nineteen", 19),
+    ("twenty", 20),
+    ("thirty", 30),
+    ("forty", 40),
+    ("fifty", 50),
+    ("sixty", 60),
+    ("seventy", 70),
+    ("eighty", 80),
+    ("ninety", 90),
+    ("hundred", 100),
 ];
 
 impl Token<'_> {
@@ -137,7 +145,35 @@ pub(super) fn tokenize(text: &str) -> Vec<Token<'_>> {
         spaced = false;
         at = end;
     }
-    tokens
+    join_tens(text, tokens)
+}
+
+/// Makes one number of "twenty five" and "twenty-five".
+fn join_tens<'a>(text: &'a str, tokens: Vec<Token<'a>>) -> Vec<Token<'a>> {
+    let word =
+        |token: &Token<'_>| NUMBER_WORDS.iter().find(|(word, _)| token.is(word)).map(|(_, value)| *value);
+    let mut joined: Vec<Token<'a>> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let dash = usize::from(joined.last().is_some_and(|last| last.is("-")));
+        let tens = joined
+            .len()
+            .checked_sub(dash + 1)
+            .and_then(|at| word(&joined[at]))
+            .filter(|value| (20..100).contains(value));
+        let ones = word(&token).filter(|value| *value < 10);
+        if let (Some(tens), Some(ones)) = (tens, ones) {
+            joined.truncate(joined.len() - dash);
+            if let Some(last) = joined.last_mut() {
+                last.span.end = token.span.end;
+                last.text = &text[last.span.clone()];
+                last.lower = last.text.to_lowercase();
+                last.kind = Kind::Number { value: f64::from(tens + ones), decimals: 0 };
+            }
+        } else {
+            joined.push(token);
+        }
+    }
+    joined
 }
 
 /// Whether what follows an apostrophe is a lone "s".
@@ -154,7 +190,7 @@ fn kind_of(part: &str, lower: &str) -> Kind {
         return plain.parse().map_or(Kind::Word, |value| Kind::Number { value, decimals });
     }
     if let Some((_, value)) = NUMBER_WORDS.iter().find(|(word, _)| *word == lower) {
-        return Kind::Number { value: *value, decimals: 0 };
+        return Kind::Number { value: f64::from(*value), decimals: 0 };
     }
     if part.starts_with(char::is_alphabetic) { Kind::Word } else { Kind::Mark }
 }
@@ -173,6 +209,15 @@ mod tests {
         assert_eq!(texts("a 12-pack of M40."), ["a", "12", "-", "pack", "of", "M40", "."]);
         assert_eq!(tokenize("1,200.50")[0].number(), Some((1200.5, 2)));
         assert_eq!(tokenize("1.2.3")[0].number(), None);
+    }
+
+    #[test]
+    fn tens_and_ones_are_one_number() {
+        assert_eq!(
+            texts("twenty-five, twenty five and ten five"),
+            ["twenty-five", ",", "twenty five", "and", "ten", "five"]
+        );
+        assert_eq!(tokenize("ninety nine")[0].number(), Some((99.0, 0)));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::claim::ClaimValue;
-use super::super::lexicon::{COUNTED, NAME_CUES, OTHER_NAMES};
+use super::super::claim::{ClaimValue, Subject};
+use super::super::lexicon::{ARTICLES, COUNTED, NAME_CUES, OFFERS, OTHER_NAMES};
 use super::super::tokens::tokenize;
 use super::super::units::Unit;
 use super::sentence::Reading;
@@ -72,6 +72,22 @@ fn quoted(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
     (length > 0).then_some(at + 1..at + 1 + length)
 }
 
+/// Whether the name stands for the item: after "try", "recommend" and the like, or as the subject of a sentence ("The X
+/// is …"), or because a known brand makes it a product for certain.
+fn subject(reading: &Reading<'_>, range: &Range<usize>) -> Subject {
+    const QUOTES: &[&str] = &["\"", "“", "”", "«", "»"];
+    let back = |start: usize, words: &[&str]| start - usize::from(reading.is_before(start, 1, words));
+    let quoted = back(range.start, QUOTES);
+    let start = back(quoted, ARTICLES);
+    let offered =
+        reading.is_before(start, 1, OFFERS) || reading.is_before(start, 1, &["this", "your", "new"]);
+    let end = range.end + usize::from(reading.is_at(range.end, QUOTES));
+    let opens = reading.get(start).is_some_and(|token| token.opens);
+    let stated = opens && reading.is_at(end, &["is", "was", "makes", "has", "offers", "brings"]);
+    let branded = range.clone().any(|at| known_brand(reading, at).is_some());
+    if offered || stated || branded { Subject::Item } else { Subject::Unclear }
+}
+
 pub(super) fn find(reading: &mut Reading<'_>) {
     let mut at = 0;
     while at < reading.tokens.len() {
@@ -98,8 +114,9 @@ pub(super) fn find(reading: &mut Reading<'_>) {
             Some(range) => {
                 at = range.end;
                 let name = reading.text[reading.span(&range)].to_owned();
+                let subject = subject(reading, &range);
                 if !reading.is_denied(range.start) {
-                    reading.claim(range, ClaimValue::Product { name });
+                    reading.claim(range, ClaimValue::Product { name, subject });
                 }
             }
             None => at += 1,

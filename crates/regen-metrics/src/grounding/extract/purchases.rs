@@ -76,7 +76,7 @@ fn of_verb(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
     }
     let after = at + 1 + usize::from(up && verb.is("picked"));
     let gerund = verb.is_one_of(&["buying", "purchasing", "ordering"])
-        && reading.is_before(at, 1, &["after", "since", "from", "by", "besides", "of"]);
+        && reading.is_before(at, 1, &["after", "since", "besides"]);
     let having = reading.is_before(at, 1, &["having"]);
     if gerund || having {
         return object(reading, after, false);
@@ -98,9 +98,10 @@ fn of_verb(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
 
 /// The object of "your (earlier) purchase of".
 fn of_noun(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
-    let is_noun =
-        reading.is_at(at, &["purchase", "purchases", "order", "orders"]) && reading.is_at(at + 1, &["of"]);
-    let owned = (1..4).any(|back| reading.is_before(at, back, &["your", "their", "the", "previous", "'s"]));
+    let is_noun = reading.is_at(at, &["purchase", "purchases", "order", "orders"]) && reading.is_at(at + 1, &["of"])
+        // "The Order of the Phoenix"
+        && reading.get(at).is_some_and(|token| token.opens || !token.is_capitalised());
+    let owned = (1..4).any(|back| reading.is_before(at, back, &["your", "their", "previous", "'s"]));
     if is_noun && owned { object(reading, at + 2, false) } else { None }
 }
 

@@ -49,6 +49,86 @@ pub(in super::super) const FUNCTION_WORDS: &[&str] = &[
     "your",
 ];
 
+/// Words before an article and what somebody chose or is offered.
+pub(in super::super) const CHOSEN: &[&str] = &[
+    "picked",
+    "chose",
+    "selected",
+    "take",
+    "try",
+    "get",
+    "choose",
+    "consider",
+    "recommend",
+    "pick",
+    "grab",
+    "bought",
+];
+
+/// Words that offer what follows as the item.
+pub(in super::super) const OFFERS: &[&str] = &[
+    "try",
+    "get",
+    "choose",
+    "consider",
+    "meet",
+    "recommend",
+    "recommended",
+    "grab",
+    "pick",
+    "suggest",
+    "discover",
+    "introducing",
+    "chose",
+    "picked",
+];
+
+/// Nouns that say nothing of what a thing is: "the book" may be any.
+pub(in super::super) const GENERIC: &[&str] = &[
+    "accessory",
+    "album",
+    "book",
+    "books",
+    "brand",
+    "device",
+    "film",
+    "game",
+    "gift",
+    "gifts",
+    "goods",
+    "item",
+    "items",
+    "kit",
+    "meal",
+    "model",
+    "movie",
+    "novel",
+    "one",
+    "pair",
+    "pieces",
+    "product",
+    "products",
+    "purchase",
+    "refill",
+    "refills",
+    "series",
+    "set",
+    "stuff",
+    "supplies",
+    "thing",
+    "things",
+    "title",
+    "tool",
+    "tools",
+    "toy",
+];
+
+/// Words after which a colour stands for itself.
+pub(in super::super) const COLOUR_PLACES: &[&str] = &[
+    "in", "is", "deep", "light", "dark", "bright", "calm", "pale", "and", "or", "a", "classic", "elegant",
+    "soft", "rich", "vibrant", "matte", "likes", "like", "prefers", "prefer", "favours", "favors",
+];
+
 /// Words that turn a claim into its opposite or into a comparison, within the clause before it.
 pub(in super::super) const NEGATIONS: &[&str] = &[
     "not", "no", "never", "without", "unlike", "than", "instead", "rather", "nor", "neither", "don't",
@@ -57,6 +137,10 @@ pub(in super::super) const NEGATIONS: &[&str] = &[
 
 /// Words that make a statement one about the user's taste or belongings.
 pub(in super::super) const USER_CUES: &[&str] = &[
+    "own",
+    "owns",
+    "owned",
+    "likes",
     "your",
     "fan",
     "love",
@@ -303,8 +387,8 @@ pub(in super::super) const OTHER_MONEY_BEFORE: &[&str] = &[
 
 /// Words after a sum of money that is not the item's price.
 pub(in super::super) const OTHER_MONEY_AFTER: &[&str] = &[
-    "off", "gift", "coupon", "discount", "voucher", "rebate", "bill", "budget", "cheaper", "less", "more",
-    "cashback",
+    "each", "per", "apiece", "/", "shipping", "fee", "charge", "off", "gift", "coupon", "discount",
+    "voucher", "rebate", "bill", "budget", "cheaper", "less", "more", "cashback",
 ];
 
 /// Words of a limit above, below and around a price. Those of two words are joined by a space.

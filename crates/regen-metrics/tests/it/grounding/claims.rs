@@ -54,6 +54,7 @@ fn prices_are_ranges_that_the_words_allow() {
         ("between $20 and $25", No),
         ("12.99 dollars", Yes),
         ("USD 12.99", Yes),
+        ("twenty-five dollars", No),
     ] {
         let found = claims(&format!("It costs {words} here."));
         assert_eq!(found.len(), 1, "{words}: {found:?}");
@@ -63,9 +64,13 @@ fn prices_are_ranges_that_the_words_allow() {
 
 #[test]
 fn other_sums_are_no_prices() {
-    for text in
-        ["Save $5 today.", "Now $5 off.", "Orders over $25 ship free.", "It comes with a $10 gift card."]
-    {
+    for text in [
+        "Save $5 today.",
+        "Now $5 off.",
+        "Orders over $25 ship free.",
+        "It comes with a $10 gift card.",
+        "That is $1 per pen or $2/refill.",
+    ] {
         assert_claims(text, &[]);
     }
 }
@@ -110,6 +115,17 @@ fn colours_of_other_things_and_in_idioms_do_not_contradict() {
 }
 
 #[test]
+fn a_colour_before_a_wrong_noun_is_the_items_where_it_is_offered() {
+    assert_claims(
+        "They picked the olive pencil by Kestrel, although most of what they own is olive.",
+        &[("olive", No), ("Kestrel", Yes), ("olive", Open)],
+    );
+    assert_claims("Take the Kestrel ruler in olive.", &[("Kestrel", Yes), ("olive", No)]);
+    assert_claims("The amber cork lamp from Halden is here.", &[("amber", No), ("Halden", No)]);
+    assert_claims("An olive garden lies behind the amber hills.", &[]);
+}
+
+#[test]
 fn brands_are_claims_where_they_make_the_item() {
     assert_claims("The pen by Kestrel is good.", &[("Kestrel", Yes)]);
     assert_claims("This Halden pen is good.", &[("Halden", No)]);
@@ -134,6 +150,8 @@ fn purchases_are_looked_for_in_the_history() {
         &[("blue Kestrel gel pen", Yes)],
     );
     assert_claims("You bought a sturdy stapler.", &[("sturdy stapler", Open)]);
+    assert_claims("The user bought the book.", &[("book", Open)]);
+    assert_claims("Fans of the Order of the Phoenix save by buying refills.", &[]);
 }
 
 #[test]
@@ -141,6 +159,11 @@ fn product_names_are_looked_for_in_the_titles() {
     assert_claims("Try the Kestrel GripLine Gel Pen.", &[("Kestrel GripLine Gel Pen", Yes)]);
     assert_claims("Try the Halden Max Lamp.", &[("Halden Max Lamp", No)]);
     assert_claims("“Halden Heavy Duty Stapler” was yours.", &[("Halden Heavy Duty Stapler", Yes)]);
+    assert_claims(
+        "It looks onto the Golden Gate Bridge and the Black Dagger Series.",
+        &[("Golden Gate Bridge", Open), ("Black Dagger Series", Open)],
+    );
+    assert_claims("The Quillon Max Lamp is our pick.", &[("Quillon Max Lamp", No)]);
     assert_claims("He called it “a pen for life” at the New York office.", &[]);
 }
 
