@@ -15,8 +15,9 @@ use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
     BuildReport, DataCard, Dataset, Duplicates, Inspection, OnError, Preference, ReviewsConfig, SourceFormat,
-    detect, from_reviews, inspect, prepared, sequences,
+    detect, from_reviews, inspect, prepared, sequences, training_interactions,
 };
+use regen_examples::pipeline;
 
 /// Turns raw review files, or a folder of a known release, into a prepared data folder with a data card.
 ///
@@ -69,6 +70,10 @@ struct Arguments {
     /// Name of the data set [default: that of the release or of the output folder].
     #[arg(long)]
     name: Option<String>,
+    /// Also divide the users (80, 10 and 10 % of those with narratives) with this seed, and write what a factorisation
+    /// may see to training_interactions.csv and who stands where to split.json.
+    #[arg(long, conflicts_with = "inspect")]
+    split_seed: Option<u64>,
     /// Seed of --synthetic.
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -115,6 +120,16 @@ fn main() -> Result<()> {
     let card = DataCard::new(&dataset, report);
     progress("writing");
     prepared::write(&arguments.out, &dataset, Some(&card))?;
+    if let Some(seed) = arguments.split_seed {
+        let split = pipeline::split(&dataset, seed)?;
+        let training = training_interactions(&dataset, &split);
+        prepared::write_interactions(
+            arguments.out.join(pipeline::TRAINING_INTERACTIONS),
+            &dataset,
+            &training,
+        )?;
+        pipeline::write_split(&arguments.out, &dataset, &split, seed)?;
+    }
     progress("done");
 
     print_card(&card);

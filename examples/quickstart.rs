@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::Vertical;
-use regen_data::{HistoryConfig, SplitRule, audit_leaks, examples, training_interactions};
+use regen_data::{HistoryConfig, audit_leaks, examples, training_interactions};
 use regen_examples::arms::{ArmRun, Budget, Task, run_arm};
 use regen_examples::cli::{Common, Session};
 use regen_examples::compare::{Material, compare};
@@ -20,9 +20,8 @@ use regen_examples::explore::explore;
 use regen_examples::features::{embed_items, fit_factors, item_factors, load_encoder, tables};
 use regen_examples::input::{self, Input};
 use regen_examples::run_log::RunLog;
-use regen_examples::{print, report};
+use regen_examples::{pipeline, print, report};
 use regen_fusion::Sources;
-use regen_narrator::TrainConfig;
 use regen_semantic::SentenceEncoder;
 use regen_wals::WalsConfig;
 use serde_json::{Value, json};
@@ -56,6 +55,10 @@ struct Args {
     /// Training updates of each arm.
     #[arg(long, default_value_t = 1000)]
     steps: u64,
+    /// Updates before those in which each arm only reads the catalogue: from an item's soft token, write the item's
+    /// own text [default: 1000 on real data, none on the synthetic world].
+    #[arg(long)]
+    reading_steps: Option<u64>,
     /// Rank of the collaborative factors.
     #[arg(long, default_value_t = 64)]
     rank: usize,
@@ -122,9 +125,12 @@ fn with_narratives(
         dataset.items.len()
     ));
     let seed = args.common.seed;
-    let split = SplitRule::UserDisjoint { validation: 0.1, test: 0.1 }.split(dataset, seed)?;
+    let split = pipeline::split(dataset, seed)?;
     let interactions = training_interactions(dataset, &split);
-    let budget = budget(args);
+    // Where the generator's truth is known the world is big enough without; real narratives are few.
+    let reading_steps = args.reading_steps.unwrap_or(if input.truth.is_none() { 1000 } else { 0 });
+    // The same for every arm: what differs is only what the adapter reads.
+    let budget = Budget::new(&args.lm, args.steps, reading_steps, args.batch, args.learning_rate, seed);
     let examples = examples(dataset, &HistoryConfig { max_history: budget.max_history })?;
     let audit = audit_leaks(dataset, &split, &examples, &interactions).context("the split leaks")?;
 
@@ -133,8 +139,7 @@ fn with_narratives(
     let cf = item_factors(&matrix, &model);
     let semantic = log.stage("embed items", || embed_items(encoder, dataset, session))?;
 
-    // Where the generator's truth is known the world is big enough without; real narratives are few.
-    let task = Task::new(dataset, &split, &examples, input.truth.is_none());
+    let task = Task::new(dataset, &split, &examples, reading_steps > 0);
     let ids: Vec<String> = dataset.items.names().map(str::to_owned).collect();
     let mut arms: Vec<ArmRun> = Vec::new();
     for &sources in &args.arms {
@@ -195,27 +200,4 @@ fn without_narratives(
 
 fn wals(args: &Args) -> WalsConfig {
     WalsConfig { rank: args.rank, seed: args.common.seed, ..WalsConfig::default() }
-}
-
-/// The same for every arm: what differs is only what the adapter reads.
-fn budget(args: &Args) -> Budget {
-    Budget {
-        lm: args.lm.clone(),
-        vocabulary: 2048,
-        max_history: 50,
-        max_narrative_tokens: 96,
-        write_batch: 32,
-        training: TrainConfig {
-            steps: args.steps,
-            batch: args.batch,
-            learning_rate: args.learning_rate,
-            adapter_learning_rate: 3.0 * args.learning_rate,
-            warmup_steps: (args.steps / 20).max(1),
-            final_rate: 0.05,
-            weight_decay: 0.05,
-            clip_norm: 1.0,
-            evaluate_every: (args.steps / 10).max(1),
-            seed: args.common.seed,
-        },
-    }
 }

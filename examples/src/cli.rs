@@ -1,5 +1,6 @@
 //! Flags that every program has, progress bars on stderr, and a clean end on Ctrl-C.
 
+use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use regen_torch::{DeviceChoice, Placement, Precision};
+
+use crate::progress::LogLines;
 
 /// Flags that every program has.
 #[derive(Debug, Clone, Args)]
@@ -123,6 +126,12 @@ impl Session {
     }
 
     fn target(&self) -> ProgressDrawTarget {
-        if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
+        if self.quiet {
+            ProgressDrawTarget::hidden()
+        } else if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::term_like_with_hz(Box::new(LogLines::new()), 1)
+        }
     }
 }

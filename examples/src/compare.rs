@@ -1,6 +1,7 @@
 //! From what the arms wrote to what the comparison found.
 
 use anyhow::{Context, Result};
+use ndarray::Array2;
 use rand::RngExt;
 use regen_data::synthetic::Signal;
 use regen_data::{ItemId, Part, Split};
@@ -9,9 +10,10 @@ use regen_semantic::SentenceEncoder;
 use regen_torch::{seed as seeded, tensor_to_vec_f32};
 use serde_json::json;
 
-use crate::arms::{ArmRun, ITEM_TITLE, Task};
+use crate::arms::{ArmRun, ITEM_TEXT, Task};
 use crate::cli::Session;
 use crate::features::{ItemVectors, embed};
+use crate::identity::{Identity, IdentityRecord};
 use crate::input::Input;
 use crate::report::{ArmResult, Comparison, FactShare, Sample};
 use crate::scores::{ArmScores, gains};
@@ -48,20 +50,24 @@ pub fn compare(
     session: &Session,
 ) -> Result<Comparison> {
     let references = material.task.references();
-    let judge = Judge::new(&references, &material.task.test_users, encoder, session)?;
+    let mut judge = Judge::new(material, &references, encoder, seed, session)?;
     let mut results = Vec::new();
     for arm in arms {
+        let name = arm.sources.as_str();
         results.push(ArmResult {
-            name: arm.sources.as_str().to_owned(),
-            scores: judge.score(&arm.hypotheses)?,
+            name: name.to_owned(),
+            scores: judge.score(name, &arm.hypotheses)?,
             facts: facts(material, &arm.hypotheses),
+            reading: arm.reading.clone(),
             training: arm.report.clone(),
         });
     }
-    let mut baselines =
-        vec![("another user's text".to_owned(), judge.score(&random_texts(material.task, seed))?)];
+    let mut baseline =
+        |name: &str, texts: &[String]| anyhow::Ok((name.to_owned(), judge.score(name, texts)?));
+    let mut baselines: Vec<(String, ArmScores)> =
+        vec![baseline("another user's text", &random_texts(material.task, seed))?];
     if let Some(published) = published_texts(material) {
-        baselines.push(("published XRec".to_owned(), judge.score(&published?)?));
+        baselines.push(baseline("published XRec", &published?)?);
     }
     let by_name = |name: &str| results.iter().find(|arm| arm.name == name).map(|arm| &arm.scores);
     let singles: Vec<(&str, &ArmScores)> =
@@ -73,7 +79,8 @@ pub fn compare(
     Ok(Comparison {
         title: format!("Narratives on {}", material.input.dataset.name),
         remarks: material.input.remarks.clone(),
-        data: data_facts(material),
+        data: data_facts(material, judge.identity.as_ref()),
+        identity: judge.found,
         gains,
         arms: results,
         baselines,
@@ -84,30 +91,55 @@ pub fn compare(
     })
 }
 
-/// The references with their embeddings, so that they are embedded once.
+/// What does not change from arm to arm, so that it is embedded once.
 struct Judge<'a> {
     references: &'a [String],
     users: &'a [u32],
-    embedded: ndarray::Array2<f32>,
+    embedded: Array2<f32>,
+    identity: Option<Identity>,
+    /// What was found of the texts judged so far, the references' own row first.
+    found: Vec<IdentityRecord>,
     encoder: &'a SentenceEncoder,
+    seed: u64,
     session: &'a Session,
 }
 
 impl<'a> Judge<'a> {
     fn new(
+        material: &'a Material<'_>,
         references: &'a [String],
-        users: &'a [u32],
         encoder: &'a SentenceEncoder,
+        seed: u64,
         session: &'a Session,
     ) -> Result<Self> {
+        let users = &material.task.test_users;
         let embedded = embed(encoder, references, "embed references", session)?;
-        Ok(Self { references, users, embedded, encoder, session })
+        // The items of the synthetic world are alike by construction; its facts are counted instead.
+        let identity = if material.input.truth.is_none() {
+            let test = material.split.select(material.examples, Part::Test);
+            let targets: Vec<Option<ItemId>> = test.iter().map(|example| example.target).collect();
+            Identity::new(&material.input.dataset, material.semantic, &targets, users)
+        } else {
+            None
+        };
+        let mut judge =
+            Self { references, users, embedded, identity, found: Vec::new(), encoder, seed, session };
+        judge.identify("the references", references, &judge.embedded.clone())?;
+        Ok(judge)
     }
 
-    fn score(&self, hypotheses: &[String]) -> Result<ArmScores> {
+    fn score(&mut self, name: &str, hypotheses: &[String]) -> Result<ArmScores> {
         let embedded = embed(self.encoder, hypotheses, "embed narratives", self.session)?;
+        self.identify(name, hypotheses, &embedded)?;
         let vectors = (embedded.view(), self.embedded.view());
         ArmScores::measure(hypotheses, self.references, self.users, vectors, "all-MiniLM-L6-v2")
+    }
+
+    fn identify(&mut self, name: &str, texts: &[String], embedded: &Array2<f32>) -> Result<()> {
+        if let Some(identity) = &self.identity {
+            self.found.push(identity.judge(name, texts, embedded.view(), self.seed)?);
+        }
+        Ok(())
     }
 }
 
@@ -182,7 +214,7 @@ fn cf_shares(material: &Material<'_>, arms: &[ArmRun]) -> Result<Vec<f32>> {
 fn samples(material: &Material<'_>, arms: &[ArmRun]) -> Vec<Sample> {
     let test = material.split.select(material.examples, Part::Test);
     let mut kinds: Vec<&str> = material.task.kinds.iter().map(String::as_str).collect();
-    kinds.retain(|kind| *kind != ITEM_TITLE);
+    kinds.retain(|kind| *kind != ITEM_TEXT);
     let dataset = &material.input.dataset;
     let title = |item: ItemId| dataset.item_label(item).to_owned();
     let mut samples = Vec::new();
@@ -237,13 +269,13 @@ fn narratives(material: &Material<'_>, arms: &[ArmRun]) -> Vec<serde_json::Value
     lines
 }
 
-fn data_facts(material: &Material<'_>) -> Vec<(String, String)> {
+fn data_facts(material: &Material<'_>, identity: Option<&Identity>) -> Vec<(String, String)> {
     let dataset = &material.input.dataset;
     let task = material.task;
     let lengths: Vec<usize> = task.test.iter().map(|example| example.request.history.len()).collect();
     let mean = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
-    let narratives = task.training.iter().filter(|example| example.request.kind != ITEM_TITLE).count();
-    vec![
+    let narratives = task.training.len() - task.reading.len();
+    let mut facts = vec![
         ("users, items, interactions".into(), {
             format!("{}, {}, {}", dataset.users.len(), dataset.items.len(), dataset.interactions.len())
         }),
@@ -260,11 +292,16 @@ fn data_facts(material: &Material<'_>) -> Vec<(String, String)> {
             "narratives in training, validation, test".into(),
             format!("{narratives}, {}, {}", task.validation.len(), task.test.len()),
         ),
-        ("item titles read back in training".into(), (task.training.len() - narratives).to_string()),
+        ("item texts read back in training".into(), task.reading.len().to_string()),
         ("mean history of a test example".into(), format!("{mean:.1} items")),
         (
             "items with a collaborative, a semantic vector".into(),
             format!("{}, {}", material.cf.known(), material.semantic.known()),
         ),
-    ]
+    ];
+    if let Some(identity) = identity {
+        let counts = format!("{}, {}", identity.examples(), identity.items());
+        facts.push(("narratives asked for their own item, among items".into(), counts));
+    }
+    facts
 }

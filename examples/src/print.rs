@@ -36,6 +36,15 @@ pub fn comparison(comparison: &Comparison, log: &RunLog, out: &Path) -> Result<(
             gain.best_single, gain.metric, gain.relative_percent, gain.p_value, gain.p_holm
         );
     }
+    if !comparison.identity.is_empty() {
+        let (nearest, ten, title) = ("own item nearest", "among the ten nearest", "state its title");
+        println!("\n{:<22} {nearest:>18} {ten:>22} {title:>18}", "about the right item?");
+        for row in &comparison.identity {
+            let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+            let (nearest, ten) = (percent(row.nearest.score), percent(row.among_ten.score));
+            println!("{:<22} {nearest:>18} {ten:>22} {:>18}", row.name, percent(row.states_title));
+        }
+    }
     if comparison.arms.iter().any(|arm| arm.facts.is_some()) {
         println!("\n{:<22} {:>24} {:>24}", "facts told correctly", "known by co-purchase", "known by text");
         for arm in &comparison.arms {

@@ -81,17 +81,26 @@ impl ArmScores {
     /// # Errors
     /// If the resampling is refused.
     pub fn records(&self, seed: u64) -> Result<[ScoreRecord; 3]> {
-        Ok([record(&self.bleu, seed)?, record(&self.rouge_l, seed)?, record(&self.similarity, seed)?])
+        let bootstrap = Bootstrap::seeded(seed);
+        Ok([
+            record(&self.bleu, &bootstrap)?,
+            record(&self.rouge_l, &bootstrap)?,
+            record(&self.similarity, &bootstrap)?,
+        ])
     }
 }
 
-fn record<A: Aggregate>(measurement: &Measurement<A>, seed: u64) -> Result<ScoreRecord>
+/// A measurement's headline value with its interval.
+///
+/// # Errors
+/// If the resampling is refused.
+pub fn record<A: Aggregate>(measurement: &Measurement<A>, bootstrap: &Bootstrap) -> Result<ScoreRecord>
 where
     Measurement<A>: Sync,
 {
     Ok(ScoreRecord {
         score: measurement.value(),
-        interval: measurement.interval(&Bootstrap::seeded(seed))?,
+        interval: measurement.interval(bootstrap)?,
         signature: measurement.signature().to_owned(),
     })
 }

@@ -118,19 +118,7 @@ pub fn write(folder: impl AsRef<Path>, dataset: &Dataset, card: Option<&DataCard
         }
         Ok(())
     })?;
-    file(INTERACTIONS, &mut |out| {
-        let mut table = csv::Writer::from_writer(out);
-        table.write_record(["user", "item", "value", "timestamp"])?;
-        for one in &dataset.interactions {
-            table.write_record([
-                dataset.users.name(one.user),
-                dataset.items.name(one.item),
-                &one.weight.to_string(),
-                &one.time.map(|time| time.to_string()).unwrap_or_default(),
-            ])?;
-        }
-        table.flush()
-    })?;
+    file(INTERACTIONS, &mut |out| interactions_table(out, dataset, &dataset.interactions))?;
     file(NARRATIVES, &mut |out| {
         for narrative in &dataset.narratives {
             let line = NarrativeLine {
@@ -166,6 +154,37 @@ pub fn write(folder: impl AsRef<Path>, dataset: &Dataset, card: Option<&DataCard
         writeln!(out)
     })?;
     Ok(())
+}
+
+/// Writes some of a data set's interactions in the format of `interactions.csv`: those of the training part, say, for a
+/// factorisation that must not see the others.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written.
+pub fn write_interactions(
+    path: impl AsRef<Path>,
+    dataset: &Dataset,
+    interactions: &[Interaction],
+) -> Result<()> {
+    replace(path.as_ref(), &mut |out| interactions_table(out, dataset, interactions)).map(|_| ())
+}
+
+fn interactions_table(
+    out: &mut dyn Write,
+    dataset: &Dataset,
+    interactions: &[Interaction],
+) -> std::io::Result<()> {
+    let mut table = csv::Writer::from_writer(out);
+    table.write_record(["user", "item", "value", "timestamp"])?;
+    for one in interactions {
+        table.write_record([
+            dataset.users.name(one.user),
+            dataset.items.name(one.item),
+            &one.weight.to_string(),
+            &one.time.map(|time| time.to_string()).unwrap_or_default(),
+        ])?;
+    }
+    table.flush()
 }
 
 /// Reads a prepared folder: what [`write()`] was given comes back equal.

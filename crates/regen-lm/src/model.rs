@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use rand_chacha::ChaCha8Rng;
-use regen_torch::{Checkpoint, Placement, Surplus, save_tensors, seed};
+use regen_torch::{Checkpoint, Placement, Surplus, save_tensors, seed, settle_vector_math};
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::cache::KvCache;
@@ -58,7 +58,7 @@ impl Decoder {
                 Ok((name, variable))
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self::assemble(config.clone(), named, vs.device()))
+        Self::assemble(config.clone(), named, vs.device())
     }
 
     /// Loads a Hugging Face folder (`config.json`, safetensors, sharded or not) onto a device in a
@@ -104,10 +104,11 @@ impl Decoder {
                 Ok((name, variable))
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(Self::assemble(config, named, vs.device()))
+        Self::assemble(config, named, vs.device())
     }
 
-    fn assemble(config: DecoderConfig, named: Vec<(String, Tensor)>, device: Device) -> Self {
+    fn assemble(config: DecoderConfig, named: Vec<(String, Tensor)>, device: Device) -> Result<Self> {
+        settle_vector_math()?;
         let names = config.family.arrangement();
         let weights = Weights::new(&named);
         let rotary = match &config.positions {
@@ -116,7 +117,7 @@ impl Decoder {
         };
         let embedding = weights.get(names.embedding, "weight");
         let head = if config.tied { embedding.shallow_clone() } else { weights.get(names.head, "weight") };
-        Self {
+        Ok(Self {
             position_embedding: names.position_embedding.map(|module| weights.get(module, "weight")),
             blocks: (0..config.layers as usize).map(|index| Block::take(&weights, &config, index)).collect(),
             final_norm: Norm::take(&weights, names.final_norm, names.norm, config.norm_epsilon),
@@ -127,7 +128,7 @@ impl Decoder {
             packed_head: None,
             named,
             config,
-        }
+        })
     }
 
     /// Writes `config.json` and `model.safetensors` into a folder, which is made if absent, in the kind of

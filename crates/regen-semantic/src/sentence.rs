@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use regen_torch::{Checkpoint, Placement, tensor_from_f32, tensor_to_vec_f32};
+use regen_torch::{Checkpoint, Placement, settle_vector_math, tensor_from_f32, tensor_to_vec_f32};
 use tch::{Device, Tensor};
 
 use crate::dense::Dense;
@@ -109,6 +109,7 @@ impl SentenceEncoder {
     /// [`Error::Io`], [`Error::Json`], [`Error::UnsupportedConfig`], [`Error::InvalidConfig`],
     /// [`Error::Tokenizer`], [`Error::VocabularyMismatch`], [`Error::Checkpoint`].
     pub fn load(dir: &Path, placement: Placement) -> Result<Self> {
+        settle_vector_math()?;
         let config = EncoderConfig::load(&dir.join("config.json"))?;
         let layout = Layout::load(dir, config.hidden)?;
         let tokens = TextTokens::load(dir, layout.max_tokens, &config, layout.lowercase)?;

@@ -6,9 +6,11 @@ mod error;
 mod placement;
 pub mod seed;
 mod tensors;
+mod vector_math;
 
 pub use checkpoint::{Checkpoint, Surplus, save_tensors};
 pub use cuda::{CudaStatus, cuda_status};
 pub use error::{Error, Result};
 pub use placement::{DeviceChoice, Placement, Precision};
 pub use tensors::{tensor_from_f32, tensor_to_vec_f32};
+pub use vector_math::settle_vector_math;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::page;
+use crate::identity::IdentityRecord;
 use crate::run_log::RunLog;
 use crate::scores::{ArmScores, Gain, METRICS, ScoreRecord};
 
@@ -26,6 +27,8 @@ pub struct Comparison {
     pub arms: Vec<ArmResult>,
     /// Texts that no arm wrote, scored the same way: name and scores.
     pub baselines: Vec<(String, ArmScores)>,
+    /// Whether texts are about their own item: the references, then arms and baselines. Empty where it was not asked.
+    pub identity: Vec<IdentityRecord>,
     /// Fusion against the better single arm.
     pub gains: Vec<Gain>,
     /// Share of the collaborative side in each soft token of the fusion arm, test users.
@@ -47,6 +50,8 @@ pub struct ArmResult {
     pub scores: ArmScores,
     /// Which facts it told, where the truth is known.
     pub facts: Option<FactShare>,
+    /// Its loss curve while it only read the catalogue, if it did.
+    pub reading: Option<TrainReport>,
     /// Its loss curves.
     pub training: TrainReport,
 }
@@ -96,6 +101,9 @@ impl Comparison {
             if let Some(facts) = &arm.facts {
                 value["facts"] = serde_json::to_value(facts)?;
             }
+            if let Some(reading) = &arm.reading {
+                value["reading_loss"] = json!(reading.training.last().map(|point| point.loss));
+            }
             value["kept_step"] = json!(arm.training.kept_step);
             value["validation_loss"] = json!(arm.training.validation.iter().map(|p| p.loss).reduce(f64::min));
             arms.insert(arm.name.clone(), value);
@@ -111,6 +119,7 @@ impl Comparison {
         Ok(json!({
             "arms": arms,
             "baselines": baselines,
+            "identity": self.identity,
             "fusion_over_best_single": self.gains,
             "cf_share_mean": mean(&self.cf_shares),
         }))

@@ -139,7 +139,33 @@ fn scores(html: &mut String, comparison: &Comparison) -> Result<()> {
     for (metric, bars) in METRICS.iter().zip(&bars) {
         html.push_str(&charts::intervals(bars, metric));
     }
+    identity(html, comparison)?;
     facts(html, comparison)
+}
+
+/// Whether the texts are about their own item.
+fn identity(html: &mut String, comparison: &Comparison) -> Result<()> {
+    if comparison.identity.is_empty() {
+        return Ok(());
+    }
+    html.push_str(
+        "<h2>About the right item?</h2><table><thead><tr><th>texts of</th><th>own item nearest</th>\
+         <th>among the ten nearest</th><th>state its title</th></tr></thead><tbody>",
+    );
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    for row in &comparison.identity {
+        write!(html, "<tr><td>{}</td>", escape(&row.name))?;
+        for record in [&row.nearest, &row.among_ten] {
+            let (low, high) = (percent(record.interval.low), percent(record.interval.high));
+            write!(html, "<td>{}<small>{low} – {high}</small></td>", percent(record.score))?;
+        }
+        write!(html, "<td>{}</td></tr>", percent(row.states_title))?;
+    }
+    html.push_str(
+        "</tbody></table><p class=\"note\">The embedding of each narrative against those of all item texts. Small \
+         figures are 95 % bootstrap intervals over users.</p>",
+    );
+    Ok(())
 }
 
 /// Where the truth is known: which facts each arm told.

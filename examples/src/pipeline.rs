@@ -1,0 +1,157 @@
+//! What the stage programs hand to one another beside the formats of the crates: who is held out, and which row of a
+//! matrix belongs to which item.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use ndarray::Array2;
+use regen_data::{Dataset, IdMap, ItemId, Split, SplitRule, UserId};
+use regen_wals::persist::load_npy;
+use serde::{Deserialize, Serialize};
+
+use crate::features::ItemVectors;
+
+/// Beside a prepared data set: the interactions that a factorisation may see.
+pub const TRAINING_INTERACTIONS: &str = "training_interactions.csv";
+
+/// Beside a prepared data set: who is held out.
+pub const SPLIT: &str = "split.json";
+
+/// Who is held out. Users in neither list are in training.
+#[derive(Debug, Serialize, Deserialize)]
+struct SplitFile {
+    seed: u64,
+    hash: String,
+    validation: Vec<String>,
+    test: Vec<String>,
+}
+
+/// The split of all programs: users disjoint, a tenth of those with narratives to tune on, a tenth to judge by.
+///
+/// # Errors
+/// If there are too few users.
+pub fn split(dataset: &Dataset, seed: u64) -> Result<Split> {
+    Ok(SplitRule::UserDisjoint { validation: 0.1, test: 0.1 }.split(dataset, seed)?)
+}
+
+/// Writes [`SPLIT`] into `folder`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_split(folder: &Path, dataset: &Dataset, split: &Split, seed: u64) -> Result<()> {
+    let names = |users: &[UserId]| users.iter().map(|&user| dataset.users.name(user).to_owned()).collect();
+    let file = SplitFile {
+        seed,
+        hash: split.hash().to_owned(),
+        validation: names(split.validation()),
+        test: names(split.test()),
+    };
+    let (path, temporary) = (folder.join(SPLIT), folder.join(format!("{SPLIT}.tmp")));
+    fs::write(&temporary, serde_json::to_string_pretty(&file)? + "\n")
+        .and_then(|()| fs::rename(&temporary, &path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads [`SPLIT`] from `folder` and proves that it divides `dataset` as it did when it was written.
+///
+/// # Errors
+/// If the file is missing or damaged, names unknown users, or divides other users than it says.
+pub fn read_split(folder: &Path, dataset: &Dataset) -> Result<Split> {
+    let path = folder.join(SPLIT);
+    let text = fs::read_to_string(&path).with_context(|| {
+        format!("cannot read {}: run prepare_data with --split-seed, or quickstart", path.display())
+    })?;
+    let file: SplitFile =
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+    let ids = |names: &[String]| -> Result<Vec<UserId>> {
+        let find = |name: &String| {
+            dataset
+                .users
+                .get(name)
+                .with_context(|| format!("{} names user {name:?}, whom the data do not have", path.display()))
+        };
+        names.iter().map(find).collect()
+    };
+    let split = Split::from_held_out(dataset, &ids(&file.validation)?, &ids(&file.test)?)?;
+    ensure!(
+        split.hash() == file.hash,
+        "{} belongs to other data: its hash is {}, the users here give {}",
+        path.display(),
+        file.hash,
+        split.hash()
+    );
+    Ok(split)
+}
+
+/// Factors as `train_wals` writes them, in the order of `dataset`'s items. Items without a row have no vector.
+///
+/// # Errors
+/// If a file is missing or damaged, the id list is of another length, or names an item that the data do not have.
+pub fn factors(folder: &Path, dataset: &Dataset) -> Result<ItemVectors> {
+    let (matrix, list) = (folder.join("item_factors.npy"), folder.join("item_ids.txt"));
+    let rows = load_npy(&matrix)?;
+    let names = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let names: Vec<&str> = names.lines().collect();
+    ensure!(
+        names.len() == rows.nrows(),
+        "{} lists {} items, {} has {} rows",
+        list.display(),
+        names.len(),
+        matrix.display(),
+        rows.nrows()
+    );
+    let mut found = ItemVectors {
+        vectors: Array2::zeros((dataset.items.len(), rows.ncols())),
+        present: vec![false; dataset.items.len()],
+    };
+    for (name, row) in names.iter().zip(rows.rows()) {
+        let Some(item) = dataset.items.get(name) else {
+            bail!("{} lists item {name:?}, which the data do not have", list.display());
+        };
+        found.vectors.row_mut(item.index()).assign(&row);
+        found.present[item.index()] = true;
+    }
+    Ok(found)
+}
+
+/// Embeddings with one row for each line of the prepared `items.jsonl`, as `embed_items` writes them. Items without a
+/// text have no vector, whatever their row holds.
+///
+/// # Errors
+/// If the file is missing, damaged, or has another number of rows than there are items.
+pub fn embeddings(path: &Path, dataset: &Dataset) -> Result<ItemVectors> {
+    let vectors = load_npy(path)?;
+    ensure!(
+        vectors.nrows() == dataset.items.len(),
+        "{} has {} rows, the data {} items: embed the items.jsonl of the prepared folder",
+        path.display(),
+        vectors.nrows(),
+        dataset.items.len()
+    );
+    Ok(ItemVectors { vectors, present: dataset.item_texts().iter().map(Option::is_some).collect() })
+}
+
+/// Rows of a narrator's tables by the outside names of its items.
+#[derive(Debug)]
+pub struct Catalogue(IdMap<ItemId>);
+
+impl Catalogue {
+    /// Of the ids that a narrator was saved with.
+    ///
+    /// # Errors
+    /// If an id is repeated.
+    pub fn new(ids: &[String]) -> Result<Self> {
+        let mut map = IdMap::new();
+        for id in ids {
+            map.intern(id)?;
+        }
+        ensure!(map.len() == ids.len(), "the narrator's item ids are not distinct");
+        Ok(Self(map))
+    }
+
+    /// The row of an item, if the narrator knows it.
+    pub fn row(&self, id: &str) -> Option<u32> {
+        self.0.get(id).map(|item| item.index() as u32)
+    }
+}

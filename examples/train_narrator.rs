@@ -1,0 +1,131 @@
+//! Adapter and language model, trained together on the narratives of a prepared data folder.
+//!
+//! ```text
+//! cargo run --release --example prepare_data -- --data data/xrec --vertical google --split-seed 7 --out out/places
+//! cargo run --release --example train_wals -- --interactions out/places/training_interactions.csv --out out/factors
+//! cargo run --release --example embed_items -- --model ENCODER --input out/places/items.jsonl \
+//!     --template "{title} · {description}" --out out/embeddings
+//! cargo run --release --example train_narrator -- --data out/places --factors out/factors \
+//!     --embeddings out/embeddings/embeddings.npy --arm fusion --out out/narrator
+//! ```
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use regen_data::{HistoryConfig, audit_leaks, examples, prepared, training_interactions};
+use regen_examples::arms::{Arm, Budget, Task, new_narrator, train};
+use regen_examples::cli::Common;
+use regen_examples::features::tables;
+use regen_examples::pipeline;
+use regen_fusion::{AdapterKind, Sources};
+use serde_json::json;
+
+/// Trains a narrator on the training users of a prepared folder and writes it as one bundle.
+///
+/// The folder must have been divided (prepare_data --split-seed), and the factors must come from its
+/// training_interactions.csv, so that nothing is known of the users it will be judged by.
+#[derive(Debug, Parser)]
+#[command(name = "train_narrator")]
+struct Args {
+    /// Prepared data folder with split.json.
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder of train_wals: item_factors.npy and item_ids.txt.
+    #[arg(long)]
+    factors: PathBuf,
+    /// Embeddings of the folder's items.jsonl, line by line.
+    #[arg(long)]
+    embeddings: PathBuf,
+    /// The language model: preset:NAME, trained from scratch (1m, 2m, 3m, 10m, 26m).
+    #[arg(long, default_value = "preset:2m")]
+    lm: String,
+    /// What the soft tokens are made of: cf, semantic or fusion.
+    #[arg(long, default_value = "fusion")]
+    arm: Sources,
+    /// How they are made.
+    #[arg(long, value_enum, default_value = "projection")]
+    adapter: AdapterName,
+    /// Units of each hidden layer of --adapter mlp.
+    #[arg(long, default_value_t = 256)]
+    mlp_width: i64,
+    /// Hidden layers of --adapter mlp.
+    #[arg(long, default_value_t = 1)]
+    mlp_depth: usize,
+    /// Training updates.
+    #[arg(long, default_value_t = 1000)]
+    steps: u64,
+    /// Updates before those in which it only reads the catalogue: from an item's soft token, write the item's own text.
+    #[arg(long, default_value_t = 1000)]
+    reading_steps: u64,
+    /// Examples per update.
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Peak learning rate of the language model; the adapter's is three times that.
+    #[arg(long, default_value_t = 3e-3)]
+    learning_rate: f64,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AdapterName {
+    Projection,
+    Mlp,
+    Gated,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let session = args.common.start()?;
+    let Some(preset) = args.lm.strip_prefix("preset:") else {
+        bail!("--lm {}: a narrator is trained from a preset so far, such as preset:2m", args.lm);
+    };
+    let dataset = prepared::read(&args.data)?;
+    let split = pipeline::read_split(&args.data, &dataset)?;
+    let seed = args.common.seed;
+    let budget = Budget::new(preset, args.steps, args.reading_steps, args.batch, args.learning_rate, seed);
+    let examples = examples(&dataset, &HistoryConfig { max_history: budget.max_history })?;
+    audit_leaks(&dataset, &split, &examples, &training_interactions(&dataset, &split))
+        .context("the split leaks")?;
+
+    let cf = pipeline::factors(&args.factors, &dataset)?;
+    let semantic = pipeline::embeddings(&args.embeddings, &dataset)?;
+    let kind = match args.adapter {
+        AdapterName::Projection => AdapterKind::Projection,
+        AdapterName::Mlp => AdapterKind::Mlp { width: args.mlp_width, depth: args.mlp_depth },
+        AdapterName::Gated => AdapterKind::Gated,
+    };
+    let task = Task::new(&dataset, &split, &examples, args.reading_steps > 0);
+    let ids = dataset.items.names().map(str::to_owned).collect();
+    let arm = Arm { sources: args.arm, kind };
+    let mut narrator = new_narrator(arm, &task, tables(&cf, &semantic)?, ids, &budget, seed, &session)?;
+
+    let start = Instant::now();
+    let (reading, report) = train(&mut narrator, &task, &budget, &session)?;
+    let seconds = start.elapsed().as_secs_f64();
+    narrator.save(&args.common.out)?;
+
+    let steps = args.steps + args.reading_steps;
+    let positions = report.positions + reading.as_ref().map_or(0, |reading| reading.positions);
+    let held_out = report.validation.iter().map(|point| point.loss).reduce(f64::min);
+    println!("narrator: {} ({} parameters)", args.common.out.display(), narrator.parameters());
+    if let (Some(trained), Some(held_out)) = (report.training.last(), held_out) {
+        println!("loss in nats a token: {:.4} in training, {held_out:.4} held out", trained.loss);
+    }
+    println!("{steps} updates in {seconds:.1} s, weights of update {} kept", report.kept_step);
+    if args.common.json {
+        let result = json!({
+            "parameters": narrator.parameters(),
+            "split": split.hash(),
+            "reading": reading,
+            "training": report,
+            "seconds": seconds,
+            "steps_per_second": steps as f64 / seconds,
+            "tokens_per_second": positions as f64 / seconds,
+        });
+        println!("{result}");
+    }
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! Narratives from a trained narrator: for histories of your own, or for the held-out users of a prepared folder.
+//!
+//! ```text
+//! cargo run --release --example write_narratives -- --narrator out/narrator --data out/places --limit 5
+//! echo '{"kind": "purchase_reason", "history": ["12", "7"], "target": "31"}' |
+//!     cargo run --release --example write_narratives -- --narrator out/narrator --requests -
+//! ```
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{ArgGroup, Parser};
+use regen_data::{HistoryConfig, Part, examples, prepared};
+use regen_examples::cli::Common;
+use regen_examples::pipeline::{self, Catalogue};
+use regen_lm::{GenerateOptions, Sampling};
+use regen_narrator::{Narrator, Request};
+use serde::{Deserialize, Serialize};
+
+/// Writes one JSON object a line: the request and its narrative.
+#[derive(Debug, Parser)]
+#[command(name = "write_narratives", group = ArgGroup::new("what").required(true).args(["requests", "data"]))]
+struct Args {
+    /// Bundle of a trained narrator.
+    #[arg(long)]
+    narrator: PathBuf,
+    /// Requests, one JSON object a line: `kind`, `history` (item ids, oldest first), `target` (an item id or null),
+    /// and `user` if you like; - is stdin.
+    #[arg(long)]
+    requests: Option<PathBuf>,
+    /// Prepared folder with split.json: write for its test users, with the reference beside each narrative.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Write this many at most.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// File for the narratives [default: stdout]; lines that an earlier run left there are kept and not written again.
+    #[arg(long)]
+    to: Option<PathBuf>,
+    /// Narratives written at once.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Longest narrative in tokens [default: as in training].
+    #[arg(long)]
+    max_tokens: Option<usize>,
+    /// Draw from the model's distribution at this temperature instead of taking the most probable token.
+    #[arg(long)]
+    temperature: Option<f64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// One line of requests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Asked {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    kind: String,
+    #[serde(default)]
+    history: Vec<String>,
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+}
+
+/// One line of narratives.
+#[derive(Debug, Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    asked: &'a Asked,
+    narrative: &'a str,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let session = args.common.start()?;
+    let narrator = Narrator::open(&args.narrator, session.placement.device)?;
+    let mut asked = match (&args.requests, &args.data) {
+        (Some(path), _) => read_requests(path)?,
+        (None, Some(folder)) => test_requests(folder)?,
+        (None, None) => unreachable!("clap asks for one of them"),
+    };
+    asked.truncate(args.limit.unwrap_or(usize::MAX));
+    let catalogue = Catalogue::new(narrator.item_ids())?;
+    let requests = asked
+        .iter()
+        .enumerate()
+        .map(|(index, asked)| request(&catalogue, asked).with_context(|| format!("request {}", index + 1)))
+        .collect::<Result<Vec<_>>>()?;
+
+    let done = args.to.as_deref().map_or(Ok(0), whole_lines)?;
+    ensure!(
+        done <= requests.len(),
+        "the file holds {done} narratives, more than the {} asked for",
+        requests.len()
+    );
+    let mut out: Box<dyn Write> = match &args.to {
+        Some(path) => Box::new(
+            File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .with_context(|| format!("cannot write {}", path.display()))?,
+        ),
+        None => Box::new(std::io::stdout().lock()),
+    };
+    let options = GenerateOptions {
+        max_new_tokens: args.max_tokens.unwrap_or(narrator.config().max_narrative_tokens),
+        sampling: args.temperature.map_or(Sampling::Greedy, |temperature| Sampling::Sample {
+            temperature,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+        }),
+        seed: args.common.seed,
+        ..GenerateOptions::default()
+    };
+    let bar = session.bar("write", requests.len() as u64);
+    bar.set_position(done as u64);
+    // A block is on disk before the next begins, so that stopping loses at most one.
+    for start in (done..requests.len()).step_by(args.batch.max(1)) {
+        let block = start..requests.len().min(start + args.batch.max(1));
+        let options = GenerateOptions {
+            // The draws of a request do not depend on where an earlier run was stopped.
+            row_streams: Some(block.clone().map(|row| row as u64).collect()),
+            ..options.clone()
+        };
+        let texts = narrator
+            .narrate(&requests[block.clone()], &options, args.batch, &mut |_| ControlFlow::Continue(()))?;
+        for (asked, text) in asked[block.clone()].iter().zip(&texts) {
+            let narrative = text.as_deref().unwrap_or_default();
+            writeln!(out, "{}", serde_json::to_string(&Written { asked, narrative })?)?;
+        }
+        out.flush()?;
+        bar.set_position(block.end as u64);
+        session.check("writing; run it again with the same --to to go on")?;
+    }
+    bar.finish();
+    Ok(())
+}
+
+fn request(catalogue: &Catalogue, asked: &Asked) -> Result<Request> {
+    let row = |id: &String| {
+        catalogue
+            .row(id)
+            .with_context(|| format!("item {id:?} is none of those the narrator was trained with"))
+    };
+    Ok(Request {
+        kind: asked.kind.clone(),
+        history: asked.history.iter().map(row).collect::<Result<_>>()?,
+        target: asked.target.as_ref().map(row).transpose()?,
+    })
+}
+
+fn read_requests(path: &Path) -> Result<Vec<Asked>> {
+    let reader: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?))
+    };
+    let mut requests = Vec::new();
+    for (index, line) in reader.lines().enumerate() {
+        let place = || format!("{}, line {}", path.display(), index + 1);
+        let line = line.with_context(place)?;
+        if !line.trim().is_empty() {
+            requests.push(serde_json::from_str(&line).with_context(place)?);
+        }
+    }
+    Ok(requests)
+}
+
+/// The narratives of the test users, as requests with references.
+fn test_requests(folder: &Path) -> Result<Vec<Asked>> {
+    let dataset = prepared::read(folder)?;
+    let split = pipeline::read_split(folder, &dataset)?;
+    let examples = examples(&dataset, &HistoryConfig::default())?;
+    let item = |item| dataset.items.name(item).to_owned();
+    let asked = |example: &regen_data::Example| Asked {
+        user: Some(dataset.users.name(example.user).to_owned()),
+        kind: example.kind.as_str().to_owned(),
+        history: example.history.iter().map(|&one| item(one)).collect(),
+        target: example.target.map(item),
+        reference: Some(example.reference.clone()),
+    };
+    let requests: Vec<Asked> = split.select(&examples, Part::Test).into_iter().map(asked).collect();
+    if requests.is_empty() {
+        bail!("{} has no narratives of test users", folder.display());
+    }
+    Ok(requests)
+}
+
+/// How many whole lines a file has; a last line that was cut is taken off.
+fn whole_lines(path: &Path) -> Result<usize> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+    if end < text.len() {
+        let file = File::options().write(true).open(path)?;
+        file.set_len(end as u64).with_context(|| format!("cannot cut {}", path.display()))?;
+    }
+    Ok(text[..end].iter().filter(|&&byte| byte == b'\n').count())
+}
