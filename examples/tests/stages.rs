@@ -1,0 +1,104 @@
+//! The stage programs, one after the other, as a user without the quickstart runs them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use regen_data::prepared;
+use regen_data::synthetic::SyntheticConfig;
+use serde_json::Value;
+
+/// A program that `cargo test` built beside this test.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
+    let program = profile.join("examples").join(name);
+    assert!(program.exists(), "{} is not built: run cargo test -p regen-examples", program.display());
+    program
+}
+
+fn run(name: &str, arguments: &[&str]) -> Output {
+    Command::new(program(name)).args(arguments).output().expect("the program starts")
+}
+
+fn succeed(name: &str, arguments: &[&str]) -> String {
+    let output = run(name, arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {stderr}");
+    String::from_utf8(output.stdout).expect("programs print UTF-8")
+}
+
+fn last_json(stdout: &str) -> Value {
+    serde_json::from_str(stdout.lines().last().expect("something is printed")).expect("the last line is JSON")
+}
+
+#[test]
+fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let world = SyntheticConfig { users: 80, items: 150, ..SyntheticConfig::default() }.generate().unwrap();
+    prepared::write(path("source"), &world.dataset, None).unwrap();
+
+    let (data, factors) = (path("data"), path("factors"));
+    succeed("prepare_data", &["--data", &path("source"), "--split-seed", "7", "--out", &data, "--quiet"]);
+    let training = format!("{data}/training_interactions.csv");
+    succeed("train_wals", &["--interactions", &training, "--rank", "8", "--out", &factors, "--quiet"]);
+    let ids = fs::read_to_string(format!("{factors}/item_ids.txt")).unwrap();
+    assert!(ids.lines().count() <= 150);
+
+    let (encoder, items, embedded) =
+        (std::env::var("REGEN_ENCODER").unwrap(), format!("{data}/items.jsonl"), path("embedded"));
+    let texts = ["--template", "{title} {brand}", "--out", &embedded, "--json", "--quiet"];
+    let printed = succeed("embed_items", &[&["--model", &encoder, "--input", &items][..], &texts].concat());
+    assert_eq!(last_json(&printed)["texts"], 150);
+
+    let (vectors, bundle) = (format!("{embedded}/embeddings.npy"), path("narrator"));
+    let inputs = ["--data", &data, "--factors", &factors, "--embeddings", &vectors, "--out", &bundle];
+    let budget = ["--lm", "preset:1m", "--steps", "4", "--reading-steps", "2", "--json", "--quiet"];
+    let printed = succeed("train_narrator", &[inputs, budget].concat());
+    let result = last_json(&printed);
+    assert_eq!(result["training"]["training"].as_array().unwrap().last().unwrap()["step"], 4);
+    assert!(result["tokens_per_second"].as_f64().unwrap() > 0.0);
+
+    let written = path("narratives.jsonl");
+    let ask = ["--narrator", &bundle, "--data", &data, "--to", &written, "--max-tokens", "8", "--quiet"];
+    succeed("write_narratives", &[&ask[..], &["--limit", "3", "--batch", "2"]].concat());
+    let first = fs::read_to_string(&written).unwrap();
+    assert_eq!(first.lines().count(), 3);
+    // A run that was killed in the middle of a line goes on from the last whole one.
+    fs::write(&written, &first[..first.len() - 20]).unwrap();
+    succeed("write_narratives", &[&ask[..], &["--limit", "5", "--batch", "2"]].concat());
+    let second = fs::read_to_string(&written).unwrap();
+    assert_eq!(second.lines().count(), 5);
+    for line in second.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        for field in ["user", "kind", "history", "narrative", "reference"] {
+            assert!(line.get(field).is_some(), "{field}");
+        }
+    }
+
+    let asked = path("asked.jsonl");
+    fs::write(&asked, "{\"kind\": \"purchase_reason\", \"history\": [\"no such item\"]}\n").unwrap();
+    let refused = run("write_narratives", &["--narrator", &bundle, "--requests", &asked]);
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("request 1") && stderr.contains("no such item"), "{stderr}");
+}
+
+#[test]
+fn a_split_of_other_data_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for (name, users) in [("one", 60), ("other", 61)] {
+        let world = SyntheticConfig { users, items: 150, ..SyntheticConfig::default() }.generate().unwrap();
+        prepared::write(path("source"), &world.dataset, None).unwrap();
+        let (source, out) = (path("source"), path(name));
+        succeed("prepare_data", &["--data", &source, "--split-seed", "7", "--out", &out, "--quiet"]);
+    }
+    let (one, other) = (path("one"), path("other"));
+    fs::copy(format!("{other}/split.json"), format!("{one}/split.json")).unwrap();
+    let arguments = ["--data", &one, "--factors", &one, "--embeddings", &one, "--quiet"];
+    let refused = run("train_narrator", &arguments);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("split.json"));
+}
