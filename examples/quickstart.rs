@@ -18,10 +18,10 @@ use regen_examples::cli::{Common, Session};
 use regen_examples::compare::{Material, compare};
 use regen_examples::explore::explore;
 use regen_examples::features::{embed_items, fit_factors, item_factors, load_encoder, tables};
+use regen_examples::given::Given;
 use regen_examples::input::{self, Input};
 use regen_examples::run_log::RunLog;
 use regen_examples::{pipeline, print, report};
-use regen_fusion::Sources;
 use regen_semantic::SentenceEncoder;
 use regen_wals::WalsConfig;
 use serde_json::{Value, json};
@@ -52,9 +52,9 @@ struct Args {
     /// Size of the language model: 1m, 2m, 3m, 10m, 26m.
     #[arg(long, default_value = "2m")]
     lm: String,
-    /// Training updates of each arm.
-    #[arg(long, default_value_t = 1000)]
-    steps: u64,
+    /// Training updates of each arm [default: 2000 on the synthetic world, 1000 on real data].
+    #[arg(long)]
+    steps: Option<u64>,
     /// Updates before those in which each arm only reads the catalogue: from an item's soft token, write the item's
     /// own text [default: 1000 on real data, none on the synthetic world].
     #[arg(long)]
@@ -68,9 +68,10 @@ struct Args {
     /// Peak learning rate of the language model; the adapter's is three times that.
     #[arg(long, default_value_t = 3e-3)]
     learning_rate: f64,
-    /// Arms to run.
-    #[arg(long, value_delimiter = ',', default_value = "cf,semantic,fusion")]
-    arms: Vec<Sources>,
+    /// Arms to run, of cf, semantic, fusion, text, text+cf, text+semantic, text+fusion [default: cf,semantic,fusion; on real
+    /// data text and text+fusion too]. An arm with text reads the description of the item that it writes about.
+    #[arg(long, value_delimiter = ',')]
+    arms: Vec<Given>,
     /// Keep each arm's trained narrator under OUT/narrators.
     #[arg(long)]
     save_narrators: bool,
@@ -127,10 +128,12 @@ fn with_narratives(
     let seed = args.common.seed;
     let split = pipeline::split(dataset, seed)?;
     let interactions = training_interactions(dataset, &split);
-    // Where the generator's truth is known the world is big enough without; real narratives are few.
-    let reading_steps = args.reading_steps.unwrap_or(if input.truth.is_none() { 1000 } else { 0 });
+    // The synthetic world has narratives enough to go on learning; real ones are few, so the catalogue is read first.
+    let (steps, reading_steps) = if input.truth.is_some() { (2000, 0) } else { (1000, 1000) };
+    let steps = args.steps.unwrap_or(steps);
+    let reading_steps = args.reading_steps.unwrap_or(reading_steps);
     // The same for every arm: what differs is only what the adapter reads.
-    let budget = Budget::new(&args.lm, args.steps, reading_steps, args.batch, args.learning_rate, seed);
+    let budget = Budget::new(&args.lm, steps, reading_steps, args.batch, args.learning_rate, seed);
     let examples = examples(dataset, &HistoryConfig { max_history: budget.max_history })?;
     let audit = audit_leaks(dataset, &split, &examples, &interactions).context("the split leaks")?;
 
@@ -139,16 +142,16 @@ fn with_narratives(
     let cf = item_factors(&matrix, &model);
     let semantic = log.stage("embed items", || embed_items(encoder, dataset, session))?;
 
-    let task = Task::new(dataset, &split, &examples, reading_steps > 0);
+    let task = Task::new(dataset, &split, &examples, reading_steps > 0, seed);
     let ids: Vec<String> = dataset.items.names().map(str::to_owned).collect();
     let mut arms: Vec<ArmRun> = Vec::new();
-    for &sources in &args.arms {
-        let arm = log.stage(&format!("train and write {}", sources.as_str()), || {
-            run_arm(sources, &task, tables(&cf, &semantic)?, ids.clone(), &budget, seed, session)
+    for given in chosen_arms(args, input.truth.is_some())? {
+        let arm = log.stage(&format!("train and write {given}"), || {
+            run_arm(given, &task, tables(Some(&cf), Some(&semantic))?, ids.clone(), &budget, seed, session)
         })?;
         if args.save_narrators {
             std::fs::create_dir_all(out.join("narrators"))?;
-            arm.narrator.save(&out.join("narrators").join(sources.as_str()))?;
+            arm.narrator.save(&out.join("narrators").join(given.to_string()))?;
         }
         arms.push(arm);
     }
@@ -196,6 +199,20 @@ fn without_narratives(
     report::write_exploration(out, &value, &run, &log)?;
     print::exploration(&input.dataset, &found, &log, out);
     Ok(value)
+}
+
+/// The arms asked for. On real data the paper's three are followed by what text alone, and text and vectors, can do.
+fn chosen_arms(args: &Args, synthetic: bool) -> Result<Vec<Given>> {
+    let default: &[&str] = if synthetic {
+        &["cf", "semantic", "fusion"]
+    } else {
+        &["cf", "semantic", "fusion", "text", "text+fusion"]
+    };
+    if args.arms.is_empty() {
+        default.iter().map(|name| name.parse()).collect()
+    } else {
+        Ok(args.arms.clone())
+    }
 }
 
 fn wals(args: &Args) -> WalsConfig {

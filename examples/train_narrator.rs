@@ -18,6 +18,7 @@ use regen_data::{HistoryConfig, audit_leaks, examples, prepared, training_intera
 use regen_examples::arms::{Arm, Budget, Task, new_narrator, train};
 use regen_examples::cli::Common;
 use regen_examples::features::tables;
+use regen_examples::given::Given;
 use regen_examples::pipeline;
 use regen_fusion::{AdapterKind, Sources};
 use serde_json::json;
@@ -32,18 +33,19 @@ struct Args {
     /// Prepared data folder with split.json.
     #[arg(long)]
     data: PathBuf,
-    /// Folder of train_wals: item_factors.npy and item_ids.txt.
+    /// Folder of train_wals: item_factors.npy and item_ids.txt. For an arm that reads collaborative vectors.
     #[arg(long)]
-    factors: PathBuf,
-    /// Embeddings of the folder's items.jsonl, line by line.
+    factors: Option<PathBuf>,
+    /// Embeddings of the folder's items.jsonl, line by line. For an arm that reads semantic vectors.
     #[arg(long)]
-    embeddings: PathBuf,
+    embeddings: Option<PathBuf>,
     /// The language model: preset:NAME, trained from scratch (1m, 2m, 3m, 10m, 26m).
     #[arg(long, default_value = "preset:2m")]
     lm: String,
-    /// What the soft tokens are made of: cf, semantic or fusion.
+    /// What the narrator reads: vectors (cf, semantic, fusion), the text of the item it writes about (text), or both
+    /// (text+cf, text+semantic, text+fusion).
     #[arg(long, default_value = "fusion")]
-    arm: Sources,
+    arm: Given,
     /// How they are made.
     #[arg(long, value_enum, default_value = "projection")]
     adapter: AdapterName,
@@ -90,20 +92,31 @@ fn main() -> Result<()> {
     audit_leaks(&dataset, &split, &examples, &training_interactions(&dataset, &split))
         .context("the split leaks")?;
 
-    let cf = pipeline::factors(&args.factors, &dataset)?;
-    let semantic = pipeline::embeddings(&args.embeddings, &dataset)?;
+    let vectors = args.arm.vectors;
+    let needed = |flag: &str| format!("--arm {} reads vectors that {flag} names", args.arm);
+    let cf = match &args.factors {
+        _ if !vectors.is_some_and(Sources::cf) => None,
+        folder => Some(pipeline::factors(folder.as_deref().with_context(|| needed("--factors"))?, &dataset)?),
+    };
+    let semantic = match &args.embeddings {
+        _ if !vectors.is_some_and(Sources::semantic) => None,
+        file => {
+            Some(pipeline::embeddings(file.as_deref().with_context(|| needed("--embeddings"))?, &dataset)?)
+        }
+    };
     let kind = match args.adapter {
         AdapterName::Projection => AdapterKind::Projection,
         AdapterName::Mlp => AdapterKind::Mlp { width: args.mlp_width, depth: args.mlp_depth },
         AdapterName::Gated => AdapterKind::Gated,
     };
-    let task = Task::new(&dataset, &split, &examples, args.reading_steps > 0);
+    let task = Task::new(&dataset, &split, &examples, args.reading_steps > 0, seed);
     let ids = dataset.items.names().map(str::to_owned).collect();
-    let arm = Arm { sources: args.arm, kind };
-    let mut narrator = new_narrator(arm, &task, tables(&cf, &semantic)?, ids, &budget, seed, &session)?;
+    let arm = Arm { given: args.arm, kind };
+    let mut narrator =
+        new_narrator(arm, &task, tables(cf.as_ref(), semantic.as_ref())?, ids, &budget, seed, &session)?;
 
     let start = Instant::now();
-    let (reading, report) = train(&mut narrator, &task, &budget, &session)?;
+    let (reading, report) = train(&mut narrator, args.arm, &task, &budget, &session)?;
     let seconds = start.elapsed().as_secs_f64();
     narrator.save(&args.common.out)?;
 

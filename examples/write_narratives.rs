@@ -15,9 +15,10 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgGroup, Parser};
 use regen_data::{HistoryConfig, Part, examples, prepared};
 use regen_examples::cli::Common;
+use regen_examples::passages::Passages;
 use regen_examples::pipeline::{self, Catalogue};
 use regen_lm::{GenerateOptions, Sampling};
-use regen_narrator::{Narrator, Request};
+use regen_narrator::{Narrator, NarratorConfig, Request};
 use serde::{Deserialize, Serialize};
 
 /// Writes one JSON object a line: the request and its narrative.
@@ -28,7 +29,7 @@ struct Args {
     #[arg(long)]
     narrator: PathBuf,
     /// Requests, one JSON object a line: `kind`, `history` (item ids, oldest first), `target` (an item id or null),
-    /// and `user` if you like; - is stdin.
+    /// `passage` (phrases to read, for a narrator with text), and `user` if you like; - is stdin.
     #[arg(long)]
     requests: Option<PathBuf>,
     /// Prepared folder with split.json: write for its test users, with the reference beside each narrative.
@@ -63,6 +64,8 @@ struct Asked {
     history: Vec<String>,
     #[serde(default)]
     target: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    passage: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
 }
@@ -81,7 +84,7 @@ fn main() -> Result<()> {
     let narrator = Narrator::open(&args.narrator, session.placement.device)?;
     let mut asked = match (&args.requests, &args.data) {
         (Some(path), _) => read_requests(path)?,
-        (None, Some(folder)) => test_requests(folder)?,
+        (None, Some(folder)) => test_requests(folder, narrator.config())?,
         (None, None) => unreachable!("clap asks for one of them"),
     };
     asked.truncate(args.limit.unwrap_or(usize::MAX));
@@ -153,6 +156,7 @@ fn request(catalogue: &Catalogue, asked: &Asked) -> Result<Request> {
         kind: asked.kind.clone(),
         history: asked.history.iter().map(row).collect::<Result<_>>()?,
         target: asked.target.as_ref().map(row).transpose()?,
+        passage: asked.passage.clone(),
     })
 }
 
@@ -174,16 +178,20 @@ fn read_requests(path: &Path) -> Result<Vec<Asked>> {
 }
 
 /// The narratives of the test users, as requests with references.
-fn test_requests(folder: &Path) -> Result<Vec<Asked>> {
+fn test_requests(folder: &Path, narrator: &NarratorConfig) -> Result<Vec<Asked>> {
     let dataset = prepared::read(folder)?;
     let split = pipeline::read_split(folder, &dataset)?;
     let examples = examples(&dataset, &HistoryConfig::default())?;
+    let passages = Passages::learn(&dataset, &split, &examples);
+    // A narrator without an adapter reads no items, one without passages no text.
     let item = |item| dataset.items.name(item).to_owned();
+    let vectors = narrator.adapter.is_some();
     let asked = |example: &regen_data::Example| Asked {
         user: Some(dataset.users.name(example.user).to_owned()),
         kind: example.kind.as_str().to_owned(),
-        history: example.history.iter().map(|&one| item(one)).collect(),
-        target: example.target.map(item),
+        history: example.history.iter().filter(|_| vectors).map(|&one| item(one)).collect(),
+        target: example.target.filter(|_| vectors).map(item),
+        passage: narrator.passage.as_ref().map(|_| passages.of(example)).unwrap_or_default(),
         reference: Some(example.reference.clone()),
     };
     let requests: Vec<Asked> = split.select(&examples, Part::Test).into_iter().map(asked).collect();

@@ -2,20 +2,27 @@
 
 use anyhow::{Context, Result};
 use regen_data::{Dataset, Part, Split};
-use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
+use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
 use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, Sampling, TextTokenizer};
 use regen_narrator::{
-    Example, ItemTables, Narrator, NarratorConfig, Request, TrainConfig, TrainReport, special_tokens,
+    Example, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, TrainConfig, TrainReport,
+    special_tokens,
 };
+use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
 
 use crate::cli::Session;
+use crate::given::Given;
+use crate::passages::Passages;
 
 /// The kind under which a narrator learns to read an item's own text back from its vectors.
 ///
 /// Used on real data, where narratives alone are too few to tie soft tokens to the words of the catalogue.
 pub const ITEM_TEXT: &str = "item_text";
+
+/// Practice passages of each training narrative.
+const PRACTICE: usize = 3;
 
 /// What every arm of a comparison has in common.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +39,10 @@ pub struct Budget {
     pub max_history: usize,
     /// Longest narrative in tokens.
     pub max_narrative_tokens: usize,
+    /// A narrative never holds the same run of this many tokens twice; 0 allows it.
+    pub no_repeat_ngram: usize,
+    /// How an arm that is given text reads it.
+    pub passage: PassageConfig,
     /// Narratives written at once.
     pub write_batch: usize,
 }
@@ -73,6 +84,9 @@ impl Budget {
             vocabulary: 2048,
             max_history: 50,
             max_narrative_tokens: 96,
+            // Only small models that read real catalogues repeat themselves so much that it is worth the constraint.
+            no_repeat_ngram: if reading_steps > 0 { 4 } else { 0 },
+            passage: PassageConfig { max_tokens: 96, copy_width: 64 },
             write_batch: 32,
             reading,
             training,
@@ -80,22 +94,27 @@ impl Budget {
     }
 }
 
-/// What a narrator's adapter reads, and how it turns that into soft tokens.
+/// What a narrator reads, and how it turns vectors into soft tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Arm {
-    /// The sides it reads.
-    pub sources: Sources,
-    /// The adapter.
+    /// What it reads.
+    pub given: Given,
+    /// The adapter, where vectors are read.
     pub kind: AdapterKind,
 }
 
-/// The examples of a run as a narrator takes them.
+/// The examples of a run as a narrator that is given everything takes them; [`Given::show`] takes away what an arm does
+/// not see.
 #[derive(Debug)]
 pub struct Task {
     /// The catalogue to be read: one request for each item with a text. Empty where it is not read.
     pub reading: Vec<Example>,
-    /// Learned from; `reading` included.
+    /// Learned from. Where the catalogue is read, it stays among the training texts to the end.
     pub training: Vec<Example>,
+    /// The training examples with passages to practise on, several times each.
+    pub practice: Vec<Example>,
+    /// The validation examples with passages to practise on.
+    pub practice_validation: Vec<Example>,
     /// Decides which weights are kept.
     pub validation: Vec<Example>,
     /// Judged by.
@@ -109,8 +128,8 @@ pub struct Task {
 /// What an arm gave.
 #[derive(Debug)]
 pub struct ArmRun {
-    /// What its adapter reads.
-    pub sources: Sources,
+    /// What it reads.
+    pub given: Given,
     /// Its loss curve while reading the catalogue.
     pub reading: Option<TrainReport>,
     /// Its loss curves.
@@ -129,8 +148,21 @@ impl Task {
         split: &Split,
         examples: &[regen_data::Example],
         read_catalogue: bool,
+        seed: u64,
     ) -> Self {
-        let part = |part| split.select(examples, part).into_iter().map(convert).collect::<Vec<_>>();
+        let passages = Passages::learn(dataset, split, examples);
+        let part = |part| {
+            let chosen = split.select(examples, part).into_iter();
+            chosen.map(|example| convert(example, passages.of(example))).collect::<Vec<_>>()
+        };
+        let mut rng = seed::rng(seed, 78);
+        let mut practice = |part, times: usize| {
+            let chosen = split.select(examples, part);
+            let repeated = std::iter::repeat_n(chosen, times).flatten();
+            repeated.map(|example| convert(example, passages.practice(example, &mut rng))).collect::<Vec<_>>()
+        };
+        let (practice, practice_validation) =
+            (practice(Part::Train, PRACTICE), practice(Part::Validation, 1));
         let test_users = split.select(examples, Part::Test).iter().map(|e| e.user.index() as u32).collect();
         let mut kinds: Vec<String> = Vec::new();
         for example in examples {
@@ -138,16 +170,16 @@ impl Task {
                 kinds.push(example.kind.as_str().to_owned());
             }
         }
-        let mut training = part(Part::Train);
-        let mut reading = Vec::new();
+        let mut reading: Vec<Example> = Vec::new();
         if read_catalogue {
-            reading.extend(catalogue_reading(dataset));
-            training.extend(reading.iter().cloned());
+            reading = catalogue_reading(dataset, &passages, &mut rng);
             kinds.push(ITEM_TEXT.to_owned());
         }
         Self {
             reading,
-            training,
+            practice,
+            practice_validation,
+            training: part(Part::Train),
             validation: part(Part::Validation),
             test: part(Part::Test),
             test_users,
@@ -160,9 +192,9 @@ impl Task {
         self.test.iter().map(|example| example.text.clone()).collect()
     }
 
-    /// The requests of the test examples.
-    pub fn requests(&self) -> Vec<Request> {
-        self.test.iter().map(|example| example.request.clone()).collect()
+    /// The requests of the test examples as an arm sees them.
+    pub fn requests(&self, given: Given) -> Vec<Request> {
+        self.test.iter().map(|example| given.show(&example.request)).collect()
     }
 
     /// A vocabulary of the training texts only.
@@ -170,7 +202,7 @@ impl Task {
     /// # Errors
     /// If there are too few texts for the size.
     pub fn tokenizer(&self, vocabulary: usize) -> Result<TextTokenizer> {
-        let texts = self.training.iter().map(|example| example.text.as_str());
+        let texts = self.training.iter().chain(&self.reading).map(|example| example.text.as_str());
         let special = special_tokens(&self.kinds);
         let special: Vec<&str> = special.iter().map(String::as_str).collect();
         train_bpe(texts, vocabulary, &special).context("cannot train the tokenizer")
@@ -181,18 +213,26 @@ impl Task {
 ///
 /// The catalogue is known before any narrative is written, held-out users' items included, so this shows nothing
 /// of a narrative. It ties soft tokens to the words of the catalogue where narratives alone are too few to do so.
-fn catalogue_reading(dataset: &Dataset) -> impl Iterator<Item = Example> + '_ {
-    dataset.item_texts().into_iter().enumerate().filter_map(|(item, text)| {
-        let request = Request { kind: ITEM_TEXT.to_owned(), history: Vec::new(), target: Some(item as u32) };
+fn catalogue_reading(dataset: &Dataset, passages: &Passages<'_>, rng: &mut ChaCha8Rng) -> Vec<Example> {
+    let known = dataset.items.ids().zip(dataset.item_texts());
+    let read = known.filter_map(|(item, text)| {
+        let request = Request {
+            kind: ITEM_TEXT.to_owned(),
+            history: Vec::new(),
+            target: Some(item.index() as u32),
+            passage: passages.puzzle(item, rng),
+        };
         Some(Example { request, text: text? })
-    })
+    });
+    read.collect()
 }
 
-fn convert(example: &regen_data::Example) -> Example {
+fn convert(example: &regen_data::Example, passage: Vec<String>) -> Example {
     let request = Request {
         kind: example.kind.as_str().to_owned(),
         history: example.history.iter().map(|item| item.index() as u32).collect(),
         target: example.target.map(|item| item.index() as u32),
+        passage,
     };
     Example { request, text: example.reference.clone() }
 }
@@ -213,8 +253,8 @@ pub fn new_narrator(
     let tokenizer = task.tokenizer(budget.vocabulary)?;
     let decoder = DecoderConfig::preset(&budget.lm, tokenizer.vocab_size())?;
     let width = |table: Option<&regen_narrator::ItemTable>| table.map_or(0, |table| table.dim());
-    let adapter = AdapterConfig {
-        sources: arm.sources,
+    let adapter = arm.given.vectors.map(|sources| AdapterConfig {
+        sources,
         kind: arm.kind,
         normalisation: Normalisation::L2,
         cf_dim: width(tables.cf()),
@@ -222,13 +262,16 @@ pub fn new_narrator(
         hidden: decoder.hidden(),
         tokens_per_item: 1,
         initial_rms: decoder.initializer_range,
-    };
+    });
+    let (tables, item_ids) =
+        if adapter.is_some() { (tables, item_ids) } else { (ItemTables::none(), Vec::new()) };
     let config = NarratorConfig {
         adapter,
         decoder,
         kinds: task.kinds.clone(),
         max_history: budget.max_history,
         max_narrative_tokens: budget.max_narrative_tokens,
+        passage: arm.given.text.then(|| budget.passage.clone()),
     };
     Ok(Narrator::new(config, tables, item_ids, tokenizer, session.placement.device, seed)?)
 }
@@ -240,13 +283,13 @@ pub fn new_narrator(
 /// If training refuses its input, or the user stops it.
 pub fn train(
     narrator: &mut Narrator,
+    given: Given,
     task: &Task,
     budget: &Budget,
     session: &Session,
 ) -> Result<(Option<TrainReport>, TrainReport)> {
-    let name = narrator.config().adapter.sources.as_str();
     let mut stage = |label: &str, examples: &[Example], validation: &[Example], config: &TrainConfig| {
-        let bar = session.bar(&format!("{label} {name}"), config.steps);
+        let bar = session.bar(&format!("{label} {given}"), config.steps);
         let report = narrator.train(examples, validation, config, &mut |progress| {
             bar.set_position(progress.step);
             let validation =
@@ -255,27 +298,41 @@ pub fn train(
             session.flow()
         })?;
         bar.finish();
-        session.check(&format!("training of the {name} arm"))?;
+        session.check(&format!("training of the {given} arm"))?;
         anyhow::Ok(report)
     };
+    let catalogue = given.reading(&task.reading);
     let reading = match &budget.reading {
-        Some(config) => Some(stage("read the catalogue", &task.reading, &[], config)?),
+        Some(config) => Some(stage("read the catalogue", &catalogue, &[], config)?),
         None => None,
     };
-    Ok((reading, stage("train", &task.training, &task.validation, &budget.training)?))
+    let (narratives, validation) = if given.text {
+        (&task.practice, &task.practice_validation)
+    } else {
+        (&task.training, &task.validation)
+    };
+    let training = [given.show_all(narratives), given.show_all(&task.reading)].concat();
+    let validation = given.show_all(validation);
+    Ok((reading, stage("train", &training, &validation, &budget.training)?))
 }
 
 /// Greedy narratives for the test examples.
 ///
 /// # Errors
 /// If a request cannot be laid out, or the user stops it.
-pub fn write(narrator: &Narrator, task: &Task, budget: &Budget, session: &Session) -> Result<Vec<String>> {
-    let requests = task.requests();
-    let name = narrator.config().adapter.sources.as_str();
-    let bar = session.bar(&format!("write {name}"), requests.len() as u64);
+pub fn write(
+    narrator: &Narrator,
+    given: Given,
+    task: &Task,
+    budget: &Budget,
+    session: &Session,
+) -> Result<Vec<String>> {
+    let requests = task.requests(given);
+    let bar = session.bar(&format!("write {given}"), requests.len() as u64);
     let options = GenerateOptions {
         max_new_tokens: budget.max_narrative_tokens,
         sampling: Sampling::Greedy,
+        no_repeat_ngram: budget.no_repeat_ngram,
         ..GenerateOptions::default()
     };
     let written = narrator.narrate(&requests, &options, budget.write_batch, &mut |progress| {
@@ -283,7 +340,7 @@ pub fn write(narrator: &Narrator, task: &Task, budget: &Budget, session: &Sessio
         session.flow()
     })?;
     bar.finish();
-    session.check(&format!("writing of the {name} arm"))?;
+    session.check(&format!("writing of the {given} arm"))?;
     Ok(written.into_iter().map(Option::unwrap_or_default).collect())
 }
 
@@ -292,7 +349,7 @@ pub fn write(narrator: &Narrator, task: &Task, budget: &Budget, session: &Sessio
 /// # Errors
 /// If a part refuses its input, or the user stops it.
 pub fn run_arm(
-    sources: Sources,
+    given: Given,
     task: &Task,
     tables: ItemTables,
     item_ids: Vec<String>,
@@ -300,9 +357,9 @@ pub fn run_arm(
     seed: u64,
     session: &Session,
 ) -> Result<ArmRun> {
-    let arm = Arm { sources, kind: AdapterKind::Projection };
+    let arm = Arm { given, kind: AdapterKind::Projection };
     let mut narrator = new_narrator(arm, task, tables, item_ids, budget, seed, session)?;
-    let (reading, report) = train(&mut narrator, task, budget, session)?;
-    let hypotheses = write(&narrator, task, budget, session)?;
-    Ok(ArmRun { sources, reading, report, hypotheses, narrator })
+    let (reading, report) = train(&mut narrator, given, task, budget, session)?;
+    let hypotheses = write(&narrator, given, task, budget, session)?;
+    Ok(ArmRun { given, reading, report, hypotheses, narrator })
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::arms::{ArmRun, ITEM_TEXT, Task};
 use crate::cli::Session;
 use crate::features::{ItemVectors, embed};
+use crate::given::Given;
 use crate::identity::{Identity, IdentityRecord};
 use crate::input::Input;
 use crate::report::{ArmResult, Comparison, FactShare, Sample};
@@ -53,7 +54,7 @@ pub fn compare(
     let mut judge = Judge::new(material, &references, encoder, seed, session)?;
     let mut results = Vec::new();
     for arm in arms {
-        let name = arm.sources.as_str();
+        let name = &arm.given.to_string();
         results.push(ArmResult {
             name: name.to_owned(),
             scores: judge.score(name, &arm.hypotheses)?,
@@ -196,11 +197,12 @@ fn facts(material: &Material<'_>, hypotheses: &[String]) -> Option<FactShare> {
 
 /// The collaborative share of every soft token of the fusion arm whose item both sides know.
 fn cf_shares(material: &Material<'_>, arms: &[ArmRun]) -> Result<Vec<f32>> {
-    let Some(fusion) = arms.iter().find(|arm| arm.sources == Sources::Fusion) else {
+    let Some(fusion) = arms.iter().find(|arm| arm.given == Given::vectors(Sources::Fusion)) else {
         return Ok(Vec::new());
     };
     let mut shares = Vec::new();
-    for requests in material.task.requests().chunks(64) {
+    let requests = material.task.requests(fusion.given);
+    for requests in requests.chunks(64) {
         let attribution = fusion.narrator.attribution(requests)?;
         let both = tensor_to_vec_f32(&attribution.both_present)?;
         let values =
@@ -239,7 +241,7 @@ fn samples(material: &Material<'_>, arms: &[ArmRun]) -> Vec<Sample> {
         if let Some(target) = example.target {
             context.push_str(&format!(". Bought now: {}", title(target)));
         }
-        let written = arms.iter().map(|arm| (arm.sources.as_str().to_owned(), arm.hypotheses[index].clone()));
+        let written = arms.iter().map(|arm| (arm.given.to_string(), arm.hypotheses[index].clone()));
         samples.push(Sample {
             kind: kind.to_owned(),
             context,
@@ -260,7 +262,7 @@ fn narratives(material: &Material<'_>, arms: &[ArmRun]) -> Vec<serde_json::Value
                 "user": dataset.users.name(example.user),
                 "item": example.target.map(|item| dataset.items.name(item)),
                 "kind": example.kind.as_str(),
-                "arm": arm.sources.as_str(),
+                "arm": arm.given,
                 "hypothesis": hypothesis,
                 "reference": example.reference,
             }));
@@ -274,7 +276,7 @@ fn data_facts(material: &Material<'_>, identity: Option<&Identity>) -> Vec<(Stri
     let task = material.task;
     let lengths: Vec<usize> = task.test.iter().map(|example| example.request.history.len()).collect();
     let mean = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
-    let narratives = task.training.len() - task.reading.len();
+    let narratives = task.training.len();
     let mut facts = vec![
         ("users, items, interactions".into(), {
             format!("{}, {}, {}", dataset.users.len(), dataset.items.len(), dataset.interactions.len())

@@ -53,12 +53,16 @@ impl ItemVectors {
     }
 }
 
-/// Both sides as the narrator takes them, standardised.
+/// The sides that are read, as the narrator takes them, standardised.
 ///
 /// # Errors
 /// If they do not belong to the same items.
-pub fn tables(cf: &ItemVectors, semantic: &ItemVectors) -> Result<ItemTables> {
-    Ok(ItemTables::new(Some(cf.standardised().table()?), Some(semantic.standardised().table()?))?)
+pub fn tables(cf: Option<&ItemVectors>, semantic: Option<&ItemVectors>) -> Result<ItemTables> {
+    if cf.is_none() && semantic.is_none() {
+        return Ok(ItemTables::none());
+    }
+    let table = |side: Option<&ItemVectors>| side.map(|side| side.standardised().table()).transpose();
+    Ok(ItemTables::new(table(cf)?, table(semantic)?)?)
 }
 
 /// Fits factors to `interactions`.

@@ -77,6 +77,17 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
         }
     }
 
+    // A narrator that reads text alone needs no vectors; its requests carry phrases and name no item.
+    let (reader, read) = (path("reader"), path("read.jsonl"));
+    let arm = ["--data", &data, "--arm", "text", "--out", &reader];
+    succeed("train_narrator", &[&arm[..], &budget].concat());
+    let ask = ["--narrator", &reader, "--data", &data, "--to", &read, "--max-tokens", "8", "--limit", "2"];
+    succeed("write_narratives", &ask);
+    let line: Value =
+        serde_json::from_str(fs::read_to_string(&read).unwrap().lines().next().unwrap()).unwrap();
+    assert!(line["passage"].as_array().is_some_and(|phrases| !phrases.is_empty()), "{line}");
+    assert!(line["target"].is_null() && line["history"] == Value::Array(Vec::new()), "{line}");
+
     let asked = path("asked.jsonl");
     fs::write(&asked, "{\"kind\": \"purchase_reason\", \"history\": [\"no such item\"]}\n").unwrap();
     let refused = run("write_narratives", &["--narrator", &bundle, "--requests", &asked]);

@@ -12,6 +12,7 @@ mod from_reviews;
 mod history;
 mod ids;
 mod inspect;
+mod key_phrases;
 mod leaks;
 mod lines;
 mod narratives;
@@ -40,6 +41,7 @@ pub use from_reviews::{BuildReport, FileReport, PriceReport, ReviewsConfig, from
 pub use history::{Example, HistoryConfig, examples};
 pub use ids::{DenseId, IdMap, ItemId, UserId};
 pub use inspect::{FieldReport, Inspection, Layout, inspect};
+pub use key_phrases::KeyPhrases;
 pub use leaks::{Leak, LeakAudit, audit_leaks};
 pub use lines::Lines;
 pub use narratives::{Narrative, NarrativeKind};

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! narrator.json          format, configuration, number of items
-//! adapter.safetensors    the adapter
+//! adapter.safetensors    the adapter, where items are read
+//! copying.safetensors    what copies from a passage, where that is done
 //! lm/                    the language model and tokenizer, as a Hugging Face folder
-//! items.safetensors      cf, cf_present, semantic, semantic_present
+//! items.safetensors      cf, cf_present, semantic, semantic_present, where items are read
 //! item_ids.json          outside names of the rows
 //! ```
 
@@ -23,6 +24,7 @@ pub const BUNDLE_FORMAT: u32 = 1;
 
 const MANIFEST: &str = "narrator.json";
 const ADAPTER: &str = "adapter.safetensors";
+const COPYING: &str = "copying.safetensors";
 const LM: &str = "lm";
 const ITEMS: &str = "items.safetensors";
 const ITEM_IDS: &str = "item_ids.json";
@@ -64,10 +66,15 @@ impl Narrator {
             tensors.sort_by(|a, b| a.0.cmp(&b.0));
             tensors
         };
-        save_tensors(&temporary.join(ADAPTER), &sorted(&self.adapter_vs), &[])?;
+        if self.adapter.is_some() {
+            save_tensors(&temporary.join(ADAPTER), &sorted(&self.adapter_vs), &[])?;
+            save_tensors(&temporary.join(ITEMS), &item_tensors(&self.tables), &[])?;
+        }
+        if self.copying.is_some() {
+            save_tensors(&temporary.join(COPYING), &sorted(&self.copy_vs), &[])?;
+        }
         self.decoder.save(&temporary.join(LM))?;
         self.tokenizer.save(&temporary.join(LM))?;
-        save_tensors(&temporary.join(ITEMS), &item_tensors(&self.tables), &[])?;
         write_json(&temporary.join(ITEM_IDS), &self.item_ids)?;
         let manifest =
             Manifest { format: BUNDLE_FORMAT, config: self.config.clone(), items: self.item_ids.len() };
@@ -94,8 +101,14 @@ impl Narrator {
         let tokenizer = TextTokenizer::load(&dir.join(LM))?;
         // Initial values are drawn and then overwritten, tensor by tensor; strict loading proves that all are.
         let narrator = Self::new(manifest.config, tables, item_ids, tokenizer, device, 0)?;
-        let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
-        adapter.load_into(&narrator.adapter_vs, str::to_owned, Surplus::Refuse)?;
+        if narrator.adapter.is_some() {
+            let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
+            adapter.load_into(&narrator.adapter_vs, str::to_owned, Surplus::Refuse)?;
+        }
+        if narrator.copying.is_some() {
+            let copying = Checkpoint::open(&dir.join(COPYING))?;
+            copying.load_into(&narrator.copy_vs, str::to_owned, Surplus::Refuse)?;
+        }
         let lm = Checkpoint::open(&dir.join(LM))?;
         lm.load_into(&narrator.lm_vs, str::to_owned, Surplus::Refuse)?;
         Ok(narrator)
@@ -115,6 +128,7 @@ fn item_tensors(tables: &ItemTables) -> Vec<(String, Tensor)> {
 }
 
 fn read_items(path: &Path, manifest: &Manifest) -> Result<ItemTables> {
+    let Some(adapter) = &manifest.config.adapter else { return Ok(ItemTables::none()) };
     let checkpoint = Checkpoint::open(path)?;
     let items = manifest.items as i64;
     let side = |name: &str, read: bool, dim: i64| -> Result<Option<ItemTable>> {
@@ -128,7 +142,6 @@ fn read_items(path: &Path, manifest: &Manifest) -> Result<ItemTables> {
         let present = checkpoint.tensor(&format!("{name}_present"), &[items])?.to_kind(Kind::Bool);
         Ok(Some(ItemTable::from_tensors(vectors, present)))
     };
-    let adapter = &manifest.config.adapter;
     ItemTables::new(
         side("cf", adapter.sources.cf(), adapter.cf_dim)?,
         side("semantic", adapter.sources.semantic(), adapter.semantic_dim)?,

@@ -84,12 +84,23 @@ pub enum Error {
         /// Rows of the tables.
         items: usize,
     },
-    /// A request has neither history nor target, so there is nothing to narrate from.
-    #[error("request {request} has an empty history and no target item")]
+    /// A request has neither history, target nor passage, so there is nothing to narrate from.
+    #[error("request {request} has an empty history, no target item and no passage")]
     EmptyRequest {
         /// Position of the request in the call.
         request: usize,
     },
+    /// A request has a passage, but the narrator was made without reading any.
+    #[error(
+        "request {request} has a passage, which this narrator cannot read: leave it out, or train one with text"
+    )]
+    UnreadPassage {
+        /// Position of the request in the call.
+        request: usize,
+    },
+    /// Soft tokens were asked about, but the narrator has none.
+    #[error("this narrator reads no items, so it has no soft tokens")]
+    NoAdapter,
     /// Training was asked for without examples.
     #[error("there are no {which} examples")]
     NoExamples {

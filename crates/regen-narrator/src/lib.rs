@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod copying;
 mod error;
 mod narrate;
 mod narrator;
@@ -12,7 +13,7 @@ mod train;
 pub use bundle::BUNDLE_FORMAT;
 pub use error::{Error, Result};
 pub use narrate::NarrateProgress;
-pub use narrator::{Narrator, NarratorConfig};
+pub use narrator::{Narrator, NarratorConfig, PassageConfig};
 pub use prompt::{Example, Request, special_tokens};
 pub use tables::{ItemTable, ItemTables};
 pub use train::{LossPoint, TrainConfig, TrainProgress, TrainReport};

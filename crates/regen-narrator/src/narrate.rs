@@ -2,8 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use regen_lm::generate::generate_scored;
 use regen_lm::{GenerateOptions, generate};
 
+use crate::copying::Copying;
 use crate::prompt::{Padding, Sequence};
 use crate::{Narrator, Request, Result};
 
@@ -47,7 +49,14 @@ impl Narrator {
             let answers = tch::no_grad(|| {
                 let batch = self.batch(&rows, Padding::Left)?;
                 let embeddings = self.embeddings(&batch)?;
-                Ok::<_, crate::Error>(generate(&self.decoder, &embeddings, &batch.mask, &options)?)
+                let (decoder, mask) = (&self.decoder, &batch.mask);
+                let Some(head) = &self.copying else {
+                    return Ok::<_, crate::Error>(generate(decoder, &embeddings, mask, &options)?);
+                };
+                let mut copying = Copying::new(head, &batch);
+                let go_on = |_, _| ControlFlow::Continue(());
+                let rows = generate_scored(decoder, &embeddings, mask, &options, &mut copying, go_on)?;
+                Ok(rows.into_iter().map(|row| row.ids).collect())
             })?;
             for (&index, ids) in chunk.iter().zip(answers) {
                 written[index] = Some(self.tokenizer.decode(&ids)?.trim().to_owned());

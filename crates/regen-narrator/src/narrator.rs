@@ -6,6 +6,7 @@ use regen_torch::seed;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor, nn};
 
+use crate::copying::CopyHead;
 use crate::prompt::{Batch, Padding, PromptTokens, Sequence, splice};
 use crate::{Error, Example, ItemTables, Request, Result};
 
@@ -14,14 +15,15 @@ pub(crate) mod stream {
     pub(crate) const DECODER: u64 = 1;
     pub(crate) const ADAPTER: u64 = 2;
     pub(crate) const BATCHES: u64 = 3;
+    pub(crate) const COPYING: u64 = 4;
 }
 
 /// Everything that fixes a narrator's shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NarratorConfig {
-    /// The adapter. Its `hidden` must be the decoder's.
-    pub adapter: AdapterConfig,
+    /// The adapter. Its `hidden` must be the decoder's. Without one, requests name no items and there is only a passage.
+    pub adapter: Option<AdapterConfig>,
     /// The language model. Its vocabulary must be the tokenizer's.
     pub decoder: DecoderConfig,
     /// Names of the kinds of narrative that it writes.
@@ -30,6 +32,27 @@ pub struct NarratorConfig {
     pub max_history: usize,
     /// Tokens of a narrative, its end included.
     pub max_narrative_tokens: usize,
+    /// Whether, and how, it reads the passage of a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passage: Option<PassageConfig>,
+}
+
+/// How a narrator reads a passage, and takes words from it into the narrative.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassageConfig {
+    /// Tokens of a passage that are read, from its start; each phrase takes one more than its own.
+    pub max_tokens: usize,
+    /// Width of the attention that copies words of the passage into the narrative (See et al. 2017); 0 for none, as suits
+    /// a language model that can copy by itself.
+    pub copy_width: i64,
+}
+
+impl NarratorConfig {
+    /// Soft tokens of an item.
+    pub(crate) fn tokens_per_item(&self) -> usize {
+        self.adapter.as_ref().map_or(1, |adapter| adapter.tokens_per_item.max(0) as usize)
+    }
 }
 
 /// Writes narratives from histories of items. Made fresh with [`Narrator::new`] or read with [`Narrator::open`].
@@ -39,8 +62,10 @@ pub struct Narrator {
     pub(crate) device: Device,
     pub(crate) adapter_vs: nn::VarStore,
     pub(crate) lm_vs: nn::VarStore,
-    pub(crate) adapter: Adapter,
+    pub(crate) copy_vs: nn::VarStore,
+    pub(crate) adapter: Option<Adapter>,
     pub(crate) decoder: Decoder,
+    pub(crate) copying: Option<CopyHead>,
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) tokens: PromptTokens,
     pub(crate) tables: ItemTables,
@@ -64,14 +89,35 @@ impl Narrator {
         seed: u64,
     ) -> Result<Self> {
         check(&config, &tables, &item_ids, &tokenizer)?;
-        let tokens = PromptTokens::new(&tokenizer, &config.kinds)?;
+        let tokens = PromptTokens::new(&tokenizer, &config.kinds, config.passage.is_some())?;
         let lm_vs = nn::VarStore::new(device);
         let decoder = Decoder::new(&lm_vs.root(), &config.decoder, &mut seed::rng(seed, stream::DECODER))?;
         let adapter_vs = nn::VarStore::new(device);
-        let adapter =
-            Adapter::new(&adapter_vs.root(), &config.adapter, &mut seed::rng(seed, stream::ADAPTER))?;
+        let adapter = config
+            .adapter
+            .as_ref()
+            .map(|adapter| Adapter::new(&adapter_vs.root(), adapter, &mut seed::rng(seed, stream::ADAPTER)))
+            .transpose()?;
+        let copy_vs = nn::VarStore::new(device);
+        let copying = config.passage.as_ref().filter(|passage| passage.copy_width > 0).map(|passage| {
+            let rng = &mut seed::rng(seed, stream::COPYING);
+            CopyHead::new(&copy_vs.root(), config.decoder.hidden(), passage.copy_width, rng)
+        });
         let tables = tables.to_device(device);
-        Ok(Self { config, device, adapter_vs, lm_vs, adapter, decoder, tokenizer, tokens, tables, item_ids })
+        Ok(Self {
+            config,
+            device,
+            adapter_vs,
+            lm_vs,
+            copy_vs,
+            adapter,
+            decoder,
+            copying,
+            tokenizer,
+            tokens,
+            tables,
+            item_ids,
+        })
     }
 
     /// What it was built from.
@@ -89,11 +135,13 @@ impl Narrator {
         self.trainable().iter().map(|(_, variable)| variable.numel()).sum()
     }
 
-    /// Name and tensor of every trainable parameter, sorted by name; adapter names begin with `adapter.`.
+    /// Name and tensor of every trainable parameter, sorted by name; names begin with `adapter.`, `copy.` or `lm.`.
     pub(crate) fn trainable(&self) -> Vec<(String, Tensor)> {
-        let adapter = self.adapter_vs.variables().into_iter().map(|(name, v)| (format!("adapter.{name}"), v));
-        let lm = self.lm_vs.variables().into_iter().map(|(name, v)| (format!("lm.{name}"), v));
-        let mut all: Vec<(String, Tensor)> = adapter.chain(lm).filter(|(_, v)| v.requires_grad()).collect();
+        let stores = [("adapter", &self.adapter_vs), ("copy", &self.copy_vs), ("lm", &self.lm_vs)];
+        let named = stores.into_iter().flat_map(|(part, store)| {
+            store.variables().into_iter().map(move |(name, variable)| (format!("{part}.{name}"), variable))
+        });
+        let mut all: Vec<(String, Tensor)> = named.filter(|(_, v)| v.requires_grad()).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }
@@ -113,43 +161,51 @@ impl Narrator {
     /// The norm share of each side in the soft tokens of each request, history first, then target.
     ///
     /// # Errors
-    /// [`regen_fusion::Error::AttributionUndefined`] unless the adapter is a projection over both sides, and those
-    /// of laying out the requests.
+    /// [`Error::NoAdapter`] for a narrator that reads no items, [`regen_fusion::Error::AttributionUndefined`] unless the
+    /// adapter is a projection over both sides, and those of laying out the requests.
     pub fn attribution(&self, requests: &[Request]) -> Result<Attribution> {
+        let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
         let sequences = self.prompts(requests)?;
         let batch = self.batch(&sequences.iter().collect::<Vec<_>>(), Padding::Right)?;
-        Ok(self.adapter.attribution(&self.tables.gather(&batch.rows, &batch.row_mask))?)
+        Ok(adapter.attribution(&self.tables.gather(&batch.rows, &batch.row_mask))?)
     }
 
     pub(crate) fn prompts(&self, requests: &[Request]) -> Result<Vec<Sequence>> {
-        let lay_out = |(index, request)| {
-            Sequence::prompt(index, request, &self.tokens, &self.config, self.tables.items())
-        };
-        requests.iter().enumerate().map(lay_out).collect()
+        requests.iter().enumerate().map(|(index, request)| self.prompt(index, request)).collect()
+    }
+
+    fn prompt(&self, index: usize, request: &Request) -> Result<Sequence> {
+        let items = self.tables.items();
+        Sequence::prompt(index, request, &self.tokenizer, &self.tokens, &self.config, items)
     }
 
     pub(crate) fn sequences(&self, examples: &[Example]) -> Result<Vec<Sequence>> {
         let lay_out = |(index, example): (usize, &Example)| {
-            Sequence::prompt(index, &example.request, &self.tokens, &self.config, self.tables.items())?
-                .with_answer(&example.text, &self.tokenizer, &self.tokens, &self.config)
+            let prompt = self.prompt(index, &example.request)?;
+            prompt.with_answer(&example.text, &self.tokenizer, &self.tokens, &self.config)
         };
         examples.iter().enumerate().map(lay_out).collect()
     }
 
     pub(crate) fn batch(&self, sequences: &[&Sequence], padding: Padding) -> Result<Batch> {
-        let per_item = self.config.adapter.tokens_per_item as usize;
-        Batch::new(sequences, padding, &self.tokens, per_item, self.device)
+        Batch::new(sequences, padding, &self.tokens, self.config.tokens_per_item(), self.device)
     }
 
     /// The embeddings of a batch, `[batch, seq, hidden]`, soft tokens in their places.
     pub(crate) fn embeddings(&self, batch: &Batch) -> Result<Tensor> {
-        let soft = self.adapter.forward(&self.tables.gather(&batch.rows, &batch.row_mask))?;
-        Ok(splice(&self.decoder.embed(&batch.ids)?, &soft.embeddings, &batch.slots))
+        let text = self.decoder.embed(&batch.ids)?;
+        // Nothing to be adapted: no adapter, or a batch of passages alone.
+        let (Some(adapter), true) = (&self.adapter, batch.rows.numel() > 0) else { return Ok(text) };
+        let soft = adapter.forward(&self.tables.gather(&batch.rows, &batch.row_mask))?;
+        Ok(splice(&text, &soft.embeddings, &batch.slots))
     }
 
     /// The loss of a batch as a scalar tensor, with gradient where gradients are on.
     pub(crate) fn batch_loss(&self, batch: &Batch) -> Result<Tensor> {
         let hidden = self.decoder.forward(&self.embeddings(batch)?, &batch.mask, None)?;
+        if let Some(copying) = &self.copying {
+            return copying.loss(&self.decoder, &hidden, batch);
+        }
         Ok(masked_loss(&self.decoder, &hidden, &batch.targets, &batch.loss_mask)?)
     }
 
@@ -178,22 +234,25 @@ fn check(
         if got == expected { Ok(()) } else { Err(Error::Mismatch { part, got, other, expected }) }
     };
     let width = |hidden: i64| format!("width {hidden}");
-    mismatch("the adapter", width(config.adapter.hidden), "the decoder", width(config.decoder.hidden()))?;
     let vocabulary = |size: i64| format!("a vocabulary of {size}");
     let size = tokenizer.vocab_size();
     mismatch("the tokenizer", vocabulary(size), "the decoder", vocabulary(config.decoder.vocab()))?;
     let names = |count: usize| format!("{count} items");
     mismatch("the list of item ids", names(item_ids.len()), "the item tables", names(tables.items()))?;
-    let sources = config.adapter.sources;
-    let sides = [
-        (sources.cf(), "the cf table", tables.cf(), config.adapter.cf_dim),
-        (sources.semantic(), "the semantic table", tables.semantic(), config.adapter.semantic_dim),
-    ];
-    for (read, part, table, dim) in sides {
-        if read {
-            let got = table.map_or("no vectors".to_owned(), |table| width(table.dim()));
-            mismatch(part, got, "the adapter", width(dim))?;
+    if let Some(adapter) = &config.adapter {
+        mismatch("the adapter", width(adapter.hidden), "the decoder", width(config.decoder.hidden()))?;
+        let sides = [
+            (adapter.sources.cf(), "the cf table", tables.cf(), adapter.cf_dim),
+            (adapter.sources.semantic(), "the semantic table", tables.semantic(), adapter.semantic_dim),
+        ];
+        for (read, part, table, dim) in sides {
+            if read {
+                let got = table.map_or("no vectors".to_owned(), |table| width(table.dim()));
+                mismatch(part, got, "the adapter", width(dim))?;
+            }
         }
+    } else {
+        mismatch("the item tables", names(tables.items()), "a narrator without an adapter", names(0))?;
     }
     for (field, value) in
         [("max_history", config.max_history), ("max_narrative_tokens", config.max_narrative_tokens)]
@@ -202,9 +261,20 @@ fn check(
             return Err(Error::InvalidConfig { field, got: "0".into(), expected: "at least 1" });
         }
     }
-    // `<bos>`, `<last>`, its item and the kind stand beside history and narrative.
-    let per_item = config.adapter.tokens_per_item.max(0) as usize;
-    let longest = (config.max_history + 1) * per_item + 3 + config.max_narrative_tokens;
+    if let Some(passage) = &config.passage {
+        if passage.max_tokens == 0 {
+            let field = "passage.max_tokens";
+            return Err(Error::InvalidConfig { field, got: "0".into(), expected: "at least 1" });
+        }
+        if passage.copy_width < 0 {
+            let (field, got) = ("passage.copy_width", passage.copy_width.to_string());
+            return Err(Error::InvalidConfig { field, got, expected: "at least 0" });
+        }
+    }
+    // `<bos>`, `<last>`, its item and the kind stand beside history, passage and narrative.
+    let passage = config.passage.as_ref().map_or(0, |passage| passage.max_tokens);
+    let items = if config.adapter.is_some() { config.max_history + 1 } else { 0 };
+    let longest = items * config.tokens_per_item() + 3 + passage + config.max_narrative_tokens;
     if longest as i64 > config.decoder.max_positions() {
         return Err(Error::Mismatch {
             part: "the longest prompt with its narrative",

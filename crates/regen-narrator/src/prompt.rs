@@ -1,8 +1,11 @@
 //! What the language model is shown: the layout of a prompt, and batches of it as tensors.
 //!
-//! A prompt is `<bos> item … item [<last> item] <kind>`, then the narrative and `<eos>`. Each `item` is the place
-//! of `tokens_per_item` soft tokens; `<last>` marks the immediate context (the purchase that is narrated). The
-//! kind's own token asks for the narrative, so one model writes every kind.
+//! A prompt is `<bos> item … item [<last> item] [<text> phrase …] <kind>`, then the narrative and `<eos>`. Each `item` is
+//! the place of `tokens_per_item` soft tokens; `<last>` marks the immediate context (the purchase that is narrated);
+//! `<text>` begins each phrase of the passage that the writer may read, where the narrator was made to. The kind's own token
+//! asks for the narrative, so one model writes every kind.
+
+use std::ops::Range;
 
 use regen_lm::{PaddingMask, TextTokenizer};
 use serde::{Deserialize, Serialize};
@@ -12,13 +15,14 @@ use crate::{Error, NarratorConfig, Result};
 
 const ITEM: &str = "<item>";
 const LAST: &str = "<last>";
+const TEXT: &str = "<text>";
 
 /// The tokens that a narrator's prompts need beside text and the tokenizer's own begin, end and padding; give them
 /// to the tokenizer's training.
 ///
 /// `kinds` are names of narrative kinds such as `purchase_reason`.
 pub fn special_tokens<S: AsRef<str>>(kinds: &[S]) -> Vec<String> {
-    let fixed = [ITEM, LAST].into_iter().map(str::to_owned);
+    let fixed = [ITEM, LAST, TEXT].into_iter().map(str::to_owned);
     fixed.chain(kinds.iter().map(|kind| kind_token(kind.as_ref()))).collect()
 }
 
@@ -35,6 +39,10 @@ pub struct Request {
     pub history: Vec<u32>,
     /// The purchase that the narrative is about; `None` where it speaks of the history alone.
     pub target: Option<u32>,
+    /// Phrases to read before writing, such as the target's title and what its description says. Only a narrator with
+    /// [`NarratorConfig::passage`] takes any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passage: Vec<String>,
 }
 
 /// A request and the narrative that answers it.
@@ -54,11 +62,13 @@ pub(crate) struct PromptTokens {
     pad: i64,
     item: i64,
     last: i64,
+    /// Only where passages are read.
+    text: Option<i64>,
     kinds: Vec<(String, i64)>,
 }
 
 impl PromptTokens {
-    pub(crate) fn new(tokenizer: &TextTokenizer, kinds: &[String]) -> Result<Self> {
+    pub(crate) fn new(tokenizer: &TextTokenizer, kinds: &[String], passages: bool) -> Result<Self> {
         let found =
             |id: Option<i64>, token: &str| id.ok_or_else(|| Error::MissingToken { token: token.to_owned() });
         let id = |token: &str| found(tokenizer.id(token), token);
@@ -70,6 +80,7 @@ impl PromptTokens {
             pad: found(tokenizer.pad_id(), "for padding")?,
             item: id(ITEM)?,
             last: id(LAST)?,
+            text: passages.then(|| id(TEXT)).transpose()?,
             kinds,
         })
     }
@@ -88,6 +99,8 @@ impl PromptTokens {
 pub(crate) struct Sequence {
     prompt: Vec<i64>,
     rows: Vec<i64>,
+    /// Where in `prompt` the phrases of the passage stand, from the first to the end of the last.
+    passage: Range<usize>,
     answer: Vec<i64>,
 }
 
@@ -96,17 +109,18 @@ impl Sequence {
     pub(crate) fn prompt(
         index: usize,
         request: &Request,
+        tokenizer: &TextTokenizer,
         tokens: &PromptTokens,
         config: &NarratorConfig,
         items: usize,
     ) -> Result<Self> {
-        if request.history.is_empty() && request.target.is_none() {
+        if request.history.is_empty() && request.target.is_none() && config.passage.is_none() {
             return Err(Error::EmptyRequest { request: index });
         }
         let kind = tokens.kind(&request.kind)?;
         let recent = request.history.len().saturating_sub(config.max_history);
         let mut rows = Vec::with_capacity(request.history.len() - recent + 1);
-        let per_item = config.adapter.tokens_per_item as usize;
+        let per_item = config.tokens_per_item();
         let mut prompt = vec![tokens.bos];
         let mut place = |item: u32, prompt: &mut Vec<i64>| {
             if item as usize >= items {
@@ -123,8 +137,19 @@ impl Sequence {
             prompt.push(tokens.last);
             place(target, &mut prompt)?;
         }
+        let mut passage = prompt.len()..prompt.len();
+        for phrase in &request.passage {
+            let (Some(reads), Some(marker)) = (&config.passage, tokens.text) else {
+                return Err(Error::UnreadPassage { request: index });
+            };
+            prompt.push(marker);
+            // After a space, as inside a narrative: there the phrase is made of the same tokens.
+            prompt.extend(tokenizer.encode(&format!(" {}", phrase.trim_start()))?);
+            prompt.truncate(passage.start + reads.max_tokens);
+            passage.end = prompt.len();
+        }
         prompt.push(kind);
-        Ok(Self { prompt, rows, answer: Vec::new() })
+        Ok(Self { prompt, rows, passage, answer: Vec::new() })
     }
 
     /// Adds the narrative, cut to `max_narrative_tokens`. A cut narrative has no `<eos>`, since it does not end there.
@@ -178,6 +203,8 @@ pub(crate) struct Batch {
     pub(crate) rows: Tensor,
     /// `[batch, items]` bool.
     pub(crate) row_mask: Tensor,
+    /// `[batch, seq]` bool: the tokens of the passage.
+    pub(crate) passage: Tensor,
     /// `[batch, seq]` i64: the id that position should predict.
     pub(crate) targets: Tensor,
     /// `[batch, seq]` bool: true where the prediction counts.
@@ -197,7 +224,7 @@ impl Batch {
         let cells = sequences.len() * seq;
         let (mut ids, mut slots, mut targets) =
             (vec![tokens.pad; cells], vec![-1i64; cells], vec![tokens.pad; cells]);
-        let mut loss_mask = vec![false; cells];
+        let (mut loss_mask, mut passage) = (vec![false; cells], vec![false; cells]);
         let mut rows = vec![0i64; sequences.len() * items];
         let mut row_mask = vec![false; sequences.len() * items];
         for (row, sequence) in sequences.iter().enumerate() {
@@ -210,6 +237,7 @@ impl Batch {
             for (position, &id) in sequence.prompt.iter().chain(&sequence.answer).enumerate() {
                 let cell = start + position;
                 ids[cell] = id;
+                passage[cell] = sequence.passage.contains(&position) && Some(id) != tokens.text;
                 if position < sequence.prompt.len() && id == tokens.item {
                     slots[cell] = slot;
                     slot += 1;
@@ -239,6 +267,7 @@ impl Batch {
             slots: ids_tensor(&slots, &wide),
             rows: ids_tensor(&rows, &short),
             row_mask: flags(&row_mask, &short),
+            passage: flags(&passage, &wide),
             targets: ids_tensor(&targets, &wide),
             loss_mask: flags(&loss_mask, &wide),
         })

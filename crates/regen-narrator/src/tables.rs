@@ -105,6 +105,11 @@ impl ItemTables {
         Ok(Self { items, cf, semantic })
     }
 
+    /// No items at all: for a narrator that reads passages only.
+    pub fn none() -> Self {
+        Self { items: 0, cf: None, semantic: None }
+    }
+
     /// Number of items.
     pub fn items(&self) -> usize {
         self.items

@@ -20,7 +20,7 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Examples per update.
     pub batch: usize,
-    /// Peak rate of the language model.
+    /// Peak rate of the language model, and of what copies from a passage.
     pub learning_rate: f64,
     /// Peak rate of the adapter.
     pub adapter_learning_rate: f64,
@@ -168,15 +168,22 @@ impl Narrator {
 
     fn optimizer(&self, config: &TrainConfig) -> Result<AdamW> {
         let mut groups = Vec::new();
-        for (prefix, learning_rate) in
-            [("adapter.", config.adapter_learning_rate), ("lm.", config.learning_rate)]
-        {
-            groups.push(ParameterGroup {
-                name: prefix.trim_end_matches('.').to_owned(),
-                tensors: self.trainable().into_iter().filter(|(name, _)| name.starts_with(prefix)).collect(),
-                learning_rate,
-                weight_decay: config.weight_decay,
-            });
+        for (prefix, learning_rate) in [
+            ("adapter.", config.adapter_learning_rate),
+            ("copy.", config.learning_rate),
+            ("lm.", config.learning_rate),
+        ] {
+            let named = self.trainable().into_iter();
+            let tensors: Vec<_> = named.filter(|(name, _)| name.starts_with(prefix)).collect();
+            if !tensors.is_empty() {
+                let name = prefix.trim_end_matches('.').to_owned();
+                groups.push(ParameterGroup {
+                    name,
+                    tensors,
+                    learning_rate,
+                    weight_decay: config.weight_decay,
+                });
+            }
         }
         Ok(AdamW::new(groups, AdamWConfig::default())?)
     }

@@ -7,7 +7,7 @@ use regen_torch::{seed, tensor_to_vec_f32};
 use tch::Tensor;
 
 use super::options::{GenerateOptions, Generated};
-use super::sampling::{choose, log_probability, penalise};
+use super::sampling::{choose, forbid_repeats, log_probability, penalise};
 use crate::error::{Error, Result};
 use crate::mask::PaddingMask;
 use crate::model::Decoder;
@@ -33,6 +33,49 @@ pub fn generate(
     Ok(rows.into_iter().map(|row| row.ids).collect())
 }
 
+/// Turns final hidden states into scores of the next token: where a caller mixes another distribution into the
+/// model's own, such as one over the words of the prompt.
+pub trait NextToken {
+    /// Sees the prompts once, before the first token is chosen.
+    ///
+    /// **Shapes** `hidden: [batch, seq, hidden]`; columns that the prompt's mask leaves out mean nothing.
+    ///
+    /// # Errors
+    /// What the implementation cannot compute; it ends the generation.
+    fn prompt(&mut self, hidden: &Tensor) -> Result<()>;
+
+    /// Learns after each step which of the present rows go on, by their places, ascending, and with which ids.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    fn chosen(&mut self, rows: &[usize], ids: &[i64]) -> Result<()>;
+
+    /// Scores every token of the vocabulary for every present row, as logits.
+    ///
+    /// **Shapes** `hidden: [rows, 1, hidden] → [rows, 1, vocab]`.
+    ///
+    /// # Errors
+    /// As [`prompt`](Self::prompt).
+    fn scores(&mut self, decoder: &Decoder, hidden: &Tensor) -> Result<Tensor>;
+}
+
+/// The model's own scores.
+struct Plain;
+
+impl NextToken for Plain {
+    fn prompt(&mut self, _hidden: &Tensor) -> Result<()> {
+        Ok(())
+    }
+
+    fn chosen(&mut self, _rows: &[usize], _ids: &[i64]) -> Result<()> {
+        Ok(())
+    }
+
+    fn scores(&mut self, decoder: &Decoder, hidden: &Tensor) -> Result<Tensor> {
+        decoder.logits(hidden)
+    }
+}
+
 /// A row that is still being written.
 struct Row {
     /// Its place in the caller's batch.
@@ -50,6 +93,21 @@ pub fn generate_with(
     prompt_embeds: &Tensor,
     mask: &PaddingMask,
     options: &GenerateOptions,
+    on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
+) -> Result<Vec<Generated>> {
+    generate_scored(decoder, prompt_embeds, mask, options, &mut Plain, on_token)
+}
+
+/// As [`generate_with`], with the scores that `next` gives in place of the model's own.
+///
+/// # Errors
+/// As [`generate`], and those of `next`.
+pub fn generate_scored(
+    decoder: &Decoder,
+    prompt_embeds: &Tensor,
+    mask: &PaddingMask,
+    options: &GenerateOptions,
+    next_token: &mut dyn NextToken,
     mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
 ) -> Result<Vec<Generated>> {
     let batch = mask.batch() as usize;
@@ -65,11 +123,12 @@ pub fn generate_with(
     let capacity = mask.seq() + options.max_new_tokens as i64 - 1;
     let mut cache = decoder.new_cache(mask.batch(), capacity)?;
     let hidden = decoder.forward(prompt_embeds, mask, Some(&mut cache))?;
+    next_token.prompt(&hidden)?;
     let mut last = hidden.f_narrow(1, mask.seq() - 1, 1)?;
     let mut rows: Vec<Row> =
         (0..batch).map(|index| Row { index, rng: seed::rng(options.seed, stream(options, index)) }).collect();
     for step in 1..=options.max_new_tokens {
-        let logits = tensor_to_vec_f32(&decoder.logits(&last)?)?;
+        let logits = tensor_to_vec_f32(&next_token.scores(decoder, &last)?)?;
         let vocab = decoder.config().vocab as usize;
         let mut next = Vec::with_capacity(rows.len());
         let mut kept = Vec::with_capacity(rows.len());
@@ -92,6 +151,7 @@ pub fn generate_with(
         if kept.is_empty() || step == options.max_new_tokens {
             break;
         }
+        next_token.chosen(&kept, &next)?;
         if kept.len() < rows.len() {
             cache.select_rows(&kept)?;
             let mut place = 0;
@@ -134,12 +194,15 @@ fn check_prompt(decoder: &Decoder, mask: &PaddingMask, max_new_tokens: usize) ->
 }
 
 fn pick(logits: &[f32], options: &GenerateOptions, row: &mut Row, written: &[i64]) -> usize {
-    if options.repetition_penalty == 1.0 {
+    if options.repetition_penalty == 1.0 && options.no_repeat_ngram == 0 {
         return choose(logits, &options.sampling, &mut row.rng);
     }
-    let mut penalised = logits.to_vec();
-    let prompt = options.prompt_ids.as_ref().map(|ids| ids[row.index].as_slice());
-    let seen = prompt.unwrap_or(&[]).iter().chain(written).copied();
-    penalise(&mut penalised, seen, options.repetition_penalty);
-    choose(&penalised, &options.sampling, &mut row.rng)
+    let mut logits = logits.to_vec();
+    if options.repetition_penalty != 1.0 {
+        let prompt = options.prompt_ids.as_ref().map(|ids| ids[row.index].as_slice());
+        let seen = prompt.unwrap_or(&[]).iter().chain(written).copied();
+        penalise(&mut logits, seen, options.repetition_penalty);
+    }
+    forbid_repeats(&mut logits, written, options.no_repeat_ngram);
+    choose(&logits, &options.sampling, &mut row.rng)
 }

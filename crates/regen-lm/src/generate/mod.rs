@@ -5,6 +5,6 @@ mod options;
 mod sampling;
 mod stream;
 
-pub use decode::{generate, generate_with};
+pub use decode::{NextToken, generate, generate_scored, generate_with};
 pub use options::{GenerateOptions, Generated, Sampling};
 pub use stream::TextStream;

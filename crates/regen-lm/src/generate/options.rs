@@ -42,6 +42,11 @@ pub struct GenerateOptions {
     ///
     /// **Source** Keskar et al. 2019, "CTRL", section 4.1.
     pub repetition_penalty: f64,
+    /// A row never writes the same run of this many ids twice; 0 allows it. The prompt does not count.
+    ///
+    /// **Source** Paulus, Xiong, Socher 2018, "A Deep Reinforced Model for Abstractive Summarization", section 2.5, there
+    /// with 3 in beam search.
+    pub no_repeat_ngram: usize,
     /// For each row, ids that the repetition penalty knows of from the start.
     pub prompt_ids: Option<Vec<Vec<i64>>>,
     /// With `row_streams`, fixes every draw.
@@ -59,6 +64,7 @@ impl Default for GenerateOptions {
             sampling: Sampling::Greedy,
             stop: Vec::new(),
             repetition_penalty: 1.0,
+            no_repeat_ngram: 0,
             prompt_ids: None,
             seed: 0,
             row_streams: None,

@@ -81,6 +81,17 @@ pub(super) fn log_probability(logits: &[f32], id: usize) -> f32 {
     (f64::from(logits[id] - top) - sum.ln()) as f32
 }
 
+/// Makes every id impossible that would end a run of `length` ids which `written` already holds. 0 forbids nothing.
+pub(super) fn forbid_repeats(logits: &mut [f32], written: &[i64], length: usize) {
+    let Some(before) = length.checked_sub(1) else { return };
+    let Some(start) = written.len().checked_sub(before) else { return };
+    for run in written.windows(length) {
+        if run[..before] == written[start..] {
+            logits[run[before] as usize] = f32::NEG_INFINITY;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -163,5 +174,20 @@ mod tests {
     fn log_probabilities_sum_to_one() {
         let total: f64 = (0..4).map(|id| f64::from(log_probability(&logits(), id)).exp()).sum();
         assert!((total - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_run_that_was_written_cannot_be_completed_again() {
+        let allowed = |written: &[i64], length| {
+            let mut logits = [0.0f32; 6];
+            forbid_repeats(&mut logits, written, length);
+            (0..6).filter(|&id| logits[id].is_finite()).collect::<Vec<_>>()
+        };
+        assert_eq!(allowed(&[1, 2, 3, 4, 1, 2], 3), [0, 1, 2, 4, 5]);
+        assert_eq!(allowed(&[1, 2, 1, 3, 1], 2), [0, 1, 4, 5]);
+        assert_eq!(allowed(&[1, 4], 1), [0, 2, 3, 5]);
+        for (written, length) in [(&[1, 2, 1][..], 0), (&[1, 2][..], 4), (&[], 1), (&[5], 2)] {
+            assert_eq!(allowed(written, length), [0, 1, 2, 3, 4, 5], "{written:?} {length}");
+        }
     }
 }

@@ -2,4 +2,5 @@
 
 mod bundle;
 mod learning;
+mod passage;
 mod world;

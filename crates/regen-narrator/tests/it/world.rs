@@ -22,7 +22,12 @@ pub(crate) fn kinds() -> Vec<String> {
 pub(crate) fn example(history: &[u32], target: u32) -> Example {
     let (colour, room) = (COLOURS[target as usize], ROOMS[target as usize % ROOMS.len()]);
     Example {
-        request: Request { kind: kinds()[0].clone(), history: history.to_vec(), target: Some(target) },
+        request: Request {
+            kind: kinds()[0].clone(),
+            history: history.to_vec(),
+            target: Some(target),
+            passage: Vec::new(),
+        },
         text: format!("You chose the {colour} lamp for your {room}."),
     }
 }
@@ -55,18 +60,24 @@ pub(crate) fn ids() -> Vec<String> {
     (0..ITEMS).map(|item| format!("item-{item}")).collect()
 }
 
-pub(crate) fn narrator(sources: Sources, seed: u64) -> Narrator {
-    let special = special_tokens(&kinds());
-    let special: Vec<&str> = special.iter().map(String::as_str).collect();
-    let texts = examples();
-    let tokenizer = train_bpe(texts.iter().map(|e| e.text.as_str()), 330, &special).unwrap();
-    let mut decoder = DecoderConfig::preset("1m", tokenizer.vocab_size()).unwrap();
+/// A decoder that learns in seconds.
+pub(crate) fn decoder(vocabulary: i64) -> DecoderConfig {
+    let mut decoder = DecoderConfig::preset("1m", vocabulary).unwrap();
     (decoder.hidden, decoder.layers, decoder.intermediate) = (48, 2, 64);
     (decoder.heads, decoder.kv_heads, decoder.head_dim) = (3, 1, 16);
     decoder.query_scale = 0.25;
     if let regen_lm::Positions::Rotary(rope) = &mut decoder.positions {
         rope.rotary_dim = 16;
     }
+    decoder
+}
+
+pub(crate) fn narrator(sources: Sources, seed: u64) -> Narrator {
+    let special = special_tokens(&kinds());
+    let special: Vec<&str> = special.iter().map(String::as_str).collect();
+    let texts = examples();
+    let tokenizer = train_bpe(texts.iter().map(|e| e.text.as_str()), 330, &special).unwrap();
+    let decoder = decoder(tokenizer.vocab_size());
     let adapter = AdapterConfig {
         sources,
         kind: AdapterKind::Projection,
@@ -77,8 +88,14 @@ pub(crate) fn narrator(sources: Sources, seed: u64) -> Narrator {
         tokens_per_item: 2,
         initial_rms: 0.02,
     };
-    let config =
-        NarratorConfig { adapter, decoder, kinds: kinds(), max_history: 3, max_narrative_tokens: 20 };
+    let config = NarratorConfig {
+        adapter: Some(adapter),
+        decoder,
+        kinds: kinds(),
+        max_history: 3,
+        max_narrative_tokens: 20,
+        passage: None,
+    };
     Narrator::new(config, tables(), ids(), tokenizer, Device::Cpu, seed).unwrap()
 }
 
