@@ -11,12 +11,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
+use regen_examples::similarity::similarity;
 use regen_metrics::diversity::{Jackknife, distinct, unique_sentence_ratio};
 use regen_metrics::{
-    Bleu, BleuConfig, BleuTokenizer, Bootstrap, Chrf, ChrfConfig, LengthRatio, Meteor, MeteorConfig, Metric,
-    Randomization, Rouge, RougeVariant, Scored, Ter, TerConfig, approximate_randomization, holm, measure,
-    paired_bootstrap,
+    Aggregate, Bleu, BleuConfig, BleuTokenizer, Bootstrap, Chrf, ChrfConfig, LengthRatio, MeanStats,
+    Measurement, Meteor, MeteorConfig, Metric, Randomization, Rouge, RougeVariant, Scored, Ter, TerConfig,
+    approximate_randomization, holm, measure, paired_bootstrap,
 };
+use regen_semantic::SentenceEncoder;
+use regen_torch::{DeviceChoice, Placement, Precision};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -45,6 +48,13 @@ struct Args {
     /// How BLEU and METEOR cut words.
     #[arg(long, default_value = "13a", value_parser = parse_tokenizer)]
     tokenize: BleuTokenizer,
+    /// Folder of a sentence encoder: adds semantic_similarity, the cosine of its embeddings, of several references the
+    /// nearest.
+    #[arg(long)]
+    encoder: Option<PathBuf>,
+    /// Where the encoder computes: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
     /// Ignore case in BLEU and chrF; the others always do.
     #[arg(long)]
     lowercase: bool,
@@ -96,11 +106,13 @@ enum MetricName {
     #[value(name = "distinct_2")]
     Distinct2,
     UniqueSentenceRatio,
+    #[value(skip)]
+    SemanticSimilarity,
 }
 
 impl std::fmt::Display for MetricName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
+        f.write_str(self.to_possible_value().as_ref().map_or("semantic_similarity", |value| value.get_name()))
     }
 }
 
@@ -135,6 +147,9 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for &metric in &args.metrics {
         rows.push(score(metric, &args, &ours, theirs.as_ref()).with_context(|| format!("{metric}"))?);
+    }
+    if let Some(folder) = &args.encoder {
+        rows.push(similarity_row(folder, &args, &ours, theirs.as_ref())?);
     }
     correct_for_many_questions(&mut rows);
     if let Some(path) = &args.segments {
@@ -176,7 +191,23 @@ fn score(metric: MetricName, args: &Args, ours: &Texts, theirs: Option<&Texts>) 
         MetricName::Distinct1 => run.counting(|texts| distinct(texts, 1, tokenizer)),
         MetricName::Distinct2 => run.counting(|texts| distinct(texts, 2, tokenizer)),
         MetricName::UniqueSentenceRatio => run.counting(unique_sentence_ratio),
+        MetricName::SemanticSimilarity => bail!("it needs an encoder: name one with --encoder"),
     }
+}
+
+/// Semantic similarity by the encoder of `folder`.
+fn similarity_row(folder: &Path, args: &Args, ours: &Texts, theirs: Option<&Texts>) -> Result<Row> {
+    let placement = Placement::choose(args.device, Precision::F32)?;
+    let encoder = SentenceEncoder::load(folder, placement)
+        .with_context(|| format!("no sentence encoder at {}", folder.display()))?;
+    let name =
+        folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into());
+    let measure = |texts: &Texts| similarity(&texts.hypotheses, &texts.references, &encoder, &name);
+    let start = Instant::now();
+    let measured = measure(ours)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let run = Run { metric: MetricName::SemanticSimilarity, args, ours, theirs };
+    run.row(measured, theirs.map(measure).transpose()?, MeanStats::mean, true, seconds)
 }
 
 /// What one metric is asked about.
@@ -194,14 +225,29 @@ impl Run<'_> {
 
     /// Scores by `metric`, and single pairs by `sentence`, which understands the same statistics.
     fn with<M: Metric<Score: Serialize>>(self, metric: &M, sentence: &M) -> Result<Row> {
-        let Args { resamples, confidence, seed, .. } = *self.args;
-        let bootstrap = Bootstrap { resamples, confidence, seed };
         let start = Instant::now();
         let measured = measure(metric, &self.ours.hypotheses, &self.ours.references)?;
-        let score = measured.score();
         let seconds = start.elapsed().as_secs_f64();
-        let segments = measured.segments().iter().map(|stats| sentence.score(stats).value()).collect();
-        let grouped = |measured: regen_metrics::Measurement<M>| match &self.ours.groups {
+        let other = |texts: &Texts| measure(metric, &texts.hypotheses, &texts.references);
+        let other = self.theirs.map(other).transpose()?;
+        let segment = |stats: &M::Stats| sentence.score(stats).value();
+        self.row(measured, other, segment, metric.higher_is_better(), seconds)
+    }
+
+    /// What was measured, with interval and tests; `segment` values a single pair.
+    fn row<A: Aggregate<Score: Serialize>>(
+        self,
+        measured: Measurement<A>,
+        other: Option<Measurement<A>>,
+        segment: impl Fn(&A::Stats) -> f64,
+        higher_is_better: bool,
+        seconds: f64,
+    ) -> Result<Row> {
+        let Args { resamples, confidence, seed, .. } = *self.args;
+        let bootstrap = Bootstrap { resamples, confidence, seed };
+        let score = measured.score();
+        let segments = measured.segments().iter().map(segment).collect();
+        let grouped = |measured: Measurement<A>| match &self.ours.groups {
             Some(keys) => measured.grouped(keys),
             None => Ok(measured),
         };
@@ -217,11 +263,11 @@ impl Run<'_> {
         if let Value::Object(details) = serde_json::to_value(&score)? {
             json.insert("details".into(), Value::Object(details));
         }
-        json.insert("higher_is_better".into(), metric.higher_is_better().into());
+        json.insert("higher_is_better".into(), higher_is_better.into());
         json.insert("signature".into(), measured.signature().into());
         json.insert("seconds".into(), seconds.into());
-        if let Some(theirs) = self.theirs {
-            let other = grouped(measure(metric, &theirs.hypotheses, &theirs.references)?)?;
+        if let Some(other) = other {
+            let other = grouped(other)?;
             let test = paired_bootstrap(&other, &measured, &bootstrap)?;
             let trials = Randomization { trials: resamples, seed };
             let randomization = approximate_randomization(&other, &measured, &trials)?;

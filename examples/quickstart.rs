@@ -18,6 +18,7 @@ use regen_examples::cli::{Common, Session};
 use regen_examples::compare::{Material, compare};
 use regen_examples::explore::explore;
 use regen_examples::features::{embed_items, fit_factors, item_factors, load_encoder, tables};
+use regen_examples::finished;
 use regen_examples::given::Given;
 use regen_examples::input::{self, Input};
 use regen_examples::run_log::RunLog;
@@ -52,7 +53,7 @@ struct Args {
     /// Size of the language model: 1m, 2m, 3m, 10m, 26m.
     #[arg(long, default_value = "2m")]
     lm: String,
-    /// Training updates of each arm [default: 2000 on the synthetic world, 1000 on real data].
+    /// Training updates of each arm [default: 1800 on the synthetic world, 1000 on real data].
     #[arg(long)]
     steps: Option<u64>,
     /// Updates before those in which each arm only reads the catalogue: from an item's soft token, write the item's
@@ -72,9 +73,9 @@ struct Args {
     /// data text and text+fusion too]. An arm with text reads the description of the item that it writes about.
     #[arg(long, value_delimiter = ',')]
     arms: Vec<Given>,
-    /// Keep each arm's trained narrator under OUT/narrators.
+    /// Take the arms that an earlier run with the same --out and settings finished as they are.
     #[arg(long)]
-    save_narrators: bool,
+    resume: bool,
 }
 
 fn main() -> Result<()> {
@@ -129,7 +130,7 @@ fn with_narratives(
     let split = pipeline::split(dataset, seed)?;
     let interactions = training_interactions(dataset, &split);
     // The synthetic world has narratives enough to go on learning; real ones are few, so the catalogue is read first.
-    let (steps, reading_steps) = if input.truth.is_some() { (2000, 0) } else { (1000, 1000) };
+    let (steps, reading_steps) = if input.truth.is_some() { (1800, 0) } else { (1000, 1000) };
     let steps = args.steps.unwrap_or(steps);
     let reading_steps = args.reading_steps.unwrap_or(reading_steps);
     // The same for every arm: what differs is only what the adapter reads.
@@ -144,16 +145,33 @@ fn with_narratives(
 
     let task = Task::new(dataset, &split, &examples, reading_steps > 0, seed);
     let ids: Vec<String> = dataset.items.names().map(str::to_owned).collect();
+    let settings = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "libtorch": regen_examples::libtorch_version(),
+        "seed": seed,
+        "device": format!("{:?}", session.placement.device),
+        "threads": session.threads,
+        "data": dataset.name,
+        "users": dataset.users.len(),
+        "items": dataset.items.len(),
+        "split": { "rule": "user_disjoint", "hash": split.hash(), "audit": audit },
+        "wals": config,
+        "budget": budget,
+    });
+    let narrators = out.join("narrators");
     let mut arms: Vec<ArmRun> = Vec::new();
     for given in chosen_arms(args, input.truth.is_some())? {
-        let arm = log.stage(&format!("train and write {given}"), || {
-            run_arm(given, &task, tables(Some(&cf), Some(&semantic))?, ids.clone(), &budget, seed, session)
-        })?;
-        if args.save_narrators {
-            std::fs::create_dir_all(out.join("narrators"))?;
-            arm.narrator.save(&out.join("narrators").join(given.to_string()))?;
-        }
-        arms.push(arm);
+        let device = session.placement.device;
+        let kept = if args.resume { finished::find(&narrators, &settings, given, device)? } else { None };
+        arms.push(match kept {
+            Some(arm) => arm,
+            None => log.stage(&format!("train and write {given}"), || {
+                let tables = tables(Some(&cf), Some(&semantic))?;
+                let arm = run_arm(given, &task, tables, ids.clone(), &budget, seed, session)?;
+                finished::keep(&narrators, &settings, &arm)?;
+                Ok(arm)
+            })?,
+        });
     }
 
     let material = Material {
@@ -165,19 +183,11 @@ fn with_narratives(
         semantic: &semantic,
     };
     let comparison = log.stage("score", || compare(&material, &arms, encoder, seed, session))?;
-    let run = json!({
-        "program": "quickstart",
-        "version": env!("CARGO_PKG_VERSION"),
-        "libtorch": regen_examples::libtorch_version(),
-        "seed": seed,
-        "device": format!("{:?}", session.placement.device),
-        "threads": session.threads,
-        "data": dataset.name,
-        "split": { "rule": "user_disjoint", "hash": split.hash(), "audit": audit },
-        "wals": config,
-        "budget": budget,
-        "parameters": arms.first().map(|arm| arm.narrator.parameters()),
-    });
+    let parameters: serde_json::Map<String, Value> =
+        arms.iter().map(|arm| (arm.given.to_string(), arm.narrator.parameters().into())).collect();
+    let mut run = settings;
+    run["program"] = "quickstart".into();
+    run["parameters"] = parameters.into();
     let metrics = report::write(out, &comparison, &run, &log)?;
     print::comparison(&comparison, &log, out)?;
     Ok(metrics)

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::arms::{ArmRun, ITEM_TEXT, Task};
 use crate::cli::Session;
+use crate::controls::controls;
 use crate::features::{ItemVectors, embed};
 use crate::given::Given;
 use crate::identity::{Identity, IdentityRecord};
@@ -53,7 +54,9 @@ pub fn compare(
     let references = material.task.references();
     let mut judge = Judge::new(material, &references, encoder, seed, session)?;
     let mut results = Vec::new();
+    let mut costs = Vec::new();
     for arm in arms {
+        costs.extend(controls(arm, material.task, seed)?);
         let name = &arm.given.to_string();
         results.push(ArmResult {
             name: name.to_owned(),
@@ -82,6 +85,7 @@ pub fn compare(
         remarks: material.input.remarks.clone(),
         data: data_facts(material, judge.identity.as_ref()),
         identity: judge.found,
+        controls: costs,
         gains,
         arms: results,
         baselines,

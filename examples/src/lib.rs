@@ -4,8 +4,10 @@
 pub mod arms;
 pub mod cli;
 pub mod compare;
+pub mod controls;
 pub mod explore;
 pub mod features;
+pub mod finished;
 pub mod given;
 pub mod health;
 pub mod identity;
@@ -17,6 +19,7 @@ mod progress;
 pub mod report;
 pub mod run_log;
 pub mod scores;
+pub mod similarity;
 
 /// The version of libtorch that the binaries are built for.
 pub fn libtorch_version() -> &'static str {

@@ -77,3 +77,56 @@ impl<'a> Passages<'a> {
         shown
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use regen_data::synthetic::SyntheticConfig;
+    use regen_data::{HistoryConfig, examples};
+    use regen_torch::seed;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_when_writing_owes_nothing_to_a_held_out_narrative() {
+        let config = SyntheticConfig { users: 80, items: 150, ..SyntheticConfig::default() };
+        let dataset = config.generate().unwrap().dataset;
+        let split = crate::pipeline::split(&dataset, 7).unwrap();
+        let told = examples(&dataset, &HistoryConfig::default()).unwrap();
+        let mut silent = told.clone();
+        for example in &mut silent {
+            if split.part_of_example(example) != Some(Part::Train) {
+                example.reference = "zebra".into();
+            }
+        }
+        let shown = Passages::learn(&dataset, &split, &told);
+        let without = Passages::learn(&dataset, &split, &silent);
+        let mut phrases = 0;
+        for (told, silent) in
+            split.select(&told, Part::Test).into_iter().zip(split.select(&silent, Part::Test))
+        {
+            assert_eq!(shown.of(told), without.of(silent));
+            phrases += shown.of(told).len();
+        }
+        assert!(phrases > 0);
+    }
+
+    #[test]
+    fn practice_shows_phrases_of_the_narrative_and_of_its_item_and_nothing_else() {
+        let config = SyntheticConfig { users: 80, items: 150, ..SyntheticConfig::default() };
+        let dataset = config.generate().unwrap().dataset;
+        let split = crate::pipeline::split(&dataset, 7).unwrap();
+        let told = examples(&dataset, &HistoryConfig::default()).unwrap();
+        let passages = Passages::learn(&dataset, &split, &told);
+        let mut rng = seed::rng(1, 2);
+        let (mut own, mut item) = (0, 0);
+        for example in split.select(&told, Part::Train) {
+            let (of_narrative, of_item) = (passages.phrases.of(&example.reference), passages.of(example));
+            for phrase in passages.practice(example, &mut rng) {
+                assert!(of_narrative.contains(&phrase) || of_item.contains(&phrase), "{phrase}");
+                own += usize::from(of_narrative.contains(&phrase));
+                item += usize::from(of_item.contains(&phrase));
+            }
+        }
+        assert!(own > 0 && item > 0);
+    }
+}

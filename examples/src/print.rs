@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use regen_data::Dataset;
 
+use crate::controls::in_words;
 use crate::explore::{Exploration, TOP};
 use crate::report::Comparison;
 use crate::run_log::RunLog;
@@ -58,6 +59,7 @@ pub fn comparison(comparison: &Comparison, log: &RunLog, out: &Path) -> Result<(
             }
         }
     }
+    controls(comparison);
     if !comparison.cf_shares.is_empty() {
         let mean = comparison.cf_shares.iter().sum::<f32>() / comparison.cf_shares.len() as f32;
         println!("\nshare of the collaborative side in the soft tokens' norms: {mean:.3}");
@@ -73,6 +75,23 @@ pub fn comparison(comparison: &Comparison, log: &RunLog, out: &Path) -> Result<(
     stages(log);
     println!("report: {}", out.join("report.html").display());
     Ok(())
+}
+
+/// What the language model loses without its soft tokens.
+fn controls(comparison: &Comparison) {
+    if comparison.controls.is_empty() {
+        return;
+    }
+    println!(
+        "\nare the soft tokens read? (loss on the test narratives in nats a token, and what a change adds to it)"
+    );
+    for record in &comparison.controls {
+        println!("{:<22} {:.3}", record.arm, record.loss);
+        for cost in &record.costs {
+            let (control, p) = (in_words(cost.control), cost.p_value);
+            println!("  {control:<26} {:+.3}   p = {p:.3}", cost.cost);
+        }
+    }
 }
 
 /// Ranking quality, neighbours, where the time went.

@@ -34,7 +34,7 @@ fn json(path: &Path) -> Value {
 fn a_run_writes_its_report_and_the_same_seed_the_same_metrics() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
-    let run = quickstart(&first, &["--json", "--save-narrators"]);
+    let run = quickstart(&first, &["--json"]);
     let (stdout, stderr) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{stdout}\n{stderr}");
 
@@ -65,6 +65,17 @@ fn a_run_writes_its_report_and_the_same_seed_the_same_metrics() {
     assert!(quickstart(&second, &[]).status.success());
     let read = |out: &Path| fs::read(out.join("metrics.json")).unwrap();
     assert_eq!(read(&first), read(&second));
+
+    // A run that was stopped in its last arm takes the others as they are, and comes to the same.
+    fs::remove_file(first.join("narrators/fusion.json")).unwrap();
+    fs::remove_file(first.join("metrics.json")).unwrap();
+    let run = quickstart(&first, &["--resume"]);
+    let stdout = String::from_utf8_lossy(&run.stdout);
+    assert!(stdout.contains("train and write fusion") && !stdout.contains("train and write cf"), "{stdout}");
+    assert_eq!(read(&first), read(&second));
+    let refused = quickstart(&first, &["--resume", "--seed", "8"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("other settings"));
 }
 
 #[test]

@@ -17,9 +17,9 @@
 use regen_lm::Decoder;
 use regen_lm::generate::NextToken;
 use regen_torch::seed::{self, ChaCha8Rng};
-use tch::{Kind, Reduction, Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
-use crate::Result;
+use crate::losses::Chosen;
 use crate::prompt::Batch;
 
 /// Stands for log 0 where a sum of logarithms must stay finite.
@@ -97,37 +97,25 @@ impl CopyHead {
         Ok((copy, write))
     }
 
-    /// Mean cross entropy in nats of a batch's narrative tokens.
-    pub(crate) fn loss(&self, decoder: &Decoder, hidden: &Tensor, batch: &Batch) -> Result<Tensor> {
-        Ok(self.mean_loss(decoder, hidden, batch)?)
-    }
-
-    fn mean_loss(&self, decoder: &Decoder, hidden: &Tensor, batch: &Batch) -> regen_lm::Result<Tensor> {
-        let (seq, width) = (batch.ids.size()[1], hidden.size()[2]);
-        let chosen = batch.loss_mask.f_view([-1])?.f_nonzero()?.f_view([-1])?;
-        if chosen.numel() == 0 {
-            return Err(regen_lm::Error::EmptyLoss);
-        }
-        let rows = chosen.f_floor_divide_scalar(seq)?;
-        let targets = batch.targets.f_view([-1])?.f_index_select(0, &chosen)?;
-        let states = hidden.f_reshape([-1, width])?.f_index_select(0, &chosen)?;
-
-        let logits = decoder.logits(&states)?.f_to_kind(Kind::Float)?;
-        let written =
-            logits.f_cross_entropy_loss(&targets, None::<&Tensor>, Reduction::None, -100, 0.0)?.f_neg()?;
+    /// Log-probability of each of a batch's narrative tokens, `[chosen]`.
+    pub(crate) fn log_likelihood(
+        &self,
+        decoder: &Decoder,
+        hidden: &Tensor,
+        batch: &Batch,
+        chosen: &Chosen,
+    ) -> regen_lm::Result<Tensor> {
+        let seq = batch.ids.size()[1];
         let again = written_before(&batch.ids, &batch.loss_mask)?;
         let attention = self.attention(hidden, &self.keys(hidden)?, &batch.passage, &again)?;
-        let attention = attention.f_reshape([-1, seq])?.f_index_select(0, &chosen)?;
-        let same = batch.ids.f_index_select(0, &rows)?.f_eq_tensor(&targets.f_unsqueeze(1)?)?;
-        let copied = attention.f_mul(&same.f_to_kind(Kind::Float)?)?.f_sum_dim_intlist(
-            [-1i64].as_slice(),
-            false,
-            Kind::Float,
-        )?;
-        let any = batch.passage.f_any_dim(1, false)?.f_index_select(0, &rows)?;
-        let (copy, write) = self.gates(&states, &any)?;
-        let mixed = (write + written).f_logaddexp(&(copy + copied.f_clamp_min(LEAST)?.f_log()?))?;
-        Ok(mixed.f_mean(Kind::Float)?.f_neg()?)
+        let attention = attention.f_reshape([-1, seq])?.f_index_select(0, &chosen.places)?;
+        let ids = batch.ids.f_index_select(0, &chosen.rows)?;
+        let same = ids.f_eq_tensor(&chosen.targets.f_unsqueeze(1)?)?.f_to_kind(Kind::Float)?;
+        let copied = attention.f_mul(&same)?.f_sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)?;
+        let any = batch.passage.f_any_dim(1, false)?.f_index_select(0, &chosen.rows)?;
+        let (copy, write) = self.gates(&chosen.states, &any)?;
+        let written = chosen.log_likelihood(decoder)?;
+        Ok((write + written).f_logaddexp(&(copy + copied.f_clamp_min(LEAST)?.f_log()?))?)
     }
 }
 

@@ -34,8 +34,13 @@ fn stepwise(narrator: &Narrator, example: &Example, beside: &Example) -> Vec<f64
     let mut copying = Copying::new(head, &batch);
     let capacity = batch.mask.seq() + answer.len() as i64 + 1;
     let mut cache = decoder.new_cache(2, capacity).unwrap();
-    let hidden =
-        decoder.forward(&narrator.embeddings(&batch).unwrap(), &batch.mask, Some(&mut cache)).unwrap();
+    let hidden = decoder
+        .forward(
+            &narrator.embeddings(&batch, crate::Control::Nothing).unwrap(),
+            &batch.mask,
+            Some(&mut cache),
+        )
+        .unwrap();
     copying.prompt(&hidden).unwrap();
     let mut last = hidden.narrow(1, batch.mask.seq() - 1, 1);
     let mut row = 1;

@@ -4,6 +4,7 @@
 mod bundle;
 mod copying;
 mod error;
+mod losses;
 mod narrate;
 mod narrator;
 mod prompt;
@@ -12,6 +13,7 @@ mod train;
 
 pub use bundle::BUNDLE_FORMAT;
 pub use error::{Error, Result};
+pub use losses::{Control, NarrativeLoss};
 pub use narrate::NarrateProgress;
 pub use narrator::{Narrator, NarratorConfig, PassageConfig};
 pub use prompt::{Example, Request, special_tokens};

@@ -6,6 +6,7 @@ use regen_lm::generate::generate_scored;
 use regen_lm::{GenerateOptions, generate};
 
 use crate::copying::Copying;
+use crate::losses::Control;
 use crate::prompt::{Padding, Sequence};
 use crate::{Narrator, Request, Result};
 
@@ -48,7 +49,7 @@ impl Narrator {
             let rows: Vec<&Sequence> = chunk.iter().map(|&index| &sequences[index]).collect();
             let answers = tch::no_grad(|| {
                 let batch = self.batch(&rows, Padding::Left)?;
-                let embeddings = self.embeddings(&batch)?;
+                let embeddings = self.embeddings(&batch, Control::Nothing)?;
                 let (decoder, mask) = (&self.decoder, &batch.mask);
                 let Some(head) = &self.copying else {
                     return Ok::<_, crate::Error>(generate(decoder, &embeddings, mask, &options)?);

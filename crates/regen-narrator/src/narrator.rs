@@ -4,9 +4,10 @@ use regen_fusion::{Adapter, AdapterConfig, Attribution};
 use regen_lm::{Decoder, DecoderConfig, TextTokenizer, masked_loss};
 use regen_torch::seed;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 use crate::copying::CopyHead;
+use crate::losses::{Chosen, Control};
 use crate::prompt::{Batch, Padding, PromptTokens, Sequence, splice};
 use crate::{Error, Example, ItemTables, Request, Result};
 
@@ -16,6 +17,7 @@ pub(crate) mod stream {
     pub(crate) const ADAPTER: u64 = 2;
     pub(crate) const BATCHES: u64 = 3;
     pub(crate) const COPYING: u64 = 4;
+    pub(crate) const CONTROLS: u64 = 5;
 }
 
 /// Everything that fixes a narrator's shape.
@@ -192,19 +194,29 @@ impl Narrator {
     }
 
     /// The embeddings of a batch, `[batch, seq, hidden]`, soft tokens in their places.
-    pub(crate) fn embeddings(&self, batch: &Batch) -> Result<Tensor> {
+    pub(crate) fn embeddings(&self, batch: &Batch, control: Control) -> Result<Tensor> {
         let text = self.decoder.embed(&batch.ids)?;
         // Nothing to be adapted: no adapter, or a batch of passages alone.
         let (Some(adapter), true) = (&self.adapter, batch.rows.numel() > 0) else { return Ok(text) };
-        let soft = adapter.forward(&self.tables.gather(&batch.rows, &batch.row_mask))?;
+        let mut items = self.tables.gather(&batch.rows, &batch.row_mask);
+        for (side, hidden) in
+            [(&mut items.cf, control.hides_cf()), (&mut items.semantic, control.hides_semantic())]
+        {
+            if let (Some(side), true) = (side, hidden) {
+                side.present = side.present.zeros_like();
+            }
+        }
+        let soft = adapter.forward(&items)?;
         Ok(splice(&text, &soft.embeddings, &batch.slots))
     }
 
     /// The loss of a batch as a scalar tensor, with gradient where gradients are on.
     pub(crate) fn batch_loss(&self, batch: &Batch) -> Result<Tensor> {
-        let hidden = self.decoder.forward(&self.embeddings(batch)?, &batch.mask, None)?;
+        let hidden = self.decoder.forward(&self.embeddings(batch, Control::Nothing)?, &batch.mask, None)?;
         if let Some(copying) = &self.copying {
-            return copying.loss(&self.decoder, &hidden, batch);
+            let chosen = Chosen::of(&hidden, batch)?;
+            let likely = copying.log_likelihood(&self.decoder, &hidden, batch, &chosen)?;
+            return Ok(likely.mean(Kind::Float).neg());
         }
         Ok(masked_loss(&self.decoder, &hidden, &batch.targets, &batch.loss_mask)?)
     }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::page;
+use crate::controls::ControlRecord;
 use crate::identity::IdentityRecord;
 use crate::run_log::RunLog;
 use crate::scores::{ArmScores, Gain, METRICS, ScoreRecord};
@@ -29,6 +30,8 @@ pub struct Comparison {
     pub baselines: Vec<(String, ArmScores)>,
     /// Whether texts are about their own item: the references, then arms and baselines. Empty where it was not asked.
     pub identity: Vec<IdentityRecord>,
+    /// What it costs each arm with soft tokens when they are another user's, or lack a side.
+    pub controls: Vec<ControlRecord>,
     /// Fusion against the better single arm.
     pub gains: Vec<Gain>,
     /// Share of the collaborative side in each soft token of the fusion arm, test users.
@@ -120,6 +123,7 @@ impl Comparison {
             "arms": arms,
             "baselines": baselines,
             "identity": self.identity,
+            "controls": self.controls,
             "fusion_over_best_single": self.gains,
             "cf_share_mean": mean(&self.cf_shares),
         }))

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::charts::{self, Bar, COLOURS, Series};
 use super::files::Comparison;
+use crate::controls::in_words;
 use crate::run_log::RunLog;
 use crate::scores::METRICS;
 
@@ -140,6 +141,7 @@ fn scores(html: &mut String, comparison: &Comparison) -> Result<()> {
         html.push_str(&charts::intervals(bars, metric));
     }
     identity(html, comparison)?;
+    controls(html, comparison)?;
     facts(html, comparison)
 }
 
@@ -164,6 +166,41 @@ fn identity(html: &mut String, comparison: &Comparison) -> Result<()> {
     html.push_str(
         "</tbody></table><p class=\"note\">The embedding of each narrative against those of all item texts. Small \
          figures are 95 % bootstrap intervals over users.</p>",
+    );
+    Ok(())
+}
+
+/// What the language models lose without their soft tokens.
+fn controls(html: &mut String, comparison: &Comparison) -> Result<()> {
+    if comparison.controls.is_empty() {
+        return Ok(());
+    }
+    html.push_str(
+        "<h2>Are the soft tokens read?</h2><table><thead><tr><th>arm</th><th>loss</th><th>change</th>\
+         <th>adds</th><th>p</th></tr></thead><tbody>",
+    );
+    for record in &comparison.controls {
+        for (index, cost) in record.costs.iter().enumerate() {
+            let (arm, loss) = if index == 0 {
+                (escape(&record.arm), format!("{:.3}", record.loss))
+            } else {
+                Default::default()
+            };
+            let interval = cost
+                .interval
+                .map_or(String::new(), |i| format!("<small>{:+.3} – {:+.3}</small>", i.low, i.high));
+            let (change, p) = (in_words(cost.control), cost.p_value);
+            write!(
+                html,
+                "<tr><td>{arm}</td><td>{loss}</td><td>{change}</td><td>{:+.3}{interval}</td><td>{p:.3}</td></tr>",
+                cost.cost
+            )?;
+        }
+    }
+    html.push_str(
+        "</tbody></table><p class=\"note\">Loss on the test narratives, nats a token, and what it costs when every prompt \
+         is given the items of another user, or one side of every item is taken away. A model that ignored its soft tokens \
+         would lose nothing.</p>",
     );
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
 use regen_lm::GenerateOptions;
-use regen_narrator::{Error, Request, TrainConfig};
+use regen_narrator::{Control, Error, Request, TrainConfig};
 
 use crate::world;
 
@@ -28,6 +28,21 @@ fn right(sources: Sources) -> [usize; 3] {
         counts[2] += usize::from(*written == example.text);
     }
     counts
+}
+
+#[test]
+fn taking_away_what_a_trained_narrator_reads_costs_it_what_that_side_tells() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    world::train(&mut narrator, 240);
+    let loss = |control| {
+        let losses = narrator.losses(&world::examples(), control, 8, 1).unwrap();
+        losses.iter().map(|loss| loss.nats).sum::<f64>() / losses.len() as f64
+    };
+    let plain = loss(Control::Nothing);
+    for control in [Control::ShuffledItems, Control::WithoutCf, Control::WithoutSemantic] {
+        let cost = loss(control) - plain;
+        assert!(cost > 0.5, "{control:?} costs {cost} nats a narrative");
+    }
 }
 
 #[test]
