@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use ndarray::Array2;
 use rand::RngExt;
 use regen_data::synthetic::Signal;
-use regen_data::{ItemId, Part, Split};
+use regen_data::{Dataset, ItemId, Part, Split};
 use regen_fusion::Sources;
 use regen_semantic::SentenceEncoder;
 use regen_torch::{seed as seeded, tensor_to_vec_f32};
@@ -61,7 +61,7 @@ pub fn compare(
         results.push(ArmResult {
             name: name.to_owned(),
             scores: judge.score(name, &arm.hypotheses)?,
-            facts: facts(material, &arm.hypotheses),
+            facts: facts(material.input, material.split, material.examples, &arm.hypotheses),
             reading: arm.reading.clone(),
             training: arm.report.clone(),
         });
@@ -70,7 +70,7 @@ pub fn compare(
         |name: &str, texts: &[String]| anyhow::Ok((name.to_owned(), judge.score(name, texts)?));
     let mut baselines: Vec<(String, ArmScores)> =
         vec![baseline("another user's text", &random_texts(material.task, seed))?];
-    if let Some(published) = published_texts(material) {
+    if let Some(published) = published_texts(material.input, material.split, material.examples) {
         baselines.push(baseline("published XRec", &published?)?);
     }
     let by_name = |name: &str| results.iter().find(|arm| arm.name == name).map(|arm| &arm.scores);
@@ -149,7 +149,7 @@ impl<'a> Judge<'a> {
 }
 
 /// A floor that knows the kind of narrative and nothing of the user: a random training text of the same kind.
-fn random_texts(task: &Task, seed: u64) -> Vec<String> {
+pub(crate) fn random_texts(task: &Task, seed: u64) -> Vec<String> {
     let mut rng = seeded::rng(seed, 77);
     let pick = |kind: &str, rng: &mut seeded::ChaCha8Rng| {
         let texts: Vec<&str> = task
@@ -164,12 +164,16 @@ fn random_texts(task: &Task, seed: u64) -> Vec<String> {
 }
 
 /// What a published model wrote for the test pairs, if there is such a model.
-fn published_texts(material: &Material<'_>) -> Option<Result<Vec<String>>> {
-    let published = &material.input.published;
+pub(crate) fn published_texts(
+    input: &Input,
+    split: &Split,
+    examples: &[regen_data::Example],
+) -> Option<Result<Vec<String>>> {
+    let published = &input.published;
     if published.is_empty() {
         return None;
     }
-    let dataset = &material.input.dataset;
+    let dataset = &input.dataset;
     let find = |example: &&regen_data::Example| {
         let target = example.target.context("a published text needs a target")?;
         let (user, item) = (dataset.users.name(example.user), dataset.items.name(target));
@@ -177,17 +181,19 @@ fn published_texts(material: &Material<'_>) -> Option<Result<Vec<String>>> {
             published.iter().find(|p| p.user == user && p.item == item && p.reference == example.reference);
         found.map(|p| p.prediction.clone()).with_context(|| format!("no published text for {user}, {item}"))
     };
-    Some(material.split.select(material.examples, Part::Test).iter().map(find).collect())
+    Some(split.select(examples, Part::Test).iter().map(find).collect())
 }
 
 /// Where the truth is known: the shares of the facts of each signal that the texts state.
-fn facts(material: &Material<'_>, hypotheses: &[String]) -> Option<FactShare> {
-    let truth = material.input.truth.as_ref()?;
-    let test = material
-        .examples
-        .iter()
-        .enumerate()
-        .filter(|(_, example)| material.split.part_of_example(example) == Some(Part::Test));
+pub(crate) fn facts(
+    input: &Input,
+    split: &Split,
+    examples: &[regen_data::Example],
+    hypotheses: &[String],
+) -> Option<FactShare> {
+    let truth = input.truth.as_ref()?;
+    let test =
+        examples.iter().enumerate().filter(|(_, example)| split.part_of_example(example) == Some(Part::Test));
     let (mut co_purchase, mut text) = ((0, 0), (0, 0));
     for ((index, _), hypothesis) in test.zip(hypotheses) {
         for (signal, sum) in [(Signal::CoPurchase, &mut co_purchase), (Signal::Text, &mut text)] {
@@ -221,8 +227,6 @@ fn samples(material: &Material<'_>, arms: &[ArmRun]) -> Vec<Sample> {
     let test = material.split.select(material.examples, Part::Test);
     let mut kinds: Vec<&str> = material.task.kinds.iter().map(String::as_str).collect();
     kinds.retain(|kind| *kind != ITEM_TEXT);
-    let dataset = &material.input.dataset;
-    let title = |item: ItemId| dataset.item_label(item).to_owned();
     let mut samples = Vec::new();
     for step in 0..SAMPLES.min(test.len()) {
         let kind = kinds[step % kinds.len()];
@@ -230,21 +234,7 @@ fn samples(material: &Material<'_>, arms: &[ArmRun]) -> Vec<Sample> {
             (0..test.len()).filter(|&index| test[index].kind.as_str() == kind).collect();
         let Some(&index) = of_kind.get(of_kind.len() * step / SAMPLES) else { continue };
         let example = test[index];
-        let known: Vec<String> = example
-            .history
-            .iter()
-            .rev()
-            .filter(|item| material.semantic.present[item.index()])
-            .take(3)
-            .map(|&item| title(item))
-            .collect();
-        let mut context = format!("{} earlier items", example.history.len());
-        if !known.is_empty() {
-            context.push_str(&format!(", most recently {}", known.join("; ")));
-        }
-        if let Some(target) = example.target {
-            context.push_str(&format!(". Bought now: {}", title(target)));
-        }
+        let context = context(&material.input.dataset, &material.semantic.present, example);
         let written = arms.iter().map(|arm| (arm.given.to_string(), arm.hypotheses[index].clone()));
         samples.push(Sample {
             kind: kind.to_owned(),
@@ -254,6 +244,21 @@ fn samples(material: &Material<'_>, arms: &[ArmRun]) -> Vec<Sample> {
         });
     }
     samples
+}
+
+/// What an example is about, in words; of the history the latest items with a text.
+pub(crate) fn context(dataset: &Dataset, has_text: &[bool], example: &regen_data::Example) -> String {
+    let title = |item: ItemId| dataset.item_label(item).to_owned();
+    let latest = example.history.iter().rev().filter(|item| has_text[item.index()]);
+    let known: Vec<String> = latest.take(3).map(|&item| title(item)).collect();
+    let mut context = format!("{} earlier items", example.history.len());
+    if !known.is_empty() {
+        context.push_str(&format!(", most recently {}", known.join("; ")));
+    }
+    if let Some(target) = example.target {
+        context.push_str(&format!(". Bought now: {}", title(target)));
+    }
+    context
 }
 
 fn narratives(material: &Material<'_>, arms: &[ArmRun]) -> Vec<serde_json::Value> {

@@ -3,13 +3,14 @@
 
 use anyhow::Result;
 use regen_metrics::{Bootstrap, Interval, Mean, MeanStats, Measurement, paired_bootstrap};
-use regen_narrator::Control;
+use regen_narrator::{Control, NarrativeLoss};
 use serde::Serialize;
 
 use crate::arms::{ArmRun, Task};
+use crate::given::Given;
 
 /// Prompts computed at once.
-const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 
 /// The loss of one arm under its controls, on the test examples, in nats a token.
 #[derive(Debug, Clone, Serialize)]
@@ -35,23 +36,39 @@ pub struct ControlCost {
     pub p_value: f64,
 }
 
+/// What can be taken away from an arm; nothing from one without soft tokens.
+pub fn of(given: Given) -> Vec<Control> {
+    let Some(sources) = given.vectors else { return Vec::new() };
+    let mut controls = vec![Control::ShuffledItems];
+    controls.extend(sources.cf().then_some(Control::WithoutCf));
+    controls.extend(sources.semantic().then_some(Control::WithoutSemantic));
+    controls
+}
+
+/// Losses as a mean over tokens whose unit of resampling is the user; `users[i]` is that of example i.
+///
+/// # Errors
+/// If the lists differ in length or are empty.
+pub fn mean_loss(losses: &[NarrativeLoss], users: &[u32]) -> Result<Measurement<Mean>> {
+    let segments = losses.iter().map(|loss| MeanStats { sum: loss.nats, count: loss.tokens as u64 });
+    let loss = Measurement::new(Mean::named("loss"), segments.collect(), "nats a token".to_owned())?;
+    Ok(loss.grouped(users)?)
+}
+
 /// The controls of an arm, or `None` for one without soft tokens.
 ///
 /// # Errors
 /// If a request cannot be laid out, or the resampling is refused.
 pub fn controls(arm: &ArmRun, task: &Task, seed: u64) -> Result<Option<ControlRecord>> {
-    let Some(sources) = arm.given.vectors else { return Ok(None) };
+    let chosen = of(arm.given);
+    if chosen.is_empty() {
+        return Ok(None);
+    }
     let examples = arm.given.show_all(&task.test);
     let measure = |control: Control| -> Result<Measurement<Mean>> {
-        let losses = arm.narrator.losses(&examples, control, BATCH, seed)?;
-        let segments = losses.iter().map(|loss| MeanStats { sum: loss.nats, count: loss.tokens as u64 });
-        let loss = Measurement::new(Mean::named("loss"), segments.collect(), "nats a token".to_owned())?;
-        Ok(loss.grouped(&task.test_users)?)
+        mean_loss(&arm.narrator.losses(&examples, control, BATCH, seed)?, &task.test_users)
     };
     let plain = measure(Control::Nothing)?;
-    let mut chosen = vec![Control::ShuffledItems];
-    chosen.extend(sources.cf().then_some(Control::WithoutCf));
-    chosen.extend(sources.semantic().then_some(Control::WithoutSemantic));
     let mut costs = Vec::new();
     for control in chosen {
         let comparison = paired_bootstrap(&plain, &measure(control)?, &Bootstrap::seeded(seed))?;

@@ -1,6 +1,7 @@
 //! What several programs share: command lines and progress, the stages of the pipeline wired together, scores and
 //! the report page. A program reads as a story because the chapters are here.
 
+pub mod ablation;
 pub mod arms;
 pub mod cli;
 pub mod compare;

@@ -92,7 +92,7 @@ impl fmt::Display for Leak {
 }
 
 /// What was checked by an audit that found no leak.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LeakAudit {
     /// Users whose part was compared.
     pub users: usize,

@@ -14,6 +14,14 @@ pub enum Error {
         /// The length of the other one.
         got: usize,
     },
+    /// Runs that are to be pooled were not measured alike.
+    #[error("runs cannot be pooled: one has the signature `{expected}`, another `{got}`")]
+    UnlikeRuns {
+        /// The signature of the first run.
+        expected: String,
+        /// The signature that differs.
+        got: String,
+    },
     /// There is nothing to score.
     #[error("no segments to score")]
     Empty,

@@ -45,6 +45,18 @@ pub struct Request {
     pub passage: Vec<String>,
 }
 
+impl Request {
+    /// The items that a narrator of `max_history` makes soft tokens of, in their order: the last purchases of the history,
+    /// then the target.
+    pub fn items_read(&self, max_history: usize) -> impl Iterator<Item = u32> + '_ {
+        self.recent(max_history).iter().copied().chain(self.target)
+    }
+
+    fn recent(&self, max_history: usize) -> &[u32] {
+        &self.history[self.history.len().saturating_sub(max_history)..]
+    }
+}
+
 /// A request and the narrative that answers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
@@ -118,8 +130,8 @@ impl Sequence {
             return Err(Error::EmptyRequest { request: index });
         }
         let kind = tokens.kind(&request.kind)?;
-        let recent = request.history.len().saturating_sub(config.max_history);
-        let mut rows = Vec::with_capacity(request.history.len() - recent + 1);
+        let recent = request.recent(config.max_history);
+        let mut rows = Vec::with_capacity(recent.len() + 1);
         let per_item = config.tokens_per_item();
         let mut prompt = vec![tokens.bos];
         let mut place = |item: u32, prompt: &mut Vec<i64>| {
@@ -130,7 +142,7 @@ impl Sequence {
             prompt.extend(std::iter::repeat_n(tokens.item, per_item));
             Ok(())
         };
-        for &item in &request.history[recent..] {
+        for &item in recent {
             place(item, &mut prompt)?;
         }
         if let Some(target) = request.target {

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 /// Colours of series, distinguishable with the common colour deficiencies (Okabe and Ito's palette).
-pub(super) const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
+pub(crate) const COLOURS: [&str; 7] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 260.0;
@@ -13,11 +14,11 @@ const TOP: f64 = 12.0;
 const RIGHT: f64 = 26.0;
 
 /// A named line.
-pub(super) struct Series<'a> {
-    pub(super) name: String,
-    pub(super) colour: &'a str,
-    pub(super) dashed: bool,
-    pub(super) points: Vec<(f64, f64)>,
+pub(crate) struct Series<'a> {
+    pub(crate) name: String,
+    pub(crate) colour: &'a str,
+    pub(crate) dashed: bool,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// Maps data to the plot area.
@@ -78,7 +79,7 @@ impl Axes {
 }
 
 /// Line chart with a legend above it.
-pub(super) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> String {
+pub(crate) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> String {
     let all = || series.iter().flat_map(|series| series.points.iter());
     let Some(axes) = bounds(all()) else {
         return "<p class=\"note\">Nothing to draw.</p>".to_owned();
@@ -95,12 +96,15 @@ pub(super) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> Stri
             line.colour,
             points.join(" ")
         );
-        let style = if line.dashed { "dashed" } else { "solid" };
-        let _ = write!(
-            legend,
-            "<span><i style=\"border-top:2px {style} {}\"></i>{}</span>",
-            line.colour, line.name
-        );
+        // Further lines of the same thing have no name of their own.
+        if !line.name.is_empty() {
+            let style = if line.dashed { "dashed" } else { "solid" };
+            let _ = write!(
+                legend,
+                "<span><i style=\"border-top:2px {style} {}\"></i>{}</span>",
+                line.colour, line.name
+            );
+        }
     }
     svg.push_str("</svg>");
     legend.push_str("</div>");
@@ -108,22 +112,28 @@ pub(super) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> Stri
 }
 
 /// Histogram of values in `[0, 1]` with a mark at their mean.
-pub(super) fn share_histogram(values: &[f32], x_label: &str) -> String {
+pub(crate) fn share_histogram(values: &[f32], x_label: &str) -> String {
     const BINS: usize = 40;
-    if values.is_empty() {
+    let mut counts = vec![0; BINS];
+    for &value in values {
+        counts[((f64::from(value) * BINS as f64) as usize).min(BINS - 1)] += 1;
+    }
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
+    counted_histogram(&counts, mean, x_label)
+}
+
+/// Histogram of counts in equal bins of `[0, 1]` with a mark at `mean`.
+pub(crate) fn counted_histogram(counts: &[u64], mean: f64, x_label: &str) -> String {
+    let most = counts.iter().copied().max().unwrap_or(0);
+    if most == 0 {
         return "<p class=\"note\">Nothing to draw.</p>".to_owned();
     }
-    let mut counts = [0u32; BINS];
-    for &value in values {
-        let bin = ((f64::from(value) * BINS as f64) as usize).min(BINS - 1);
-        counts[bin] += 1;
-    }
-    let most = counts.iter().copied().max().unwrap_or(1);
-    let axes = Axes { x: (0.0, 1.0), y: (0.0, f64::from(most)) };
+    let bins = counts.len() as f64;
+    let axes = Axes { x: (0.0, 1.0), y: (0.0, most as f64) };
     let mut svg = axes.frame(x_label, "soft tokens");
     for (bin, &count) in counts.iter().enumerate() {
-        let (left, right) = (axes.x(bin as f64 / BINS as f64), axes.x((bin + 1) as f64 / BINS as f64));
-        let top = axes.y(f64::from(count));
+        let (left, right) = (axes.x(bin as f64 / bins), axes.x((bin + 1) as f64 / bins));
+        let top = axes.y(count as f64);
         let _ = write!(
             svg,
             "<rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"/>",
@@ -133,7 +143,6 @@ pub(super) fn share_histogram(values: &[f32], x_label: &str) -> String {
             COLOURS[0]
         );
     }
-    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
     let x = axes.x(mean);
     let _ = write!(
         svg,
@@ -148,16 +157,16 @@ pub(super) fn share_histogram(values: &[f32], x_label: &str) -> String {
 }
 
 /// One row of an interval chart.
-pub(super) struct Bar {
-    pub(super) name: String,
-    pub(super) value: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) colour: &'static str,
+pub(crate) struct Bar {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) colour: &'static str,
 }
 
 /// Values with their intervals, one row each, on a common scale.
-pub(super) fn intervals(bars: &[Bar], label: &str) -> String {
+pub(crate) fn intervals(bars: &[Bar], label: &str) -> String {
     let low = bars.iter().map(|bar| bar.low).fold(f64::INFINITY, f64::min);
     let high = bars.iter().map(|bar| bar.high).fold(f64::NEG_INFINITY, f64::max);
     if !(low.is_finite() && high.is_finite()) {
@@ -192,7 +201,7 @@ pub(super) fn intervals(bars: &[Bar], label: &str) -> String {
     }
     let _ = write!(
         svg,
-        "<text class=\"label\" x=\"{left}\" y=\"{:.1}\">{label}, with 95 % bootstrap intervals over users</text></svg>",
+        "<text class=\"label\" x=\"{left}\" y=\"{:.1}\">{label}, with 95 % bootstrap intervals</text></svg>",
         height - 4.0
     );
     format!("<figure>{svg}</figure>")

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use regen_narrator::TrainReport;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::page;
@@ -61,7 +61,7 @@ pub struct ArmResult {
 
 /// Shares, 0 to 1, of the facts in the references that an arm's narratives state, by the signal that alone reveals
 /// them.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct FactShare {
     /// Facts that only co-purchase reveals.
     pub co_purchase: f64,

@@ -1,4 +1,4 @@
-//! The percentile bootstrap: how far would the score move, had other segments been drawn?
+//! The percentile bootstrap: how far would the score move, had other runs and segments been drawn?
 
 use rayon::prelude::*;
 
@@ -64,15 +64,21 @@ pub(super) fn resampled_values<A: Aggregate>(
     measurement: &Measurement<A>,
     bootstrap: &Bootstrap,
 ) -> Vec<f64> {
-    let segments = measurement.segments();
-    let count = segments.len() as u32;
+    let mut rest = measurement.segments();
+    let runs: Vec<&[A::Stats]> = measurement.runs().iter().filter_map(|&run| rest.split_off(..run)).collect();
     (0..bootstrap.resamples)
         .into_par_iter()
         .map(|resample| {
             let mut rng = stream(bootstrap.seed, resample);
             let mut total = A::Stats::default();
-            for _ in 0..count {
-                total.add(&segments[below(&mut rng, count) as usize]);
+            for _ in 0..runs.len() {
+                // A single run takes no draw, so that its numbers are those of the plain bootstrap.
+                let run =
+                    if runs.len() > 1 { runs[below(&mut rng, runs.len() as u32) as usize] } else { runs[0] };
+                let count = run.len() as u32;
+                for _ in 0..count {
+                    total.add(&run[below(&mut rng, count) as usize]);
+                }
             }
             measurement.aggregate().score(&total).value()
         })

@@ -40,7 +40,7 @@ impl Randomization {
     }
 }
 
-/// Paired bootstrap of `second − first`: both systems are scored on the same resampled segments.
+/// Paired bootstrap of `second − first`: both systems are scored on the same resampled runs and segments.
 ///
 /// The p value is the share of resamples whose difference lies at least as far from its own mean as
 /// the observed difference lies from zero, with one added above and below so that it is never 0.
@@ -52,7 +52,7 @@ impl Randomization {
 /// method of Efron & Tibshirani 1993, ch. 16.
 ///
 /// # Errors
-/// [`Error::CountMismatch`] unless both have the same number of segments; [`Error::OutOfRange`] for
+/// [`Error::CountMismatch`] unless both have the same number of segments in every run; [`Error::OutOfRange`] for
 /// settings that give no interval.
 pub fn paired_bootstrap<A: Aggregate>(
     first: &Measurement<A>,
@@ -147,8 +147,14 @@ fn at_least(value: f64, observed: f64) -> bool {
 
 fn same_length<A: Aggregate>(first: &Measurement<A>, second: &Measurement<A>) -> Result<()> {
     let (expected, got) = (first.segments().len(), second.segments().len());
-    if expected == got {
-        return Ok(());
+    if expected != got {
+        return Err(Error::CountMismatch { what: "segments of the second system", expected, got });
     }
-    Err(Error::CountMismatch { what: "segments of the second system", expected, got })
+    let mut runs = first.runs().iter().zip(second.runs());
+    match runs.find(|(expected, got)| expected != got) {
+        Some((&expected, &got)) => {
+            Err(Error::CountMismatch { what: "segments of a run of the second system", expected, got })
+        }
+        None => Ok(()),
+    }
 }

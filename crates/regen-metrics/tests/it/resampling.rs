@@ -113,6 +113,38 @@ fn grouping_keeps_the_score_and_widens_the_interval_of_dependent_segments() {
 }
 
 #[test]
+fn pooling_keeps_the_score_of_all_and_counts_the_chance_between_runs() {
+    // Ten runs that are each all of one value, +1 or -1: fifty segments of a run tell no more than one of them.
+    let runs: Vec<_> = (0..10).map(|run| mean_of([f64::from(run % 2) * 2.0 - 1.0; 50])).collect();
+    let pooled = Measurement::pooled(&runs).unwrap();
+    assert_eq!((pooled.value(), pooled.segments().len(), pooled.runs()), (0.0, 500, &[50; 10][..]));
+    let error =
+        pooled.interval(&Bootstrap { resamples: 4_000, ..Bootstrap::seeded(1) }).unwrap().standard_error;
+    assert!((error - 1.0 / 10f64.sqrt()).abs() < 0.01, "standard error {error}");
+    // A system that is better by the same in every run is better, however much the runs differ.
+    let better: Vec<_> = (0..10).map(|run| mean_of([f64::from(run % 2) * 2.0 - 0.9; 50])).collect();
+    let comparison =
+        paired_bootstrap(&pooled, &Measurement::pooled(&better).unwrap(), &Bootstrap::seeded(1)).unwrap();
+    assert!((comparison.difference - 0.1).abs() < 1e-9 && comparison.p_value < 0.002, "{comparison:?}");
+}
+
+#[test]
+fn one_run_alone_is_pooled_into_itself_and_unlike_runs_are_refused() {
+    let run = mean_of((0..50).map(f64::from));
+    let pooled = Measurement::pooled(std::slice::from_ref(&run)).unwrap();
+    let bootstrap = Bootstrap::seeded(3);
+    assert_eq!(pooled.interval(&bootstrap).unwrap(), run.interval(&bootstrap).unwrap());
+    assert!(matches!(Measurement::<Mean>::pooled(&[]), Err(Error::Empty)));
+    let other = Measurement::new(Mean::named("mean"), vec![MeanStats::of(1.0)], "other".to_owned()).unwrap();
+    assert!(matches!(Measurement::pooled(&[run.clone(), other]), Err(Error::UnlikeRuns { .. })));
+    // The same number of segments, divided otherwise.
+    let (short, long) = (mean_of([1.0]), mean_of([1.0, 2.0]));
+    let first = Measurement::pooled(&[short.clone(), long.clone()]).unwrap();
+    let second = Measurement::pooled(&[long, short]).unwrap();
+    assert!(matches!(paired_bootstrap(&first, &second, &bootstrap), Err(Error::CountMismatch { .. })));
+}
+
+#[test]
 fn holm_steps_down_and_never_reorders() {
     assert_eq!(holm(&[0.01, 0.04, 0.03]), [0.03, 0.06, 0.06]);
     assert_eq!(holm(&[0.5, 0.9]), [1.0, 1.0]);

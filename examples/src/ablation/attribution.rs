@@ -1,0 +1,103 @@
+//! Whose norm the soft tokens have: the collaborative share over all of them, and by how often their items were bought.
+
+use anyhow::Result;
+use regen_data::Interaction;
+use regen_fusion::{AdapterKind, Sources};
+use regen_narrator::{Narrator, Request};
+use regen_torch::tensor_to_vec_f32;
+use serde::{Deserialize, Serialize};
+use tch::Kind;
+
+/// Requests computed at once.
+const BATCH: usize = 64;
+
+/// Bins of the histogram over `[0, 1]`.
+pub(super) const BINS: usize = 40;
+
+/// The collaborative share of the soft tokens of the test examples whose items have both vectors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Shares {
+    /// How many soft tokens.
+    pub tokens: u64,
+    /// Mean share, 0 to 1.
+    pub mean: f64,
+    /// How many have a share in each fortieth of `[0, 1]`.
+    pub histogram: Vec<u64>,
+    /// The mean share by the popularity of the item, from the least bought tenth of the soft tokens to the most bought.
+    pub by_popularity: Vec<f64>,
+}
+
+/// The shares of a narrator on `requests`, or `None` where a soft token is not the sum of two sides or no item has both.
+///
+/// # Errors
+/// If a request cannot be laid out.
+pub(super) fn shares(
+    narrator: &Narrator,
+    requests: &[Request],
+    bought: &[Interaction],
+    items: usize,
+) -> Result<Option<Shares>> {
+    let separable =
+        narrator.config().adapter.as_ref().is_some_and(|adapter| {
+            adapter.sources == Sources::Fusion && adapter.kind == AdapterKind::Projection
+        });
+    if !separable {
+        return Ok(None);
+    }
+    let mut popularity = vec![0u32; items];
+    for purchase in bought {
+        popularity[purchase.item.index()] += 1;
+    }
+    let max_history = narrator.config().max_history;
+    // Popularity and share of each soft token.
+    let mut found: Vec<(u32, f32)> = Vec::new();
+    for requests in requests.chunks(BATCH) {
+        let attribution = narrator.attribution(requests)?;
+        let shares = attribution.cf_share.f_mean_dim([-1i64].as_slice(), false, Kind::Float)?;
+        let seq = shares.size()[1] as usize;
+        let (shares, both) = (tensor_to_vec_f32(&shares)?, tensor_to_vec_f32(&attribution.both_present)?);
+        for (row, request) in requests.iter().enumerate() {
+            for (position, item) in request.items_read(max_history).enumerate() {
+                let place = row * seq + position;
+                if both[place] != 0.0 {
+                    found.push((popularity[item as usize], shares[place]));
+                }
+            }
+        }
+    }
+    Ok((!found.is_empty()).then(|| summarise(found)))
+}
+
+fn summarise(mut found: Vec<(u32, f32)>) -> Shares {
+    let mut histogram = vec![0u64; BINS];
+    for &(_, share) in &found {
+        histogram[((f64::from(share) * BINS as f64) as usize).min(BINS - 1)] += 1;
+    }
+    let mean = |part: &[(u32, f32)]| {
+        part.iter().map(|&(_, share)| f64::from(share)).sum::<f64>() / part.len().max(1) as f64
+    };
+    let overall = mean(&found);
+    // Ties keep the order of the test examples, which has nothing to do with the shares.
+    found.sort_by_key(|&(popularity, _)| popularity);
+    let cut = |tenth: usize| found.len() * tenth / 10;
+    let tenths = (0..10).map(|tenth| &found[cut(tenth)..cut(tenth + 1)]).filter(|part| !part.is_empty());
+    let by_popularity = tenths.map(mean).collect();
+    Shares { tokens: found.len() as u64, mean: overall, histogram, by_popularity }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_ordered_by_popularity_and_counted_once() {
+        // The more often bought, the larger the share.
+        let found = (0..100u32).rev().map(|n| (n, n as f32 / 100.0)).collect();
+        let shares = summarise(found);
+        assert_eq!((shares.tokens, shares.histogram.iter().sum::<u64>()), (100, 100));
+        assert!((shares.mean - 0.495).abs() < 1e-6);
+        assert!(shares.by_popularity.is_sorted() && shares.by_popularity.len() == 10);
+        assert!((shares.by_popularity[0] - 0.045).abs() < 1e-6);
+        assert_eq!(summarise(vec![(3, 1.0)]).by_popularity, [1.0]);
+    }
+}

@@ -1,0 +1,63 @@
+//! One training run of an experiment.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use regen_fusion::AdapterKind;
+use regen_narrator::Control;
+use regen_semantic::SentenceEncoder;
+use serde_json::{Value, json};
+
+use super::attribution::shares;
+use super::plan::{Cell, Plan};
+use super::records::CellRecord;
+use super::world::{Vectors, World};
+use crate::arms::{Arm, new_narrator, train, write};
+use crate::cli::Session;
+use crate::controls;
+use crate::features::tables;
+
+/// Everything that decides what a cell comes to.
+pub(super) fn settings(plan: &Plan, cell: &Cell, world: &Value) -> Value {
+    json!({ "world": world, "cell": cell, "budget": plan.budget(cell) })
+}
+
+/// Trains the narrator of a cell, lets it write for the test users, and measures what it reads.
+pub(super) fn run(
+    plan: &Plan,
+    cell: &Cell,
+    world: &World,
+    vectors: &Vectors,
+    encoder: &SentenceEncoder,
+    session: &Session,
+) -> Result<CellRecord> {
+    let (given, task, budget) = (cell.arm, &world.task, plan.budget(cell));
+    let arm = Arm { given, kind: cell.adapter.unwrap_or(AdapterKind::Projection) };
+    let ids = world.input.dataset.items.names().map(str::to_owned).collect();
+    let tables = tables(Some(&vectors.cf), Some(&vectors.semantic))?;
+    let begin = Instant::now();
+    let mut narrator = new_narrator(arm, task, tables, ids, &budget, cell.seed, session)
+        .with_context(|| format!("cell {}", cell.name()))?;
+    let (reading, report) = train(&mut narrator, given, task, &budget, session)?;
+    let trained = begin.elapsed().as_secs_f64();
+    let texts = write(&narrator, given, task, &budget, session)?;
+    let seconds = [trained, begin.elapsed().as_secs_f64() - trained];
+
+    let examples = given.show_all(&task.test);
+    let mut losses = Vec::new();
+    for control in std::iter::once(Control::Nothing).chain(controls::of(given)) {
+        losses.push((control, narrator.losses(&examples, control, controls::BATCH, cell.seed)?));
+    }
+    let items = world.input.dataset.items.len();
+    Ok(CellRecord {
+        settings: settings(plan, cell, &world.settings),
+        cell: cell.clone(),
+        parameters: narrator.parameters() as u64,
+        seconds,
+        reading,
+        report,
+        written: world.judge(texts, vectors, encoder, session)?,
+        losses,
+        shares: shares(&narrator, &task.requests(given), &world.interactions, items)?,
+    })
+}

@@ -1,0 +1,363 @@
+//! What the cells of an experiment hold together: scores pooled over seeds with intervals, tests between variants, what
+//! the soft tokens are worth, whose norm they have, what it cost.
+
+use anyhow::{Context, Result};
+use regen_fusion::AdapterKind;
+use regen_metrics::{Bootstrap, Measurement, holm, paired_bootstrap};
+use regen_narrator::{Control, TrainReport};
+use serde::Serialize;
+
+use super::attribution::{BINS, Shares};
+use super::claims::{self, Claim};
+use super::contrasts::{Contrast, contrasts};
+use super::plan::Plan;
+use super::pooled::{Pooled, Runs, measure, pool, pooled_scores};
+use super::records::{CellRecord, Identified, WorldRecord, Written};
+use crate::controls::mean_loss;
+use crate::report::FactShare;
+
+/// Everything that an experiment found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Findings {
+    /// What it is called.
+    pub title: String,
+    /// What was asked.
+    pub question: String,
+    /// How many seeds each number is pooled over.
+    pub seeds: Vec<u64>,
+    /// The paper's claims, each with a verdict.
+    pub claims: Vec<Claim>,
+    /// Data set, history and language model by data set, history and language model.
+    pub settings: Vec<Setting>,
+}
+
+/// All that was run on one data set with one history length and one language model.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// Name of the data set.
+    pub data: String,
+    /// Longest history.
+    pub history: usize,
+    /// Preset of the language model.
+    pub language_model: String,
+    /// What a reader needs to know of the data.
+    pub remarks: Vec<String>,
+    /// Purchases over all pairs of user and item, mean over seeds.
+    pub density: f64,
+    /// Each seed's world, for the record.
+    pub worlds: Vec<WorldFacts>,
+    /// The variants in the order of the plan.
+    pub variants: Vec<Variant>,
+    /// Texts that no variant wrote: references (identity only), floor, published.
+    pub baselines: Vec<Baseline>,
+    /// Tests between variants.
+    pub contrasts: Vec<Contrast>,
+    /// A few narratives beside their references: those of the first seed that fusion got best and worst.
+    pub samples: Vec<Sample>,
+}
+
+/// One seed's world.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorldFacts {
+    /// The seed.
+    pub seed: u64,
+    /// Users, items, interactions that factors were fitted to.
+    pub size: [usize; 3],
+    /// Narratives in training, validation and test.
+    pub narratives: [usize; 3],
+    /// Who is held out.
+    pub split: String,
+}
+
+/// An arm with its adapter.
+#[derive(Debug, Clone, Serialize)]
+pub struct Variant {
+    /// Arm, and adapter where it is not the projection.
+    pub name: String,
+    /// The arm's name.
+    pub arm: String,
+    /// BLEU, ROUGE-L, semantic similarity.
+    pub scores: [Pooled; 3],
+    /// Loss on the test narratives, nats a token; for an arm with soft tokens.
+    pub loss: Option<Pooled>,
+    /// What each control adds to the loss, with the p of a paired bootstrap.
+    pub costs: Vec<(Control, Pooled, f64)>,
+    /// Whose norm the soft tokens have, over all seeds; and the mean share of each seed.
+    pub shares: Option<(Shares, Vec<f64>)>,
+    /// Mean over seeds.
+    pub facts: Option<FactShare>,
+    /// Mean over seeds.
+    pub identity: Option<Identified>,
+    /// Trainable numbers.
+    pub parameters: u64,
+    /// Mean seconds of training and writing.
+    pub seconds: [f64; 2],
+    /// Loss curves, one of each seed.
+    pub reports: Vec<TrainReport>,
+}
+
+/// Texts that no variant wrote.
+#[derive(Debug, Clone, Serialize)]
+pub struct Baseline {
+    /// What they are.
+    pub name: String,
+    /// Their scores; `None` for the references.
+    pub scores: Option<[Pooled; 3]>,
+    /// Mean over seeds.
+    pub identity: Option<Identified>,
+}
+
+/// One test narrative.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sample {
+    /// What was asked for.
+    pub kind: String,
+    /// What it is about.
+    pub context: String,
+    /// The reference.
+    pub reference: String,
+    /// Variant and narrative.
+    pub written: Vec<(String, String)>,
+}
+
+impl Findings {
+    /// What the records of a plan's cells hold.
+    ///
+    /// # Errors
+    /// If a record does not fit its world, or the resampling is refused.
+    pub(super) fn of(plan: &Plan, worlds: &[WorldRecord], cells: &[CellRecord]) -> Result<Self> {
+        let key = |record: &CellRecord| {
+            (record.cell.data.clone(), record.cell.history, record.cell.language_model.clone())
+        };
+        let mut keys = Vec::new();
+        for cell in cells {
+            if !keys.contains(&key(cell)) {
+                keys.push(key(cell));
+            }
+        }
+        let mut settings = Vec::new();
+        for wanted in keys {
+            let of_setting: Vec<&CellRecord> = cells.iter().filter(|cell| key(cell) == wanted).collect();
+            let of_worlds: Vec<&WorldRecord> =
+                worlds.iter().filter(|world| world.data == wanted.0 && world.history == wanted.1).collect();
+            settings.push(setting(wanted, plan, &of_worlds, &of_setting)?);
+        }
+        let mut contrasts: Vec<&mut Contrast> =
+            settings.iter_mut().flat_map(|setting| setting.contrasts.iter_mut()).collect();
+        let corrected = holm(&contrasts.iter().map(|contrast| contrast.p_value).collect::<Vec<_>>());
+        for (contrast, p) in contrasts.iter_mut().zip(corrected) {
+            contrast.p_holm = p;
+        }
+        Ok(Self {
+            title: plan.title.clone(),
+            question: plan.question.clone(),
+            seeds: plan.seeds.clone(),
+            claims: claims::judge(&settings),
+            settings,
+        })
+    }
+}
+
+fn setting(
+    (data, history, language_model): (String, usize, String),
+    plan: &Plan,
+    worlds: &[&WorldRecord],
+    cells: &[&CellRecord],
+) -> Result<Setting> {
+    let bootstrap = Bootstrap::seeded(plan.seeds[0]);
+    let mut names = Vec::new();
+    for cell in cells {
+        if !names.contains(&variant_name(cell)) {
+            names.push(variant_name(cell));
+        }
+    }
+    let mut variants = Vec::new();
+    for name in names {
+        let runs: Vec<&CellRecord> =
+            cells.iter().copied().filter(|cell| variant_name(cell) == name).collect();
+        variants.push(variant(name, worlds, &runs, &bootstrap)?);
+    }
+    let (baselines, floor) = baselines(worlds, &bootstrap)?;
+    let contrasts = contrasts(&variants, &floor, &bootstrap)?;
+    let density = worlds.iter().map(|world| world.density()).sum::<f64>() / worlds.len().max(1) as f64;
+    Ok(Setting {
+        remarks: worlds.first().map_or(Vec::new(), |world| world.remarks.clone()),
+        worlds: worlds
+            .iter()
+            .map(|world| WorldFacts {
+                seed: world.seed,
+                size: world.size,
+                narratives: world.narratives,
+                split: world.split.clone(),
+            })
+            .collect(),
+        samples: samples(worlds, cells),
+        data,
+        history,
+        language_model,
+        density,
+        baselines,
+        contrasts,
+        variants: variants.into_iter().map(|(variant, _)| variant).collect(),
+    })
+}
+
+fn variant_name(record: &CellRecord) -> String {
+    match record.cell.adapter {
+        None | Some(AdapterKind::Projection) => record.cell.arm.to_string(),
+        Some(AdapterKind::Mlp { width, depth }) => format!("{}, MLP {depth}×{width}", record.cell.arm),
+        Some(AdapterKind::Gated) => format!("{}, gated", record.cell.arm),
+    }
+}
+
+fn variant(
+    name: String,
+    worlds: &[&WorldRecord],
+    runs: &[&CellRecord],
+    bootstrap: &Bootstrap,
+) -> Result<(Variant, [Runs; 3])> {
+    let world = |run: &CellRecord| {
+        let found = worlds.iter().find(|world| world.seed == run.cell.seed);
+        found.copied().with_context(|| format!("no world for the cell {}", run.cell.name()))
+    };
+    let mut written = Vec::new();
+    for run in runs {
+        written.push((world(run)?, &run.written));
+    }
+    let measured = measure(&written)?;
+    let scores = pooled_scores(&written, &measured, bootstrap)?;
+    let mut losses: Vec<(Control, Vec<Measurement<regen_metrics::Mean>>)> = Vec::new();
+    for run in runs {
+        let users = &world(run)?.users;
+        for (control, found) in &run.losses {
+            let loss = mean_loss(found, users)?;
+            match losses.iter_mut().find(|(known, _)| known == control) {
+                Some((_, all)) => all.push(loss),
+                None => losses.push((*control, vec![loss])),
+            }
+        }
+    }
+    let has_soft_tokens = losses.len() > 1;
+    let mut loss = None;
+    let mut costs = Vec::new();
+    if let Some((_, plain)) = losses.first().filter(|_| has_soft_tokens) {
+        loss = Some(pool(plain, bootstrap)?);
+        let plain_values: Vec<f64> = plain.iter().map(Measurement::value).collect();
+        let plain = Measurement::pooled(plain)?;
+        for (control, changed) in &losses[1..] {
+            let per_seed = changed.iter().zip(&plain_values).map(|(c, plain)| c.value() - plain).collect();
+            let comparison = paired_bootstrap(&plain, &Measurement::pooled(changed)?, bootstrap)?;
+            let interval = comparison.interval.context("a bootstrap gives an interval")?;
+            let cost = Pooled { value: comparison.difference, interval, per_seed };
+            costs.push((*control, cost, comparison.p_value));
+        }
+    }
+    let first = runs.first().context("a variant has runs")?;
+    let variant = Variant {
+        name,
+        arm: first.cell.arm.to_string(),
+        scores,
+        loss,
+        costs,
+        shares: shares(runs),
+        facts: mean_facts(runs.iter().filter_map(|run| run.written.facts)),
+        identity: mean_identity(runs.iter().filter_map(|run| run.written.identity)),
+        parameters: first.parameters,
+        seconds: [0, 1].map(|part| mean(runs.iter().map(|run| run.seconds[part]))),
+        reports: runs.iter().map(|run| run.report.clone()).collect(),
+    };
+    Ok((variant, measured))
+}
+
+fn baselines(worlds: &[&WorldRecord], bootstrap: &Bootstrap) -> Result<(Vec<Baseline>, [Runs; 3])> {
+    let floor: Vec<(&WorldRecord, &Written)> = worlds.iter().map(|world| (*world, &world.floor)).collect();
+    let measured_floor = measure(&floor)?;
+    let mut baselines = Vec::new();
+    if let Some(identity) = mean_identity(worlds.iter().filter_map(|world| world.identity)) {
+        baselines.push(Baseline {
+            name: "the references".to_owned(),
+            scores: None,
+            identity: Some(identity),
+        });
+    }
+    baselines.push(Baseline {
+        name: "another user's text".to_owned(),
+        scores: Some(pooled_scores(&floor, &measured_floor, bootstrap)?),
+        identity: mean_identity(floor.iter().filter_map(|(_, written)| written.identity)),
+    });
+    let published: Vec<(&WorldRecord, &Written)> =
+        worlds.iter().filter_map(|world| Some((*world, world.published.as_ref()?))).collect();
+    if !published.is_empty() {
+        baselines.push(Baseline {
+            name: "published".to_owned(),
+            scores: Some(pooled_scores(&published, &measure(&published)?, bootstrap)?),
+            identity: mean_identity(published.iter().filter_map(|(_, written)| written.identity)),
+        });
+    }
+    Ok((baselines, measured_floor))
+}
+
+/// All seeds' soft tokens together, and each seed's mean.
+fn shares(runs: &[&CellRecord]) -> Option<(Shares, Vec<f64>)> {
+    let found: Vec<&Shares> = runs.iter().filter_map(|run| run.shares.as_ref()).collect();
+    let tokens: u64 = found.iter().map(|shares| shares.tokens).sum();
+    if tokens == 0 {
+        return None;
+    }
+    let mut histogram = vec![0; BINS];
+    for shares in &found {
+        histogram.iter_mut().zip(&shares.histogram).for_each(|(sum, count)| *sum += count);
+    }
+    let tenths = found.iter().map(|shares| shares.by_popularity.len()).min().unwrap_or(0);
+    let tenth = |index: usize| mean(found.iter().map(|shares| shares.by_popularity[index]));
+    let all = Shares {
+        tokens,
+        mean: found.iter().map(|shares| shares.mean * shares.tokens as f64).sum::<f64>() / tokens as f64,
+        histogram,
+        by_popularity: (0..tenths).map(tenth).collect(),
+    };
+    Some((all, found.iter().map(|shares| shares.mean).collect()))
+}
+
+fn mean_facts(found: impl Iterator<Item = FactShare> + Clone) -> Option<FactShare> {
+    found.clone().next()?;
+    Some(FactShare {
+        co_purchase: mean(found.clone().map(|facts| facts.co_purchase)),
+        text: mean(found.map(|facts| facts.text)),
+    })
+}
+
+fn mean_identity(found: impl Iterator<Item = Identified> + Clone) -> Option<Identified> {
+    found.clone().next()?;
+    Some(Identified {
+        nearest: mean(found.clone().map(|found| found.nearest)),
+        among_ten: mean(found.clone().map(|found| found.among_ten)),
+        states_title: mean(found.map(|found| found.states_title)),
+    })
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
+    sum / count.max(1) as f64
+}
+
+/// The narratives of the first seed that fusion (or else the last variant) got best, in the middle, and worst.
+fn samples(worlds: &[&WorldRecord], cells: &[&CellRecord]) -> Vec<Sample> {
+    let Some(world) = worlds.first() else { return Vec::new() };
+    let runs: Vec<&&CellRecord> = cells.iter().filter(|run| run.cell.seed == world.seed).collect();
+    let fusion = runs.iter().find(|run| variant_name(run) == "fusion").or(runs.last());
+    let Some(judged) = fusion else { return Vec::new() };
+    let similarity = &judged.written.similarity;
+    let mut order: Vec<usize> = (0..similarity.len()).collect();
+    order.sort_by(|&a, &b| similarity[b].total_cmp(&similarity[a]).then(a.cmp(&b)));
+    let places = [0, order.len() / 4, order.len() / 2, 3 * order.len() / 4, order.len().saturating_sub(1)];
+    let mut chosen: Vec<usize> = places.iter().filter_map(|&place| order.get(place).copied()).collect();
+    chosen.dedup();
+    let sample = |index: usize| Sample {
+        kind: world.kinds[index].clone(),
+        context: world.contexts[index].clone(),
+        reference: world.references[index].clone(),
+        written: runs.iter().map(|run| (variant_name(run), run.written.texts[index].clone())).collect(),
+    };
+    chosen.into_iter().map(sample).collect()
+}

@@ -1,0 +1,320 @@
+//! What an experiment varies, as a TOML file says it, and the cells that follow.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use regen_data::synthetic::SyntheticConfig;
+use regen_data::xrec::Vertical;
+use regen_fusion::{AdapterKind, Sources};
+use serde::{Deserialize, Serialize};
+
+use crate::arms::Budget;
+use crate::given::Given;
+
+/// An experiment: every combination of its lists is a cell.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// What the report is called.
+    pub title: String,
+    /// What is asked, in plain sentences for the report's reader.
+    #[serde(default)]
+    pub question: String,
+    /// Each seed draws its own world (where it is made up), split, order and initial weights.
+    pub seeds: Vec<u64>,
+    /// `cf`, `semantic`, `fusion`, `text`, `text+cf`, `text+semantic`, `text+fusion`.
+    pub arms: Vec<Given>,
+    /// How vectors become soft tokens. An arm without vectors is run once, an adapter that needs both sides only on
+    /// arms that have them.
+    #[serde(default = "projection")]
+    pub adapters: Vec<AdapterKind>,
+    /// Longest histories that are read.
+    #[serde(default = "fifty")]
+    pub histories: Vec<usize>,
+    /// Presets of the language model.
+    #[serde(default = "two_million")]
+    pub language_models: Vec<String>,
+    /// The data sets.
+    pub data: Vec<NamedData>,
+    /// What every cell may spend.
+    pub training: Training,
+    /// Rank of the collaborative factors.
+    #[serde(default = "rank")]
+    pub rank: usize,
+}
+
+/// A data set under the name that reports use.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "DataTable")]
+pub struct NamedData {
+    /// The name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: DataSource,
+}
+
+/// A data set as a plan writes it: a name, and one of the sources as a key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DataTable {
+    name: String,
+    synthetic: Option<SyntheticConfig>,
+    xrec: Option<Vertical>,
+}
+
+impl TryFrom<DataTable> for NamedData {
+    type Error = String;
+
+    fn try_from(table: DataTable) -> Result<Self, String> {
+        let DataTable { name, synthetic, xrec } = table;
+        let source = match (synthetic, xrec) {
+            (Some(world), None) => DataSource::Synthetic(world),
+            (None, Some(vertical)) => DataSource::Xrec(vertical),
+            _ => return Err(format!("data {name:?}: give one of `synthetic` and `xrec`")),
+        };
+        Ok(Self { name, source })
+    }
+}
+
+/// Where a data set comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataSource {
+    /// A made-up world; its seed is the cell's.
+    Synthetic(SyntheticConfig),
+    /// A vertical of the XRec release, in the folder that the program is given.
+    Xrec(Vertical),
+}
+
+/// The budget of a cell; see [`Budget::new`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Updates on narratives.
+    pub steps: u64,
+    /// Updates before them in which only the catalogue is read; 0 for none.
+    #[serde(default)]
+    pub reading_steps: u64,
+    /// Examples per update.
+    #[serde(default = "sixteen")]
+    pub batch: usize,
+    /// Peak learning rate of the language model; the adapter's is three times that.
+    #[serde(default = "learning_rate")]
+    pub learning_rate: f64,
+}
+
+/// One training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Name of the data set.
+    pub data: String,
+    /// The seed.
+    pub seed: u64,
+    /// Longest history.
+    pub history: usize,
+    /// Preset of the language model.
+    pub language_model: String,
+    /// The adapter; `None` for an arm without vectors.
+    pub adapter: Option<AdapterKind>,
+    /// The arm.
+    pub arm: Given,
+}
+
+fn projection() -> Vec<AdapterKind> {
+    vec![AdapterKind::Projection]
+}
+
+fn fifty() -> Vec<usize> {
+    vec![50]
+}
+
+fn two_million() -> Vec<String> {
+    vec!["2m".to_owned()]
+}
+
+fn rank() -> usize {
+    64
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+fn learning_rate() -> f64 {
+    3e-3
+}
+
+impl Plan {
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// With the file and the key that is missing, unknown, empty, repeated or impossible.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is no plan", path.display()))
+    }
+
+    /// Reads a plan from its text.
+    ///
+    /// # Errors
+    /// Those of [`Plan::read`], without the file.
+    pub fn parse(text: &str) -> Result<Self> {
+        let plan: Self = toml::from_str(text)?;
+        plan.validate()?;
+        Ok(plan)
+    }
+
+    fn validate(&self) -> Result<()> {
+        distinct("seeds", &self.seeds)?;
+        distinct("arms", &self.arms.iter().map(Given::to_string).collect::<Vec<_>>())?;
+        distinct("adapters", &self.adapters)?;
+        distinct("histories", &self.histories)?;
+        distinct("language_models", &self.language_models)?;
+        distinct("data", &self.data.iter().map(|data| slug(&data.name)).collect::<Vec<_>>())?;
+        for data in &self.data {
+            ensure!(!slug(&data.name).is_empty(), "data: {:?} holds no letter or digit", data.name);
+            if let DataSource::Synthetic(world) = &data.source {
+                let seedless = world.seed == SyntheticConfig::default().seed;
+                ensure!(seedless, "data {:?}: a world takes its seed from `seeds`", data.name);
+            }
+        }
+        ensure!(self.histories.iter().all(|&history| history > 0), "histories: 0 reads nothing");
+        ensure!(self.training.steps > 0, "training.steps: 0 trains nothing");
+        ensure!(self.training.batch > 0, "training.batch: 0 trains nothing");
+        ensure!(self.rank > 0, "rank: factors have at least one component");
+        if self.cells().is_empty() {
+            bail!("no arm can use any of the adapters: gated needs an arm that reads both sides");
+        }
+        Ok(())
+    }
+
+    /// Every training run: data set by data set, seed by seed, so that what cells share is prepared once.
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for data in &self.data {
+            for &seed in &self.seeds {
+                for &history in &self.histories {
+                    for language_model in &self.language_models {
+                        for (arm, adapter) in self.variants() {
+                            let (data, language_model) = (data.name.clone(), language_model.clone());
+                            cells.push(Cell { data, seed, history, language_model, adapter, arm });
+                        }
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// The arms with each adapter that they can use.
+    fn variants(&self) -> Vec<(Given, Option<AdapterKind>)> {
+        let mut variants = Vec::new();
+        for &arm in &self.arms {
+            match arm.vectors {
+                None => variants.push((arm, None)),
+                Some(sources) => variants.extend(
+                    self.adapters
+                        .iter()
+                        .filter(|&&kind| kind != AdapterKind::Gated || sources == Sources::Fusion)
+                        .map(|&kind| (arm, Some(kind))),
+                ),
+            }
+        }
+        variants
+    }
+
+    /// The data set of that name.
+    pub fn data(&self, name: &str) -> Option<&NamedData> {
+        self.data.iter().find(|data| data.name == name)
+    }
+
+    /// What a cell may spend.
+    pub fn budget(&self, cell: &Cell) -> Budget {
+        let Training { steps, reading_steps, batch, learning_rate } = self.training;
+        let mut budget =
+            Budget::new(&cell.language_model, steps, reading_steps, batch, learning_rate, cell.seed);
+        budget.max_history = cell.history;
+        budget
+    }
+}
+
+impl Cell {
+    /// A name that is a file's too, one for each cell of a plan.
+    pub fn name(&self) -> String {
+        let mut name = format!("{}_{}", slug(&self.data), self.arm);
+        match self.adapter {
+            None | Some(AdapterKind::Projection) => {}
+            Some(AdapterKind::Mlp { width, depth }) => name.push_str(&format!("_mlp{depth}x{width}")),
+            Some(AdapterKind::Gated) => name.push_str("_gated"),
+        }
+        format!("{name}_h{}_{}_s{}", self.history, slug(&self.language_model), self.seed)
+    }
+}
+
+/// Letters and digits of a name, in lower case, with one hyphen for everything between.
+pub(super) fn slug(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
+}
+
+fn distinct<T: PartialEq + std::fmt::Debug>(key: &str, values: &[T]) -> Result<()> {
+    ensure!(!values.is_empty(), "{key}: the list is empty");
+    for (index, value) in values.iter().enumerate() {
+        ensure!(!values[..index].contains(value), "{key}: {value:?} stands there twice");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"
+        title = "t"
+        seeds = [1, 2]
+        arms = ["cf", "fusion", "text"]
+        adapters = ["projection", "gated", { mlp = { width = 8, depth = 1 } }]
+        histories = [5, 50]
+        [training]
+        steps = 10
+        [[data]]
+        name = "Small World"
+        synthetic = { users = 40, items = 130, mean_history = 6.0 }
+        [[data]]
+        name = "books"
+        xrec = "amazon"
+    "#;
+
+    #[test]
+    fn every_combination_that_makes_sense_is_a_cell_of_its_own() {
+        let plan = Plan::parse(PLAN).unwrap();
+        let cells = plan.cells();
+        // cf with two adapters, fusion with three, text with none; two data sets, seeds and histories.
+        assert_eq!(cells.len(), (2 + 3 + 1) * 8);
+        let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
+        assert_eq!(names.len(), cells.len());
+        assert_eq!(cells[0].name(), "small-world_cf_h5_2m_s1");
+        assert!(cells.iter().any(|cell| cell.name() == "books_fusion_mlp1x8_h50_2m_s2"));
+        assert!(cells.iter().all(|cell| cell.arm.vectors.is_some() == cell.adapter.is_some()));
+        assert_eq!(plan.budget(&cells[0]).max_history, 5);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let refused = |from: &str, to: &str| {
+            assert!(PLAN.contains(from), "{from}");
+            format!("{:#}", Plan::parse(&PLAN.replacen(from, to, 1)).unwrap_err())
+        };
+        assert!(refused("seeds = [1, 2]", "seeds = []").contains("seeds"));
+        assert!(refused("seeds = [1, 2]", "seeds = [3, 3]").contains('3'));
+        assert!(refused("\"cf\"", "\"collaborative\"").contains("collaborative"));
+        assert!(refused("steps = 10", "steps = 10\n paces = 3").contains("paces"));
+        assert!(refused("[5, 50]", "[0]").contains("histories"));
+        assert!(refused("users = 40", "seed = 9, users = 40").contains("seeds"));
+        assert!(refused("users = 40", "user = 40").contains("user"));
+        assert!(refused("\"books\"", "\"small world\"").contains("small-world"));
+        assert!(refused("\"amazon\"", "\"yelp!\"").contains("yelp!"));
+        assert!(refused("xrec = \"amazon\"", "").contains("books"));
+    }
+}

@@ -1,0 +1,318 @@
+//! Findings as a report: verdicts first, then setting by setting what they rest on.
+
+use super::contrasts::{Asks, Contrast};
+use super::document::{Block, Document, Entry};
+use super::findings::{Findings, Setting, Variant};
+use super::plan::Plan;
+use super::pooled::Pooled;
+use super::records::Identified;
+use crate::controls::in_words;
+use crate::report::charts::{self, Bar, COLOURS, Series};
+use crate::scores::METRICS;
+
+impl Findings {
+    /// The report. `plan_text` is the plan as it was written.
+    pub fn document(&self, plan: &Plan, plan_text: &str) -> Document {
+        let mut blocks = Vec::new();
+        if !self.question.is_empty() {
+            blocks.push(Block::Text(self.question.clone()));
+        }
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        blocks.push(Block::Note(format!(
+            "Seeds {}. Every number is over the test narratives of all seeds together; intervals (95 %) and p values come from \
+             a bootstrap that draws seeds, and users within seeds. With few seeds they are a lower bound of what is not known.",
+            seeds.join(", ")
+        )));
+        blocks.push(Block::Heading(2, "Claims".to_owned()));
+        let rows = self.claims.iter().map(|claim| {
+            let numbers = Entry::with(claim.verdict.as_str(), claim.because.clone());
+            vec![claim.claim.clone().into(), claim.on.clone().into(), numbers]
+        });
+        blocks.push(table(&["claim", "on", "verdict"], rows.collect()));
+        for setting in &self.settings {
+            blocks.extend(setting_blocks(setting));
+        }
+        blocks.push(Block::Heading(2, "How to reproduce it".to_owned()));
+        blocks.push(Block::Verbatim(plan_text.trim().to_owned()));
+        let cells = plan.cells().len();
+        blocks.push(Block::Note(format!(
+            "regen {}, {cells} cells; the records of all cells, with their settings and texts, are beside this page.",
+            env!("CARGO_PKG_VERSION")
+        )));
+        Document { title: self.title.clone(), blocks }
+    }
+}
+
+fn table(columns: &[&str], rows: Vec<Vec<Entry>>) -> Block {
+    Block::Table(columns.iter().map(|&column| column.to_owned()).collect(), rows)
+}
+
+fn setting_blocks(setting: &Setting) -> Vec<Block> {
+    let title = format!(
+        "{}, histories up to {}, language model {}",
+        setting.data, setting.history, setting.language_model
+    );
+    let mut blocks = vec![Block::Heading(2, title)];
+    blocks.extend(setting.remarks.iter().cloned().map(Block::Text));
+    blocks.push(scores(setting));
+    blocks.extend((0..METRICS.len()).map(|metric| chart(setting, metric)));
+    blocks.extend(contrasts(setting));
+    blocks.extend(identity(setting));
+    blocks.extend(facts(setting));
+    blocks.extend(controls(setting));
+    blocks.extend(shares(setting));
+    blocks.push(Block::Heading(3, "Learning curves".to_owned()));
+    blocks.push(curves(setting));
+    blocks.push(Block::Heading(3, "Examples".to_owned()));
+    blocks.push(Block::Note(
+        "Of the first seed: the narrative that fusion (or else the last variant) got best by semantic similarity, one of \
+         each quarter, and the worst."
+            .to_owned(),
+    ));
+    for sample in &setting.samples {
+        let mut texts = vec![("reference".to_owned(), sample.reference.clone())];
+        texts.extend(sample.written.iter().cloned());
+        blocks.push(Block::Sample(sample.kind.replace('_', " "), sample.context.clone(), texts));
+    }
+    blocks.extend(cost(setting));
+    blocks
+}
+
+/// BLEU is on a scale of 100, the others of 1.
+fn show(metric: usize, value: f64) -> String {
+    if metric == 0 { format!("{value:.2}") } else { format!("{value:.4}") }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn score(metric: usize, pooled: &Pooled) -> Entry {
+    let (low, high) = (show(metric, pooled.interval.low), show(metric, pooled.interval.high));
+    let seeds: Vec<String> = pooled.per_seed.iter().map(|&value| show(metric, value)).collect();
+    Entry::with(show(metric, pooled.value), format!("{low} – {high}; by seed {}", seeds.join(", ")))
+}
+
+fn scores(setting: &Setting) -> Block {
+    let row = |name: &str, scores: &[Pooled; 3]| {
+        let mut row = vec![Entry::from(name)];
+        row.extend(scores.iter().enumerate().map(|(metric, pooled)| score(metric, pooled)));
+        row
+    };
+    let variants = setting.variants.iter().map(|variant| row(&variant.name, &variant.scores));
+    let baselines =
+        setting.baselines.iter().filter_map(|baseline| Some(row(&baseline.name, baseline.scores.as_ref()?)));
+    table(&["arm", "BLEU", "ROUGE-L", "semantic similarity"], variants.chain(baselines).collect())
+}
+
+fn chart(setting: &Setting, metric: usize) -> Block {
+    let bars: Vec<Bar> = setting
+        .variants
+        .iter()
+        .zip(COLOURS.iter().cycle())
+        .map(|(variant, &colour)| {
+            let Pooled { value, interval, .. } = &variant.scores[metric];
+            let name = crate::report::escape(&variant.name);
+            Bar { name, value: *value, low: interval.low, high: interval.high, colour }
+        })
+        .collect();
+    Block::Figure(charts::intervals(&bars, METRICS[metric]), format!("{} of every arm.", METRICS[metric]))
+}
+
+fn contrasts(setting: &Setting) -> Vec<Block> {
+    let asked = |asks: Asks| match asks {
+        Asks::Fusion => "fusion over the better single arm",
+        Asks::VectorsBesideText => "vectors beside text",
+        Asks::Adapter => "another adapter",
+        Asks::Floor => "over the floor",
+    };
+    let row = |contrast: &Contrast| {
+        let metric = METRICS.iter().position(|&name| name == contrast.metric).unwrap_or(0);
+        let [base, value] = contrast.values;
+        let [low, high] = contrast.relative_interval;
+        vec![
+            asked(contrast.asks).into(),
+            contrast.variant.clone().into(),
+            contrast.metric.into(),
+            Entry::with(show(metric, base), contrast.base.clone()),
+            show(metric, value).into(),
+            Entry::with(format!("{:+.1} %", contrast.relative_percent), format!("{low:+.1} – {high:+.1}")),
+            format!("{:.3}", contrast.p_value).into(),
+            format!("{:.3}", contrast.p_holm).into(),
+        ]
+    };
+    let rows = setting.contrasts.iter().filter(|contrast| contrast.asks != Asks::Floor).map(row);
+    let rows: Vec<Vec<Entry>> = rows.collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Block::Heading(3, "What adds to what".to_owned()),
+        table(
+            &[
+                "question",
+                "variant",
+                "metric",
+                "base",
+                "variant's value",
+                "difference",
+                "p",
+                "p (Holm, whole report)",
+            ],
+            rows,
+        ),
+    ]
+}
+
+fn identity(setting: &Setting) -> Vec<Block> {
+    let row = |name: &str, found: Option<Identified>| {
+        let found = found?;
+        let shares = [found.nearest, found.among_ten, found.states_title];
+        Some(std::iter::once(name.into()).chain(shares.map(|share| percent(share).into())).collect())
+    };
+    let baselines = setting.baselines.iter().map(|baseline| row(&baseline.name, baseline.identity));
+    let variants = setting.variants.iter().map(|variant| row(&variant.name, variant.identity));
+    let rows: Vec<Vec<Entry>> = baselines.chain(variants).flatten().collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Block::Heading(3, "About the right item?".to_owned()),
+        table(&["texts of", "own item nearest", "among the ten nearest", "state its title"], rows),
+        Block::Note(
+            "The embedding of each narrative against those of all item texts; means over seeds.".to_owned(),
+        ),
+    ]
+}
+
+fn facts(setting: &Setting) -> Vec<Block> {
+    let row = |variant: &Variant| {
+        let facts = variant.facts?;
+        Some(vec![variant.name.clone().into(), percent(facts.co_purchase).into(), percent(facts.text).into()])
+    };
+    let rows: Vec<Vec<Entry>> = setting.variants.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Block::Heading(3, "Facts told correctly".to_owned()),
+        table(&["arm", "known by co-purchase only", "known by text only"], rows),
+    ]
+}
+
+fn controls(setting: &Setting) -> Vec<Block> {
+    let mut rows: Vec<Vec<Entry>> = Vec::new();
+    for variant in &setting.variants {
+        let Some(loss) = &variant.loss else { continue };
+        for (index, (control, cost, p)) in variant.costs.iter().enumerate() {
+            let (name, plain) = match index {
+                0 => (variant.name.clone(), format!("{:.3}", loss.value)),
+                _ => Default::default(),
+            };
+            let interval = format!("{:+.3} – {:+.3}", cost.interval.low, cost.interval.high);
+            rows.push(vec![
+                name.into(),
+                plain.into(),
+                in_words(*control).into(),
+                Entry::with(format!("{:+.3}", cost.value), interval),
+                format!("{p:.3}").into(),
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Block::Heading(3, "Are the soft tokens read?".to_owned()),
+        table(&["arm", "loss", "change", "adds", "p"], rows),
+        Block::Note(
+            "Loss on the test narratives, nats a token, and what it costs when every prompt is given the items of another \
+             user, or one side of every item is taken away. A model that ignored its soft tokens would lose nothing."
+                .to_owned(),
+        ),
+    ]
+}
+
+fn shares(setting: &Setting) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for variant in &setting.variants {
+        let Some((shares, per_seed)) = &variant.shares else { continue };
+        if blocks.is_empty() {
+            blocks.push(Block::Heading(3, "Who makes the soft tokens?".to_owned()));
+        }
+        let label = "share of W₁eᵢ in the norms of W₁eᵢ and W₂eₛ";
+        let seeds: Vec<String> = per_seed.iter().map(|share| format!("{share:.3}")).collect();
+        let tenths: Vec<String> = shares.by_popularity.iter().map(|share| format!("{share:.3}")).collect();
+        blocks.push(Block::Figure(
+            charts::counted_histogram(&shares.histogram, shares.mean, label),
+            format!(
+                "{}: mean share of the collaborative side {:.3} over {} soft tokens of test users (by seed {}); from the least \
+                 bought tenth to the most bought: {}.",
+                variant.name,
+                shares.mean,
+                shares.tokens,
+                seeds.join(", "),
+                tenths.join(", ")
+            ),
+        ));
+    }
+    blocks
+}
+
+fn curves(setting: &Setting) -> Block {
+    let mut series = Vec::new();
+    for (variant, &colour) in setting.variants.iter().zip(COLOURS.iter().cycle()) {
+        for (seed, report) in variant.reports.iter().enumerate() {
+            series.push(Series {
+                name: if seed == 0 { crate::report::escape(&variant.name) } else { String::new() },
+                colour,
+                dashed: seed > 0,
+                points: report.validation.iter().map(|point| (point.step as f64, point.loss)).collect(),
+            });
+        }
+    }
+    Block::Figure(
+        charts::lines(&series, "updates", "held-out loss (nats per token)"),
+        "Loss on the validation users; one line a seed, the first one solid. Losses of arms with text and without are not of \
+         the same examples (practice passages) and do not compare."
+            .to_owned(),
+    )
+}
+
+fn cost(setting: &Setting) -> Vec<Block> {
+    let row = |variant: &Variant| {
+        let [training, writing] = variant.seconds;
+        vec![
+            variant.name.clone().into(),
+            format!("{:.2} M", variant.parameters as f64 / 1e6).into(),
+            format!("{training:.0}").into(),
+            format!("{writing:.0}").into(),
+        ]
+    };
+    let world = |world: &super::findings::WorldFacts| {
+        let ([users, items, interactions], [training, validation, test]) = (world.size, world.narratives);
+        vec![
+            world.seed.to_string().into(),
+            format!("{users}, {items}, {interactions}").into(),
+            format!("{training}, {validation}, {test}").into(),
+            world.split.chars().take(16).collect::<String>().into(),
+        ]
+    };
+    vec![
+        Block::Heading(3, "Cost".to_owned()),
+        table(
+            &["arm", "parameters", "seconds of training, mean", "of writing"],
+            setting.variants.iter().map(row).collect(),
+        ),
+        Block::Heading(3, "Data".to_owned()),
+        table(
+            &[
+                "seed",
+                "users, items, training interactions",
+                "narratives in training, validation, test",
+                "split",
+            ],
+            setting.worlds.iter().map(world).collect(),
+        ),
+    ]
+}

@@ -1,0 +1,181 @@
+//! One data set as one seed draws and splits it, and what all its cells share.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use regen_data::synthetic::SyntheticConfig;
+use regen_data::{
+    Example, HistoryConfig, Interaction, LeakAudit, Part, Split, audit_leaks, examples, training_interactions,
+};
+use regen_metrics::similarity::cosines;
+use regen_semantic::SentenceEncoder;
+use regen_wals::WalsConfig;
+use serde_json::{Value, json};
+
+use super::plan::{Cell, DataSource, Plan, slug};
+use super::records::{Identified, WorldRecord, Written};
+use crate::arms::Task;
+use crate::cli::Session;
+use crate::compare::{context, facts, published_texts, random_texts};
+use crate::features::{ItemVectors, embed, embed_items, fit_factors, item_factors};
+use crate::identity::Identity;
+use crate::input::{self, Input};
+use crate::pipeline;
+
+/// Data, split and examples.
+pub(super) struct World {
+    pub(super) input: Input,
+    pub(super) split: Split,
+    pub(super) examples: Vec<Example>,
+    pub(super) interactions: Vec<Interaction>,
+    pub(super) task: Task,
+    pub(super) settings: Value,
+    audit: LeakAudit,
+    cell: Cell,
+    rank: usize,
+}
+
+/// What takes longer: the vectors of the items and of the references. Made only where a cell is still to be run.
+pub(super) struct Vectors {
+    pub(super) cf: ItemVectors,
+    pub(super) semantic: ItemVectors,
+    references: ndarray::Array2<f32>,
+    identity: Option<Identity>,
+}
+
+impl World {
+    /// The world of `cell`; `folder` is that of real data.
+    pub(super) fn prepare(plan: &Plan, cell: &Cell, folder: Option<&Path>, common: &Value) -> Result<Self> {
+        let data = plan.data(&cell.data).context("a cell's data set is in the plan")?;
+        let input = match &data.source {
+            DataSource::Synthetic(world) => {
+                input::synthetic(&SyntheticConfig { seed: cell.seed, ..world.clone() })?
+            }
+            DataSource::Xrec(vertical) => {
+                let Some(folder) = folder else {
+                    bail!("data {:?} is read from a folder: name it with --data", data.name);
+                };
+                let one = input::load(folder, Some(*vertical))?.pop();
+                one.with_context(|| format!("{} holds no {vertical}", folder.display()))?
+            }
+        };
+        let split = pipeline::split(&input.dataset, cell.seed)?;
+        let interactions = training_interactions(&input.dataset, &split);
+        let examples = examples(&input.dataset, &HistoryConfig { max_history: cell.history })?;
+        let audit = audit_leaks(&input.dataset, &split, &examples, &interactions)
+            .with_context(|| format!("the split of {:?} leaks", data.name))?;
+        let task = Task::new(&input.dataset, &split, &examples, plan.training.reading_steps > 0, cell.seed);
+        let settings = json!({
+            "common": common,
+            "data": data.name,
+            "source": data.source,
+            "seed": cell.seed,
+            "history": cell.history,
+            "split": split.hash(),
+            "rank": plan.rank,
+        });
+        Ok(Self {
+            input,
+            split,
+            examples,
+            interactions,
+            task,
+            settings,
+            audit,
+            cell: cell.clone(),
+            rank: plan.rank,
+        })
+    }
+
+    /// A name that is a file's too.
+    pub(super) fn name(cell: &Cell) -> String {
+        format!("{}_h{}_s{}", slug(&cell.data), cell.history, cell.seed)
+    }
+
+    /// Factors of the training interactions, embeddings of item texts and references.
+    pub(super) fn vectors(&self, encoder: &SentenceEncoder, session: &Session) -> Result<Vectors> {
+        let dataset = &self.input.dataset;
+        let wals = WalsConfig { rank: self.rank, seed: self.cell.seed, ..WalsConfig::default() };
+        let (matrix, model) = fit_factors(dataset, &self.interactions, &wals, session)?;
+        let semantic = embed_items(encoder, dataset, session)?;
+        let references = embed(encoder, &self.task.references(), "embed references", session)?;
+        // The items of the synthetic world are alike by construction; its facts are counted instead.
+        let identity = if self.input.truth.is_none() {
+            let targets: Vec<_> = self.test().iter().map(|example| example.target).collect();
+            Identity::new(dataset, &semantic, &targets, &self.task.test_users)
+        } else {
+            None
+        };
+        Ok(Vectors { cf: item_factors(&matrix, &model), semantic, references, identity })
+    }
+
+    fn test(&self) -> Vec<&Example> {
+        self.split.select(&self.examples, Part::Test)
+    }
+
+    /// What findings need of this world beside its cells.
+    pub(super) fn record(
+        &self,
+        vectors: &Vectors,
+        encoder: &SentenceEncoder,
+        session: &Session,
+    ) -> Result<WorldRecord> {
+        let judge = |texts: Vec<String>| self.judge(texts, vectors, encoder, session);
+        let published = published_texts(&self.input, &self.split, &self.examples).transpose()?;
+        let dataset = &self.input.dataset;
+        let (test, task) = (self.test(), &self.task);
+        let contexts = test.iter().map(|example| context(dataset, &vectors.semantic.present, example));
+        let references = task.references();
+        Ok(WorldRecord {
+            settings: self.settings.clone(),
+            data: self.cell.data.clone(),
+            seed: self.cell.seed,
+            history: self.cell.history,
+            remarks: self.input.remarks.clone(),
+            size: [dataset.users.len(), dataset.items.len(), self.interactions.len()],
+            narratives: [task.training.len(), task.validation.len(), task.test.len()],
+            split: self.split.hash().to_owned(),
+            audit: self.audit,
+            encoder: "all-MiniLM-L6-v2".to_owned(),
+            users: task.test_users.clone(),
+            kinds: test.iter().map(|example| example.kind.as_str().to_owned()).collect(),
+            contexts: contexts.collect(),
+            identity: self.identified(&references, vectors.references.view(), vectors)?,
+            references,
+            floor: judge(random_texts(task, self.cell.seed))?,
+            published: published.map(judge).transpose()?,
+        })
+    }
+
+    /// What only an encoder or the generator can tell of texts for the test examples.
+    pub(super) fn judge(
+        &self,
+        texts: Vec<String>,
+        vectors: &Vectors,
+        encoder: &SentenceEncoder,
+        session: &Session,
+    ) -> Result<Written> {
+        let embedded = embed(encoder, &texts, "embed narratives", session)?;
+        Ok(Written {
+            similarity: cosines(embedded.view(), vectors.references.view())?,
+            identity: self.identified(&texts, embedded.view(), vectors)?,
+            facts: facts(&self.input, &self.split, &self.examples, &texts),
+            texts,
+        })
+    }
+
+    fn identified(
+        &self,
+        texts: &[String],
+        embedded: ndarray::ArrayView2<'_, f32>,
+        vectors: &Vectors,
+    ) -> Result<Option<Identified>> {
+        let Some(identity) = &vectors.identity else { return Ok(None) };
+        let found = identity.judge("", texts, embedded, self.cell.seed)?;
+        Ok(Some(Identified {
+            nearest: found.nearest.score,
+            among_ten: found.among_ten.score,
+            states_title: found.states_title,
+        }))
+    }
+}

@@ -1,0 +1,133 @@
+//! An experiment as a user runs it, on worlds small enough for a test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const PLAN: &str = r#"
+    title = "A small experiment"
+    seeds = [1, 2]
+    arms = ["cf", "fusion", "text"]
+    histories = [4]
+    language_models = ["1m"]
+    rank = 8
+    [training]
+    steps = 6
+    [[data]]
+    name = "small world"
+    synthetic = { users = 60, items = 130, mean_history = 6.0, min_history = 3 }
+"#;
+
+/// The program that `cargo test` built beside this test.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
+    profile.join("examples/ablate")
+}
+
+fn ablate(plan: &Path, out: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    // One thread: two that wait for each other make tests beside this one slow.
+    command.args(["--threads", "1", "--plan"]).arg(plan).arg("--out").arg(out).args(arguments);
+    command.output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn an_experiment_goes_on_where_it_was_stopped_and_comes_to_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, out) = (dir.path().join("plan.toml"), dir.path().join("out"));
+    fs::write(&plan, PLAN).unwrap();
+    let run = ablate(&plan, &out, &["--json", "--quiet"]);
+    let stdout = text(&run.stdout);
+    assert!(run.status.success(), "{stdout}\n{}", text(&run.stderr));
+
+    // Three arms, two seeds.
+    let findings: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let variants = findings["settings"][0]["variants"].as_array().unwrap();
+    assert_eq!(variants.len(), 3);
+    for variant in variants {
+        for score in variant["scores"].as_array().unwrap() {
+            assert_eq!(score["per_seed"].as_array().unwrap().len(), 2);
+            let (low, high) = (score["interval"]["low"].as_f64(), score["interval"]["high"].as_f64());
+            assert!(low.unwrap() <= high.unwrap());
+        }
+        // Six updates teach nobody to read soft tokens; what the control costs is measured all the same.
+        assert_eq!(variant["costs"].as_array().unwrap().is_empty(), variant["arm"] == "text");
+    }
+    assert!(variants[1]["shares"][0]["tokens"].as_u64().unwrap() > 0);
+    let claims = findings["claims"].as_array().unwrap();
+    assert!(claims.iter().any(|claim| claim["claim"].as_str().unwrap().contains("Fusion beats")));
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("http") && !page.contains("<script"));
+    assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("| arm | BLEU |"));
+
+    // A run that was stopped before its last cell trains that one alone.
+    let read = || fs::read_to_string(out.join("findings.json")).unwrap();
+    let before: Value = serde_json::from_str(&read()).unwrap();
+    let cells: Vec<_> = fs::read_dir(out.join("cells")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(cells.len(), 6);
+    let last = cells.iter().find(|path| path.ends_with("small-world_fusion_h4_1m_s2.json")).unwrap();
+    fs::remove_file(last).unwrap();
+    let listed = text(&ablate(&plan, &out, &["--list"]).stdout);
+    assert!(listed.contains("5 of 6 cells are finished"), "{listed}");
+    let run = ablate(&plan, &out, &[]);
+    assert!(run.status.success());
+    assert_eq!(text(&run.stderr).matches("kept from an earlier run").count(), 5, "{}", text(&run.stderr));
+    let after: Value = serde_json::from_str(&read()).unwrap();
+    for variant in 0..3 {
+        let scores = |findings: &Value| findings["settings"][0]["variants"][variant]["scores"].clone();
+        assert_eq!(scores(&before), scores(&after));
+    }
+
+    // Other settings under the same folder are not mixed with these.
+    fs::write(&plan, PLAN.replace("steps = 6", "steps = 7")).unwrap();
+    let run = ablate(&plan, &out, &["--quiet"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("budget.training.steps: 6, now 7"), "{}", text(&run.stderr));
+}
+
+#[test]
+fn a_plan_that_cannot_be_run_is_refused_with_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = dir.path().join("plan.toml");
+    fs::write(&plan, PLAN.replace("seeds = [1, 2]", "seeds = [1, 1]")).unwrap();
+    let run = ablate(&plan, dir.path(), &["--list"]);
+    assert_eq!(run.status.code(), Some(1));
+    let stderr = text(&run.stderr);
+    assert!(stderr.contains("plan.toml") && stderr.contains("seeds"), "{stderr}");
+
+    fs::write(
+        &plan,
+        PLAN.replace(
+            "synthetic = { users = 60, items = 130, mean_history = 6.0, min_history = 3 }",
+            "xrec = \"amazon\"",
+        ),
+    )
+    .unwrap();
+    let run = ablate(&plan, dir.path(), &["--quiet"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("--data"), "{}", text(&run.stderr));
+}
+
+#[test]
+fn the_plans_of_the_repository_can_be_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let mut plans = 0;
+    for plan in fs::read_dir(folder).unwrap() {
+        let plan = plan.unwrap().path();
+        let listed = ablate(&plan, Path::new("nowhere"), &["--list"]);
+        assert!(listed.status.success(), "{}: {}", plan.display(), text(&listed.stderr));
+        let cells = text(&listed.stdout).lines().count() - 1;
+        // What a plan says of itself in its first lines.
+        let head: String = fs::read_to_string(&plan).unwrap().lines().take(3).collect();
+        assert!(head.contains(&format!(" {cells} runs")), "{}: {cells} cells", plan.display());
+        plans += 1;
+    }
+    assert!(plans >= 5);
+}
