@@ -87,6 +87,12 @@ pub enum Error {
         /// What was given.
         got: f64,
     },
+    /// A list of candidates of a search that is empty.
+    #[error("the search has no candidate for {field}: give at least one")]
+    NoCandidates {
+        /// Which list.
+        field: &'static str,
+    },
     /// Factors whose shape differs from what the matrix and the rank call for.
     #[error(
         "{what} have shape [{}, {}], expected [{}, {}]",
@@ -149,6 +155,21 @@ pub enum Error {
         /// What the reader accepts.
         expected: String,
         /// What was found.
+        got: String,
+    },
+    /// Unfinished work on disk that was begun with something else.
+    #[error(
+        "{} was begun with {field} {got}, not {expected}: remove it, or choose another folder",
+        path.display()
+    )]
+    ForeignState {
+        /// The file that says so.
+        path: PathBuf,
+        /// What differs.
+        field: &'static str,
+        /// What is asked for now.
+        expected: String,
+        /// What the file was begun with.
         got: String,
     },
     /// A list of ids that does not belong to its factors.

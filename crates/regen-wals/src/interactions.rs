@@ -163,12 +163,77 @@ impl InteractionMatrix {
         (row.columns, row.values)
     }
 
+    /// The matrix without the given pairs, which ascend.
+    pub(crate) fn without(&self, pairs: &[(u32, u32)]) -> Self {
+        let from = &self.by_user;
+        let mut starts = Vec::with_capacity(from.starts.len());
+        starts.push(0);
+        let mut kept = Vec::with_capacity(from.columns.len().saturating_sub(pairs.len()));
+        let mut rest = pairs.iter().peekable();
+        for row in 0..from.rows() {
+            for k in from.starts[row]..from.starts[row + 1] {
+                let pair = (row as u32, from.columns[k]);
+                while rest.next_if(|&&gone| gone < pair).is_some() {}
+                if rest.peek() != Some(&&pair) {
+                    kept.push(k);
+                }
+            }
+            starts.push(kept.len());
+        }
+        let by_user = Compressed {
+            starts,
+            columns: kept.iter().map(|&k| from.columns[k]).collect(),
+            values: kept.iter().map(|&k| from.values[k]).collect(),
+            targets: from.targets.as_ref().map(|targets| kept.iter().map(|&k| targets[k]).collect()),
+            width: from.width,
+        };
+        let by_item = by_user.transposed();
+        Self { by_user, by_item }
+    }
+
+    /// A number that tells this matrix from others: FNV-1a over shape, pairs and values.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = Fingerprint::new();
+        hash.add(&(self.users() as u64).to_le_bytes());
+        hash.add(&(self.items() as u64).to_le_bytes());
+        for user in 0..self.users() {
+            let row = self.by_user.row(user);
+            hash.add(&(row.columns.len() as u64).to_le_bytes());
+            for (column, value, target) in row.entries() {
+                hash.add(&(column as u32).to_le_bytes());
+                hash.add(&value.to_le_bytes());
+                hash.add(&target.to_le_bytes());
+            }
+        }
+        hash.value()
+    }
+
     pub(crate) fn by_user(&self) -> &Compressed {
         &self.by_user
     }
 
     pub(crate) fn by_item(&self) -> &Compressed {
         &self.by_item
+    }
+}
+
+/// FNV-1a, 64 bits: the same in every release, and enough to notice that data changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub(crate) fn value(self) -> u64 {
+        self.0
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Colours of series, distinguishable with the common colour deficiencies (Okabe and Ito's palette).
-pub(super) const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
+pub(crate) const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 260.0;
@@ -12,12 +12,12 @@ const BOTTOM: f64 = 40.0;
 const TOP: f64 = 12.0;
 const RIGHT: f64 = 26.0;
 
-/// A named line.
-pub(super) struct Series<'a> {
-    pub(super) name: String,
-    pub(super) colour: &'a str,
-    pub(super) dashed: bool,
-    pub(super) points: Vec<(f64, f64)>,
+/// A named line; one without a name has no entry in the legend.
+pub(crate) struct Series<'a> {
+    pub(crate) name: String,
+    pub(crate) colour: &'a str,
+    pub(crate) dashed: bool,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// Maps data to the plot area.
@@ -78,7 +78,7 @@ impl Axes {
 }
 
 /// Line chart with a legend above it.
-pub(super) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> String {
+pub(crate) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> String {
     let all = || series.iter().flat_map(|series| series.points.iter());
     let Some(axes) = bounds(all()) else {
         return "<p class=\"note\">Nothing to draw.</p>".to_owned();
@@ -96,6 +96,9 @@ pub(super) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> Stri
             points.join(" ")
         );
         let style = if line.dashed { "dashed" } else { "solid" };
+        if line.name.is_empty() {
+            continue;
+        }
         let _ = write!(
             legend,
             "<span><i style=\"border-top:2px {style} {}\"></i>{}</span>",

@@ -11,7 +11,7 @@ use crate::controls::in_words;
 use crate::run_log::RunLog;
 use crate::scores::METRICS;
 
-const STYLE: &str = "
+pub(crate) const STYLE: &str = "
 :root{color-scheme:light;--ink:#1c2024;--soft:#5c6670;--line:#dde2e7;--paper:#fff;--panel:#f6f8fa}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}
@@ -308,6 +308,6 @@ fn show(metric: usize, value: f64) -> String {
     if metric == 0 { format!("{value:.2}") } else { format!("{value:.4}") }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,7 +1,8 @@
-//! Integration tests of the factorisation: properties of the fit, ranking, files.
+//! Integration tests of the factorisation: properties of the fit, ranking, search, files.
 
 mod fit;
 mod lapack;
 mod ranking;
+mod search;
 mod storage;
 mod world;
