@@ -9,13 +9,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use regen_examples::cli::Common;
 use regen_examples::pairs::Pairs;
 use regen_examples::run_log::peak_rss_bytes;
 use regen_examples::wals_args::{Formula, MetricName};
 use regen_wals::evaluate::{RankingReport, evaluate, evaluate_most_popular};
-use regen_wals::persist::{Checkpoint, load_npy, save};
+use regen_wals::persist::{Checkpoint, FactorFormat, load_npy, save_as};
 use regen_wals::{EarlyStopping, InitialFactors, Outcome, Progress, Stage, WalsConfig};
 use serde_json::json;
 
@@ -68,10 +68,21 @@ struct Args {
     /// Continue from the checkpoint in --out, if there is one, to the same result.
     #[arg(long)]
     resume: bool,
+    /// How the factors are written.
+    #[arg(long, value_enum, default_value_t = FormatName::Npy)]
+    format: FormatName,
     #[command(flatten)]
     formula: Formula,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatName {
+    /// user_factors.npy and item_factors.npy.
+    Npy,
+    /// factors.safetensors with the tensors user_factors and item_factors.
+    Safetensors,
 }
 
 impl Args {
@@ -175,7 +186,11 @@ fn main() -> Result<()> {
     }
     let user_ids: Vec<&str> = pairs.users.names().collect();
     let item_ids: Vec<&str> = pairs.items.names().collect();
-    save(out, &model, &user_ids, &item_ids)?;
+    let format = match args.format {
+        FormatName::Npy => FactorFormat::Npy,
+        FormatName::Safetensors => FactorFormat::Safetensors,
+    };
+    save_as(out, format, &model, &user_ids, &item_ids)?;
     std::fs::write(out.join("wals.json"), serde_json::to_string_pretty(&config)? + "\n")
         .with_context(|| format!("cannot write {}", out.join("wals.json").display()))?;
 

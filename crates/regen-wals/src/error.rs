@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What this crate's fallible functions return.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A cause of failure.
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +155,26 @@ pub enum Error {
         /// What the reader accepts.
         expected: String,
         /// What was found.
+        got: String,
+    },
+    /// A row that a file of factors does not have.
+    #[error("{}: row {row} is out of range: the file has {rows}", path.display())]
+    RowOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The number that was given.
+        row: usize,
+        /// How many rows there are.
+        rows: usize,
+    },
+    /// Compressed rows whose three parts do not belong together.
+    #[error("compressed rows: {field} is {got}, expected {expected}")]
+    CompressedRows {
+        /// Which part.
+        field: &'static str,
+        /// What would fit.
+        expected: String,
+        /// What was given.
         got: String,
     },
     /// Unfinished work on disk that was begun with something else.

@@ -3,8 +3,10 @@
 
 mod checkpoint;
 mod config;
+mod construct;
 mod error;
 pub mod evaluate;
+mod factor_file;
 mod fit;
 mod hold_out;
 mod interactions;
@@ -14,6 +16,7 @@ mod npy;
 mod objective;
 pub mod persist;
 mod ranking;
+mod safetensors;
 pub mod search;
 mod simd;
 mod solver;
