@@ -13,6 +13,7 @@ use clap::{Parser, ValueEnum};
 use regen_examples::cli::Common;
 use regen_examples::pairs::Pairs;
 use regen_examples::run_log::peak_rss_bytes;
+use regen_examples::sharded;
 use regen_examples::wals_args::{Formula, MetricName};
 use regen_wals::evaluate::{RankingReport, evaluate, evaluate_most_popular};
 use regen_wals::persist::{Checkpoint, FactorFormat, load_npy, save_as};
@@ -71,6 +72,12 @@ struct Args {
     /// How the factors are written.
     #[arg(long, value_enum, default_value_t = FormatName::Npy)]
     format: FormatName,
+    /// Keep pairs and factors on disk, in shards of about so many rows: for what does not fit in memory. The factors are
+    /// the same to the bit; the same command goes on where it was stopped.
+    #[arg(long, value_name = "ROWS", conflicts_with_all = [
+        "test", "validation", "init_user_factors", "init_item_factors", "checkpoint_every", "format"
+    ])]
+    rows_per_shard: Option<usize>,
     #[command(flatten)]
     formula: Formula,
     #[command(flatten)]
@@ -103,6 +110,14 @@ fn main() -> Result<()> {
     let config = args.config();
     let out = &args.common.out;
 
+    if let Some(rows) = args.rows_per_shard {
+        let report =
+            sharded::train(&args.interactions, out, &config, rows, args.formula.drops_zeros(), &session)?;
+        if args.common.json {
+            println!("{report}");
+        }
+        return Ok(());
+    }
     let mut pairs = Pairs::read(&args.interactions)?;
     let matrix = pairs.matrix(args.formula.drops_zeros())?;
     session.note(&format!("{} users, {} items, {} pairs", matrix.users(), matrix.items(), matrix.pairs()));

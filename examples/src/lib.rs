@@ -20,6 +20,7 @@ mod progress;
 pub mod report;
 pub mod run_log;
 pub mod scores;
+pub mod sharded;
 pub mod similarity;
 pub mod tuning;
 pub mod wals_args;

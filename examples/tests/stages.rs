@@ -159,6 +159,35 @@ fn tuning_finds_settings_resumes_and_explains_itself() {
 }
 
 #[test]
+fn factors_over_shards_are_those_in_memory_and_early_stopping_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let table = path("pairs.csv");
+    fs::write(&table, purchases()).unwrap();
+    let [memory, shards, tensors] = ["memory", "shards", "tensors"].map(path);
+    let common = ["--interactions", &table, "--rank", "6", "--iterations", "4", "--quiet"];
+    let train = |more: &[&str]| succeed("train_wals", &[&common[..], more].concat());
+    train(&["--out", &memory]);
+    let printed = train(&["--out", &shards, "--rows-per-shard", "50", "--json"]);
+    assert_eq!(last_json(&printed)["objective"].as_array().unwrap().len(), 5);
+    train(&["--out", &tensors, "--format", "safetensors"]);
+    let load = |folder: &str| regen_wals::persist::load(folder.as_ref()).unwrap();
+    // The fit in memory was looked at without turning its factors, as was the one over shards.
+    assert_eq!(load(&shards), load(&memory));
+    assert_eq!(load(&tensors), load(&memory));
+    // Again: everything is there.
+    train(&["--out", &shards, "--rows-per-shard", "50"]);
+
+    let held_out = path("held_out.csv");
+    fs::write(&held_out, "user,item\nu0,i6\nu1,i7\nu3,i21\nnobody,i2\n").unwrap();
+    let stopped = ["--out", &path("early"), "--validation", &held_out, "--patience", "1", "--json"];
+    let report = last_json(&train(&stopped));
+    let best = report["validation"]["best_iteration"].as_u64().unwrap() as usize;
+    let values = report["validation"]["ndcg@20"].as_array().unwrap();
+    assert!(best >= 1 && best <= values.len());
+}
+
+#[test]
 fn a_split_of_other_data_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();

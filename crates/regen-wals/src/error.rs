@@ -192,6 +192,18 @@ pub enum Error {
         /// What the file was begun with.
         got: String,
     },
+    /// A place that is taken.
+    #[error("{} exists already: remove it, or choose another folder", path.display())]
+    AlreadyThere {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A matrix with targets of its own was to be sharded.
+    #[error("shards hold values and no targets: build the matrix from triplets")]
+    ShardedTargets,
+    /// A sharded fit was asked for f64.
+    #[error("a sharded fit has no f64 arithmetic: set arithmetic to f32")]
+    ShardedArithmetic,
     /// A list of ids that does not belong to its factors.
     #[error("{}: {got} ids, expected {expected} (one a row of the factors)", path.display())]
     IdCount {

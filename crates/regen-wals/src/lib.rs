@@ -18,6 +18,7 @@ pub mod persist;
 mod ranking;
 mod safetensors;
 pub mod search;
+pub mod shards;
 mod simd;
 mod solver;
 mod stopping;

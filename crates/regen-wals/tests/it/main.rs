@@ -1,9 +1,10 @@
-//! Integration tests of the factorisation: properties of the fit, ranking, search, files.
+//! Integration tests of the factorisation: properties of the fit, ranking, search, files, shards.
 
 mod fit;
 mod interop;
 mod lapack;
 mod ranking;
 mod search;
+mod shards;
 mod storage;
 mod world;
