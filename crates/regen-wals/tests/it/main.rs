@@ -1,6 +1,7 @@
 //! Integration tests of the factorisation: properties of the fit, ranking, search, files, shards.
 
 mod fit;
+mod golden;
 mod interop;
 mod lapack;
 mod ranking;
