@@ -5,21 +5,19 @@
 //! cargo run --release --example train_wals -- --interactions train.csv --test test.csv --json
 //! ```
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use regen_data::{Columns, IdMap, InteractionTable, ItemId, UserId};
 use regen_examples::cli::Common;
+use regen_examples::pairs::Pairs;
 use regen_examples::run_log::peak_rss_bytes;
-use regen_wals::evaluate::{evaluate, evaluate_most_popular};
-use regen_wals::persist::{Checkpoint, load_npy, save};
-use regen_wals::{
-    Arithmetic, Confidence, Frequency, InitialFactors, InteractionMatrix, Outcome, Solver, Stage,
-    UnobservedScope, WalsConfig,
-};
+use regen_examples::sharded;
+use regen_examples::wals_args::{Formula, MetricName};
+use regen_wals::evaluate::{RankingReport, evaluate, evaluate_most_popular};
+use regen_wals::persist::{Checkpoint, FactorFormat, load_npy, save_as};
+use regen_wals::{EarlyStopping, InitialFactors, Outcome, Progress, Stage, WalsConfig};
 use serde_json::json;
 
 /// Trains user and item factors by weighted alternating least squares.
@@ -37,166 +35,72 @@ struct Args {
     /// Held-out pairs in the same format, to report recall@20 and ndcg@20 on.
     #[arg(long)]
     test: Option<PathBuf>,
+    /// Pairs in the same format to stop early by: the factors of the iteration that ranks them best are written. They
+    /// take part in the choice, so they must not be those of --test.
+    #[arg(long)]
+    validation: Option<PathBuf>,
+    /// Iterations without a new best on --validation before the fit ends.
+    #[arg(long, default_value_t = 3, requires = "validation")]
+    patience: usize,
+    /// The metric of --validation, at 20.
+    #[arg(long, value_enum, default_value_t = MetricName::Ndcg, requires = "validation")]
+    metric: MetricName,
     /// Width of the factors.
     #[arg(long, default_value_t = 64)]
     rank: usize,
-    /// Sweeps over all users and then all items.
-    #[arg(long, default_value_t = 16)]
-    iterations: usize,
-    /// How a row is solved: exactly, by some steps of conjugate gradient, or block by block.
-    #[arg(long, value_enum, default_value_t = SolverName::Cholesky)]
-    solver: SolverName,
-    /// Steps a row and sweep of `--solver cg`.
-    #[arg(long, default_value_t = 3)]
-    cg_steps: usize,
-    /// Coordinates a block of `--solver block`.
-    #[arg(long, default_value_t = 64)]
-    block: usize,
-    /// How the value r of a pair becomes its weight w.
-    #[arg(long, value_enum, default_value_t = ConfidenceName::Constant)]
-    confidence: ConfidenceName,
-    /// α of the confidence.
-    #[arg(long, default_value_t = 1.0)]
-    alpha: f32,
-    /// ε of `--confidence logarithmic`.
-    #[arg(long, default_value_t = 1.0)]
-    epsilon: f32,
     /// α₀, the weight of unobserved pairs.
     #[arg(long, default_value_t = 0.1)]
     unobserved_weight: f32,
-    /// Whether α₀ lies on the unobserved pairs only (Hu et al.) or on all (Rendle et al.).
-    #[arg(long, value_enum, default_value_t = ScopeName::All)]
-    unobserved_scope: ScopeName,
     /// λ.
     #[arg(long, default_value_t = 0.003)]
     regularization: f32,
     /// ν of ρ = frequency^ν; 0 regularizes all rows alike.
     #[arg(long, default_value_t = 1.0)]
     frequency_exponent: f32,
-    /// The frequency: n pairs of the row, or n + α₀ N with N the size of the other side.
-    #[arg(long, value_enum, default_value_t = FrequencyName::Ials)]
-    frequency: FrequencyName,
     /// Start from these user factors instead of random ones (.npy, f32, rows in order of first appearance).
     #[arg(long)]
     init_user_factors: Option<PathBuf>,
     /// Start from these item factors.
     #[arg(long)]
     init_item_factors: Option<PathBuf>,
-    /// Solve rows in f64: slower, for badly conditioned problems.
-    #[arg(long)]
-    double: bool,
     /// Write a checkpoint into --out after every so many iterations.
     #[arg(long, value_name = "ITERATIONS")]
     checkpoint_every: Option<usize>,
     /// Continue from the checkpoint in --out, if there is one, to the same result.
     #[arg(long)]
     resume: bool,
+    /// How the factors are written.
+    #[arg(long, value_enum, default_value_t = FormatName::Npy)]
+    format: FormatName,
+    /// Keep pairs and factors on disk, in shards of about so many rows: for what does not fit in memory. The factors are
+    /// the same to the bit; the same command goes on where it was stopped.
+    #[arg(long, value_name = "ROWS", conflicts_with_all = [
+        "test", "validation", "init_user_factors", "init_item_factors", "checkpoint_every", "format"
+    ])]
+    rows_per_shard: Option<usize>,
+    #[command(flatten)]
+    formula: Formula,
     #[command(flatten)]
     common: Common,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum SolverName {
-    Cholesky,
-    Cg,
-    Block,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ConfidenceName {
-    /// w = 1.
-    Constant,
-    /// w = 1 + α r.
-    Linear,
-    /// w = 1 + α r, and pairs of value 0 count as unobserved (Hu et al. 2008).
-    Hu,
-    /// w = 1 + α ln(1 + r/ε) (Hu et al. 2008, equation 6).
-    Logarithmic,
-    /// w = α r, as in Python's implicit.
-    Proportional,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ScopeName {
-    Unobserved,
-    All,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FrequencyName {
-    Count,
-    Ials,
+enum FormatName {
+    /// user_factors.npy and item_factors.npy.
+    Npy,
+    /// factors.safetensors with the tensors user_factors and item_factors.
+    Safetensors,
 }
 
 impl Args {
     fn config(&self) -> WalsConfig {
-        let alpha = self.alpha;
         WalsConfig {
             rank: self.rank,
-            iterations: self.iterations,
             regularization: self.regularization,
-            solver: match self.solver {
-                SolverName::Cholesky => Solver::Cholesky,
-                SolverName::Cg => Solver::ConjugateGradient { steps: self.cg_steps },
-                SolverName::Block => Solver::Block { size: self.block },
-            },
-            confidence: match self.confidence {
-                ConfidenceName::Constant => Confidence::Constant { weight: 1.0 },
-                ConfidenceName::Linear | ConfidenceName::Hu => Confidence::Hu { alpha },
-                ConfidenceName::Logarithmic => Confidence::Logarithmic { alpha, epsilon: self.epsilon },
-                ConfidenceName::Proportional => Confidence::Proportional { alpha },
-            },
             unobserved_weight: self.unobserved_weight,
-            unobserved_scope: match self.unobserved_scope {
-                ScopeName::Unobserved => UnobservedScope::Unobserved,
-                ScopeName::All => UnobservedScope::All,
-            },
-            frequency: match self.frequency {
-                FrequencyName::Count => Frequency::Count,
-                FrequencyName::Ials => Frequency::Ials,
-            },
             frequency_exponent: self.frequency_exponent,
-            seed: self.common.seed,
-            arithmetic: if self.double { Arithmetic::F64 } else { Arithmetic::F32 },
-            ..WalsConfig::default()
+            ..self.formula.config(self.common.seed)
         }
-    }
-}
-
-/// A table as numbers, with the names they stand for.
-struct Pairs {
-    users: IdMap<UserId>,
-    items: IdMap<ItemId>,
-    triplets: Vec<(u32, u32, f32)>,
-}
-
-impl Pairs {
-    fn read(path: &Path) -> Result<Self> {
-        let mut pairs = Self { users: IdMap::new(), items: IdMap::new(), triplets: Vec::new() };
-        for row in InteractionTable::open(path, &Columns::default())? {
-            let row = row?;
-            let user = pairs.users.intern(&row.user)?.index() as u32;
-            let item = pairs.items.intern(&row.item)?.index() as u32;
-            pairs.triplets.push((user, item, row.value.unwrap_or(1.0)));
-        }
-        ensure!(!pairs.triplets.is_empty(), "{} holds no pair", path.display());
-        Ok(pairs)
-    }
-
-    /// Pairs of a table whose user and item this one knows, and how many it does not.
-    fn read_known(&self, path: &Path) -> Result<(Vec<(u32, u32)>, usize)> {
-        let mut known = Vec::new();
-        let mut unknown = HashSet::new();
-        for row in InteractionTable::open(path, &Columns::default())? {
-            let row = row?;
-            match (self.users.get(&row.user), self.items.get(&row.item)) {
-                (Some(user), Some(item)) => known.push((user.index() as u32, item.index() as u32)),
-                _ => {
-                    unknown.insert((row.user, row.item));
-                }
-            }
-        }
-        Ok((known, unknown.len()))
     }
 }
 
@@ -206,15 +110,16 @@ fn main() -> Result<()> {
     let config = args.config();
     let out = &args.common.out;
 
-    let mut pairs = Pairs::read(&args.interactions)?;
-    if args.confidence == ConfidenceName::Hu {
-        pairs.triplets.retain(|&(_, _, value)| value != 0.0);
+    if let Some(rows) = args.rows_per_shard {
+        let report =
+            sharded::train(&args.interactions, out, &config, rows, args.formula.drops_zeros(), &session)?;
+        if args.common.json {
+            println!("{report}");
+        }
+        return Ok(());
     }
-    let matrix = InteractionMatrix::from_triplets(
-        pairs.users.len(),
-        pairs.items.len(),
-        std::mem::take(&mut pairs.triplets),
-    )?;
+    let mut pairs = Pairs::read(&args.interactions)?;
+    let matrix = pairs.matrix(args.formula.drops_zeros())?;
     session.note(&format!("{} users, {} items, {} pairs", matrix.users(), matrix.items(), matrix.pairs()));
 
     let given = |path: &Option<PathBuf>| path.as_deref().map(load_npy).transpose();
@@ -244,18 +149,23 @@ fn main() -> Result<()> {
     let (mut seconds, mut objective) = (Vec::new(), Vec::new());
     let mut before = 0.0;
     let mut failure = None;
-    let model = config.fit_from(&matrix, initial, &mut |mut progress| {
+    let mut watch = |mut progress: Progress<'_>, report: Option<&RankingReport>| {
         if progress.stage == Stage::UsersSolved {
             return ControlFlow::Continue(());
         }
         let loss = progress.objective();
         objective.push(loss);
         bar.set_position(progress.iteration as u64);
-        bar.set_message(format!("loss {loss:.6e}"));
+        let ranked =
+            report.map(|report| format!(", {} {:.5}", args.metric.at(20), args.metric.metric().of(report)));
+        bar.set_message(format!("loss {loss:.6e}{}", ranked.unwrap_or_default()));
         if progress.stage == Stage::IterationDone {
             seconds.push(progress.seconds - before);
             before = progress.seconds;
-            if args.checkpoint_every.is_some_and(|every| every > 0 && progress.iteration % every == 0) {
+            if args
+                .checkpoint_every
+                .is_some_and(|every| every > 0 && progress.iteration.is_multiple_of(every))
+            {
                 let iteration = progress.iteration;
                 let (users, items) = progress.factors();
                 let saved = Checkpoint::save(&checkpoint_folder, &config, iteration, users, items);
@@ -266,17 +176,36 @@ fn main() -> Result<()> {
             }
         }
         session.flow()
-    })?;
+    };
+    let mut stopped_early = None;
+    let model = match &args.validation {
+        None => config.fit_from(&matrix, initial, &mut |progress| watch(progress, None))?,
+        Some(path) => {
+            let (held_out, _) = pairs.read_known(path)?;
+            let (metric, patience) = (args.metric.metric(), args.patience);
+            let stopping = EarlyStopping { held_out: &held_out, metric, k: 20, patience };
+            let found = config.fit_until(&matrix, initial, &stopping, &mut watch)?;
+            let values: Vec<f64> = found.reports.iter().map(|report| metric.of(report)).collect();
+            session.note(&format!("iteration {} ranks {} best", found.best_iteration, path.display()));
+            stopped_early =
+                Some(json!({ "best_iteration": found.best_iteration, args.metric.at(20): values }));
+            found.model
+        }
+    };
     bar.finish();
     if let Some(error) = failure {
         return Err(error).context("the fit ended at a checkpoint that could not be written");
     }
-    if let Outcome::Stopped { completed } = model.outcome() {
+    if let (Outcome::Stopped { completed }, None) = (model.outcome(), &stopped_early) {
         session.note(&format!("stopped after {completed} iterations; writing the factors as they stand"));
     }
     let user_ids: Vec<&str> = pairs.users.names().collect();
     let item_ids: Vec<&str> = pairs.items.names().collect();
-    save(out, &model, &user_ids, &item_ids)?;
+    let format = match args.format {
+        FormatName::Npy => FactorFormat::Npy,
+        FormatName::Safetensors => FactorFormat::Safetensors,
+    };
+    save_as(out, format, &model, &user_ids, &item_ids)?;
     std::fs::write(out.join("wals.json"), serde_json::to_string_pretty(&config)? + "\n")
         .with_context(|| format!("cannot write {}", out.join("wals.json").display()))?;
 
@@ -298,6 +227,9 @@ fn main() -> Result<()> {
         "objective": objective,
         "peak_rss_bytes": peak_rss_bytes(),
     });
+    if let Some(stopped_early) = stopped_early {
+        report["validation"] = stopped_early;
+    }
     if let Some(path) = &args.test {
         let (held_out, unknown) = pairs.read_known(path)?;
         let ours = evaluate(&model, &matrix, &held_out, 20)?;

@@ -13,6 +13,7 @@ pub mod given;
 pub mod health;
 pub mod identity;
 pub mod input;
+pub mod pairs;
 pub mod passages;
 pub mod pipeline;
 pub mod print;
@@ -20,7 +21,10 @@ mod progress;
 pub mod report;
 pub mod run_log;
 pub mod scores;
+pub mod sharded;
 pub mod similarity;
+pub mod tuning;
+pub mod wals_args;
 
 /// The version of libtorch that the binaries are built for.
 pub fn libtorch_version() -> &'static str {

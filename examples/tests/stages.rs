@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use regen_data::prepared;
 use regen_data::synthetic::SyntheticConfig;
+use regen_wals::WalsConfig;
 use serde_json::Value;
 
 /// A program that `cargo test` built beside this test.
@@ -94,6 +95,96 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     assert_eq!(refused.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(stderr.contains("request 1") && stderr.contains("no such item"), "{stderr}");
+}
+
+/// Two tastes: even users buy even items, some buy anything.
+fn purchases() -> String {
+    let mut text = "user,item\n".to_owned();
+    for user in 0..120u32 {
+        for k in 0..12u32 {
+            let item =
+                if k % 6 == 5 { (user * 13 + k * 29) % 60 } else { 2 * ((user * 7 + k * 3) % 30) + user % 2 };
+            text.push_str(&format!("u{user},i{item}\n"));
+        }
+    }
+    text
+}
+
+#[test]
+fn tuning_finds_settings_resumes_and_explains_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (table, out) = (path("pairs.csv"), path("out"));
+    fs::write(&table, purchases()).unwrap();
+    let lists = ["--ranks", "2,8", "--regularizations", "0.001,0.05", "--unobserved-weights", "0.1"];
+    let rest = ["--interactions", &table, "--iterations", "6", "--out", &out, "--json", "--quiet"];
+    let arguments = [&lists[..], &rest].concat();
+    let printed = succeed("tune_wals", &arguments);
+    let report = last_json(&printed);
+    assert_eq!(report["trials"].as_array().unwrap().len(), 4);
+    assert_eq!((&report["metric"], &report["finished"]), (&"ndcg@20".into(), &true.into()));
+    let best = report["best"]["report"]["ndcg"].as_f64().unwrap();
+    assert!(best > report["most_popular"].as_f64().unwrap(), "{printed}");
+    assert!(printed.contains("most popular items"));
+    let page = fs::read_to_string(format!("{out}/tuning.html")).unwrap();
+    assert!(page.contains("<polyline") && !page.contains("NaN") && !page.contains("http"), "opens offline");
+    let chosen = fs::read_to_string(format!("{out}/best.json")).unwrap();
+    let chosen: WalsConfig = serde_json::from_str(&chosen).unwrap();
+    let printed: WalsConfig = serde_json::from_value(report["best"]["config"].clone()).unwrap();
+    assert_eq!(chosen, printed);
+    // Again: nothing is computed anew, so even the seconds are the same.
+    assert_eq!(last_json(&succeed("tune_wals", &arguments))["trials"], report["trials"]);
+    // Halving over the same cells.
+    let other = path("halving");
+    let halving = [&arguments[..], &["--halving", "1", "--factor", "2", "--out", &other]].concat();
+    let refused = run("tune_wals", &halving);
+    assert_eq!(refused.status.code(), Some(2), "--out twice");
+    let at = arguments.iter().position(|argument| *argument == out).unwrap();
+    let mut halving = [&arguments[..], &["--halving", "1", "--factor", "2"]].concat();
+    halving[at] = &other;
+    let halved = last_json(&succeed("tune_wals", &halving));
+    assert!(halved["trials"].as_array().unwrap().iter().any(|trial| trial["budget"] == 1));
+
+    let refused = run("tune_wals", &["--interactions", &table, "--ranks", "two"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let refused =
+        run("tune_wals", &["--interactions", &table, "--ranks", "0", "--out", &path("bad"), "--quiet"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("rank"));
+    let mut patient = [&arguments[..], &["--patience", "5"]].concat();
+    let refused = run("tune_wals", &patient);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("another folder"));
+    patient.push("--restart");
+    succeed("tune_wals", &patient);
+}
+
+#[test]
+fn factors_over_shards_are_those_in_memory_and_early_stopping_says_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let table = path("pairs.csv");
+    fs::write(&table, purchases()).unwrap();
+    let [memory, shards, tensors] = ["memory", "shards", "tensors"].map(path);
+    let common = ["--interactions", &table, "--rank", "6", "--iterations", "4", "--quiet"];
+    let train = |more: &[&str]| succeed("train_wals", &[&common[..], more].concat());
+    train(&["--out", &memory]);
+    let printed = train(&["--out", &shards, "--rows-per-shard", "50", "--json"]);
+    assert_eq!(last_json(&printed)["objective"].as_array().unwrap().len(), 5);
+    train(&["--out", &tensors, "--format", "safetensors"]);
+    let load = |folder: &str| regen_wals::persist::load(folder.as_ref()).unwrap();
+    // The fit in memory was looked at without turning its factors, as was the one over shards.
+    assert_eq!(load(&shards), load(&memory));
+    assert_eq!(load(&tensors), load(&memory));
+    // Again: everything is there.
+    train(&["--out", &shards, "--rows-per-shard", "50"]);
+
+    let held_out = path("held_out.csv");
+    fs::write(&held_out, "user,item\nu0,i6\nu1,i7\nu3,i21\nnobody,i2\n").unwrap();
+    let stopped = ["--out", &path("early"), "--validation", &held_out, "--patience", "1", "--json"];
+    let report = last_json(&train(&stopped));
+    let best = report["validation"]["best_iteration"].as_u64().unwrap() as usize;
+    let values = report["validation"]["ndcg@20"].as_array().unwrap();
+    assert!(best >= 1 && best <= values.len());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What this crate's fallible functions return.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A cause of failure.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,12 @@ pub enum Error {
         /// What was given.
         got: f64,
     },
+    /// A list of candidates of a search that is empty.
+    #[error("the search has no candidate for {field}: give at least one")]
+    NoCandidates {
+        /// Which list.
+        field: &'static str,
+    },
     /// Factors whose shape differs from what the matrix and the rank call for.
     #[error(
         "{what} have shape [{}, {}], expected [{}, {}]",
@@ -151,6 +157,53 @@ pub enum Error {
         /// What was found.
         got: String,
     },
+    /// A row that a file of factors does not have.
+    #[error("{}: row {row} is out of range: the file has {rows}", path.display())]
+    RowOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The number that was given.
+        row: usize,
+        /// How many rows there are.
+        rows: usize,
+    },
+    /// Compressed rows whose three parts do not belong together.
+    #[error("compressed rows: {field} is {got}, expected {expected}")]
+    CompressedRows {
+        /// Which part.
+        field: &'static str,
+        /// What would fit.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// Unfinished work on disk that was begun with something else.
+    #[error(
+        "{} was begun with {field} {got}, not {expected}: remove it, or choose another folder",
+        path.display()
+    )]
+    ForeignState {
+        /// The file that says so.
+        path: PathBuf,
+        /// What differs.
+        field: &'static str,
+        /// What is asked for now.
+        expected: String,
+        /// What the file was begun with.
+        got: String,
+    },
+    /// A place that is taken.
+    #[error("{} exists already: remove it, or choose another folder", path.display())]
+    AlreadyThere {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// A matrix with targets of its own was to be sharded.
+    #[error("shards hold values and no targets: build the matrix from triplets")]
+    ShardedTargets,
+    /// A sharded fit was asked for f64.
+    #[error("a sharded fit has no f64 arithmetic: set arithmetic to f32")]
+    ShardedArithmetic,
     /// A list of ids that does not belong to its factors.
     #[error("{}: {got} ids, expected {expected} (one a row of the factors)", path.display())]
     IdCount {

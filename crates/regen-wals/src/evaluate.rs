@@ -9,12 +9,14 @@
 //! - NDCG@k = Σ 1/log₂(r + 1) over the hits, divided by the same sum over 1..=min(k, R),
 //! - HR@k = 1 if there is a hit, MRR@k = 1 / position of the first hit.
 
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
 use crate::model::{Recommendation, SeenItems, WalsModel};
+use crate::ranking::{Ranker, by_popularity};
 
 /// Means over users of the ranking metrics at a cut-off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -40,7 +42,37 @@ pub struct RankingReport {
     pub hit_rate: f64,
 }
 
-/// Ranks all unseen items for every user with held-out pairs (per-user hold-out).
+/// One of the metrics of a [`RankingReport`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RankingMetric {
+    /// [`RankingReport::recall`].
+    Recall,
+    /// [`RankingReport::truncated_recall`].
+    TruncatedRecall,
+    /// [`RankingReport::ndcg`].
+    Ndcg,
+    /// [`RankingReport::mrr`].
+    Mrr,
+    /// [`RankingReport::hit_rate`].
+    HitRate,
+}
+
+impl RankingMetric {
+    /// The value of this metric in a report.
+    pub fn of(self, report: &RankingReport) -> f64 {
+        match self {
+            Self::Recall => report.recall,
+            Self::TruncatedRecall => report.truncated_recall,
+            Self::Ndcg => report.ndcg,
+            Self::Mrr => report.mrr,
+            Self::HitRate => report.hit_rate,
+        }
+    }
+}
+
+/// Ranks all unseen items for every user with held-out pairs (per-user hold-out, see
+/// [`HoldOut`](crate::HoldOut)).
 ///
 /// `held_out` are (user, item) pairs in any order. The report does not depend on the order of
 /// the pairs nor on the number of threads.
@@ -55,21 +87,74 @@ pub fn evaluate(
     held_out: &[(u32, u32)],
     k: usize,
 ) -> Result<RankingReport> {
-    let relevant = Relevant::collect(model.users(), model.items(), train, held_out, k)?;
-    // In chunks, so that the lists of a million users never stand in memory together.
-    let mut scores = Vec::with_capacity(relevant.users.len());
-    for chunk in relevant.users.chunks(4096) {
-        let users: Vec<u32> = chunk.iter().map(|&(user, ..)| user).collect();
-        let lists = model.recommend(&users, k, SeenItems::Exclude(train))?;
-        scores.extend(
-            chunk
-                .par_iter()
-                .zip(lists)
-                .map(|(range, list)| UserScore::new(&list, relevant.items(range), k))
-                .collect::<Vec<_>>(),
-        );
+    Judge::new(train, held_out, k)?.report(model.user_factors(), model.item_factors())
+}
+
+/// The protocol of users who were not in the fit: each is folded in from a part of their pairs,
+/// and all other items are ranked for the rest (Liang et al. 2018).
+///
+/// `given` holds the pairs to fold in: users of its own, the items of the model. `held_out` are
+/// (user of `given`, item) pairs.
+///
+/// # Errors
+/// As [`evaluate`], and [`Error::NotPositiveDefinite`].
+pub fn evaluate_new_users(
+    model: &WalsModel,
+    given: &InteractionMatrix,
+    held_out: &[(u32, u32)],
+    k: usize,
+) -> Result<RankingReport> {
+    let judge = Judge::new(given, held_out, k)?;
+    let folded = model.fold_in_users(given)?;
+    judge.report(folded.view(), model.item_factors())
+}
+
+/// Held-out pairs that are ready to judge factors by, again and again.
+pub(crate) struct Judge<'a> {
+    train: &'a InteractionMatrix,
+    relevant: Relevant,
+    k: usize,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(train: &'a InteractionMatrix, held_out: &[(u32, u32)], k: usize) -> Result<Self> {
+        Ok(Self { train, relevant: Relevant::collect(train, held_out, k)?, k })
     }
-    Ok(relevant.report(&scores, k))
+
+    /// **Shapes** `user_factors: [users, rank]`, `item_factors: [items, rank]`.
+    pub(crate) fn report(
+        &self,
+        user_factors: ArrayView2<'_, f32>,
+        item_factors: ArrayView2<'_, f32>,
+    ) -> Result<RankingReport> {
+        let rank = item_factors.ncols();
+        for (what, factors, rows) in [
+            ("user factors", &user_factors, self.train.users()),
+            ("item factors", &item_factors, self.train.items()),
+        ] {
+            if factors.dim() != (rows, rank) {
+                let got = [factors.nrows(), factors.ncols()];
+                return Err(Error::FactorShape { what, expected: [rows, rank], got });
+            }
+        }
+        let users = user_factors.as_standard_layout();
+        let items = item_factors.as_standard_layout();
+        let (Some(users), Some(items)) = (users.as_slice(), items.as_slice()) else {
+            unreachable!("standard layout is contiguous");
+        };
+        let ranker = Ranker { items, rank };
+        let (relevant, k) = (&self.relevant, self.k);
+        // In chunks, so that the lists of a million users never stand in memory together.
+        let mut scores = Vec::with_capacity(relevant.users.len());
+        for chunk in relevant.users.chunks(4096) {
+            let numbers: Vec<u32> = chunk.iter().map(|&(user, ..)| user).collect();
+            let lists = ranker.lists(users, &numbers, k, SeenItems::Exclude(self.train));
+            scores.extend(
+                chunk.iter().zip(lists).map(|(range, list)| UserScore::new(&list, relevant.items(range), k)),
+            );
+        }
+        Ok(relevant.report(&scores, k))
+    }
 }
 
 /// The same protocol for the list of most popular items: what any model must beat.
@@ -81,11 +166,8 @@ pub fn evaluate_most_popular(
     held_out: &[(u32, u32)],
     k: usize,
 ) -> Result<RankingReport> {
-    let relevant = Relevant::collect(train.users(), train.items(), train, held_out, k)?;
-    let mut ranked: Vec<Recommendation> = (0..train.items())
-        .map(|item| Recommendation { item: item as u32, score: train.item_row(item).0.len() as f32 })
-        .collect();
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let relevant = Relevant::collect(train, held_out, k)?;
+    let ranked = by_popularity(train);
     let scores: Vec<UserScore> = relevant
         .users
         .par_iter()
@@ -111,13 +193,8 @@ struct Relevant {
 }
 
 impl Relevant {
-    fn collect(
-        users: usize,
-        items: usize,
-        train: &InteractionMatrix,
-        held_out: &[(u32, u32)],
-        k: usize,
-    ) -> Result<Self> {
+    fn collect(train: &InteractionMatrix, held_out: &[(u32, u32)], k: usize) -> Result<Self> {
+        let (users, items) = (train.users(), train.items());
         if k == 0 {
             return Err(Error::InvalidSetting { field: "k", expected: "at least 1", got: 0.0 });
         }
@@ -127,8 +204,8 @@ impl Relevant {
         let mut already_seen = 0;
         let mut grouped = Self { users: Vec::new(), items: Vec::with_capacity(pairs.len()), already_seen: 0 };
         for (user, item) in pairs {
-            if user as usize >= users.min(train.users()) {
-                return Err(Error::UserOutOfRange { user: user as usize, users: users.min(train.users()) });
+            if user as usize >= users {
+                return Err(Error::UserOutOfRange { user: user as usize, users });
             }
             if item as usize >= items {
                 return Err(Error::ItemOutOfRange { item: item as usize, items });

@@ -14,7 +14,7 @@ use crate::interactions::InteractionMatrix;
 use crate::model::{Outcome, WalsModel, check_factors};
 use crate::objective::Objective;
 use crate::simd::Level;
-use crate::solver::{Basis, Side, Sweep, by_length};
+use crate::solver::{Basis, Order, Side, Sweep};
 
 /// Where a fit stands; handed to the callback of [`WalsConfig::fit_with`].
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl WalsConfig {
             return finish(state, Outcome::Stopped { completed: done });
         }
         let level = Level::best();
-        let orders = [by_length(matrix.by_user()), by_length(matrix.by_item())];
+        let orders = [Order::of(matrix.by_user(), self), Order::of(matrix.by_item(), self)];
         for iteration in done + 1..=self.iterations {
             for (side, stage) in [(Side::User, Stage::UsersSolved), (Side::Item, Stage::IterationDone)] {
                 let begun = Instant::now();
@@ -194,6 +194,11 @@ impl WalsConfig {
             check_factors(what, given, Some(rows), self.rank)?;
             return Ok(given.as_standard_layout().into_owned());
         }
+        Ok(Array2::from_shape_simple_fn((rows, self.rank), self.draws(stream)?))
+    }
+
+    /// The initial factors of a side, number by number.
+    pub(crate) fn draws(&self, stream: u64) -> Result<impl FnMut() -> f32 + use<>> {
         let Init::Normal { standard_deviation } = self.init;
         let scaled = standard_deviation / (self.rank as f32).sqrt();
         let Ok(normal) = Normal::new(0.0, scaled) else {
@@ -206,12 +211,12 @@ impl WalsConfig {
         // One stream a side: the items' numbers do not shift when users are added.
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(stream);
-        Ok(Array2::from_shape_simple_fn((rows, self.rank), || normal.sample(&mut rng)))
+        Ok(move || normal.sample(&mut rng))
     }
 }
 
-const USER_STREAM: u64 = 1;
-const ITEM_STREAM: u64 = 2;
+pub(crate) const USER_STREAM: u64 = 1;
+pub(crate) const ITEM_STREAM: u64 = 2;
 
 fn slice_mut(array: &mut Array2<f32>) -> &mut [f32] {
     match array.as_slice_mut() {

@@ -40,6 +40,23 @@ impl<'a> Row<'a> {
 }
 
 impl Compressed {
+    /// Rows without targets, whose parts were checked.
+    pub(crate) fn new(starts: Vec<usize>, columns: Vec<u32>, values: Vec<f32>, width: usize) -> Self {
+        Self { starts, columns, values, targets: None, width }
+    }
+
+    pub(crate) fn pairs(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub(crate) fn has_targets(&self) -> bool {
+        self.targets.is_some()
+    }
+
+    pub(crate) fn columns_mut(&mut self) -> &mut [u32] {
+        &mut self.columns
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.starts.len() - 1
     }
@@ -107,7 +124,7 @@ impl InteractionMatrix {
     ) -> Result<Self> {
         let entries = triplets.into_iter().map(|(user, item, value)| (user, item, value, 1.0));
         let by_user = collect(users, items, entries, false)?;
-        Self::from_by_user(by_user)
+        Ok(Self::from_by_user(by_user))
     }
 
     /// Builds the matrix from unique (user, item, weight, target) entries: the general weighted
@@ -122,12 +139,12 @@ impl InteractionMatrix {
         entries: impl IntoIterator<Item = (u32, u32, f32, f32)>,
     ) -> Result<Self> {
         let by_user = collect(users, items, entries, true)?;
-        Self::from_by_user(by_user)
+        Ok(Self::from_by_user(by_user))
     }
 
-    fn from_by_user(by_user: Compressed) -> Result<Self> {
+    pub(crate) fn from_by_user(by_user: Compressed) -> Self {
         let by_item = by_user.transposed();
-        Ok(Self { by_user, by_item })
+        Self { by_user, by_item }
     }
 
     /// Number of users (rows), those without pairs included.
@@ -163,6 +180,50 @@ impl InteractionMatrix {
         (row.columns, row.values)
     }
 
+    /// The matrix without the given pairs, which ascend.
+    pub(crate) fn without(&self, pairs: &[(u32, u32)]) -> Self {
+        let from = &self.by_user;
+        let mut starts = Vec::with_capacity(from.starts.len());
+        starts.push(0);
+        let mut kept = Vec::with_capacity(from.columns.len().saturating_sub(pairs.len()));
+        let mut rest = pairs.iter().peekable();
+        for row in 0..from.rows() {
+            for k in from.starts[row]..from.starts[row + 1] {
+                let pair = (row as u32, from.columns[k]);
+                while rest.next_if(|&&gone| gone < pair).is_some() {}
+                if rest.peek() != Some(&&pair) {
+                    kept.push(k);
+                }
+            }
+            starts.push(kept.len());
+        }
+        let by_user = Compressed {
+            starts,
+            columns: kept.iter().map(|&k| from.columns[k]).collect(),
+            values: kept.iter().map(|&k| from.values[k]).collect(),
+            targets: from.targets.as_ref().map(|targets| kept.iter().map(|&k| targets[k]).collect()),
+            width: from.width,
+        };
+        Self::from_by_user(by_user)
+    }
+
+    /// A number that tells this matrix from others: FNV-1a over shape, pairs and values.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = Fingerprint::new();
+        hash.add(&(self.users() as u64).to_le_bytes());
+        hash.add(&(self.items() as u64).to_le_bytes());
+        for user in 0..self.users() {
+            let row = self.by_user.row(user);
+            hash.add(&(row.columns.len() as u64).to_le_bytes());
+            for (column, value, target) in row.entries() {
+                hash.add(&(column as u32).to_le_bytes());
+                hash.add(&value.to_le_bytes());
+                hash.add(&target.to_le_bytes());
+            }
+        }
+        hash.value()
+    }
+
     pub(crate) fn by_user(&self) -> &Compressed {
         &self.by_user
     }
@@ -170,6 +231,60 @@ impl InteractionMatrix {
     pub(crate) fn by_item(&self) -> &Compressed {
         &self.by_item
     }
+}
+
+/// FNV-1a, 64 bits: the same in every release, and enough to notice that data changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub(crate) fn value(self) -> u64 {
+        self.0
+    }
+}
+
+/// Rows from sorted triplets that are in range; repeated pairs are summed. A sum that is not
+/// finite is given back.
+pub(crate) fn compress(
+    rows: usize,
+    width: usize,
+    triplets: impl ExactSizeIterator<Item = (u32, u32, f32)>,
+) -> Result<Compressed, (u32, u32, f32)> {
+    let mut starts = vec![0usize; rows + 1];
+    let mut columns: Vec<u32> = Vec::with_capacity(triplets.len());
+    let mut values: Vec<f32> = Vec::with_capacity(triplets.len());
+    let mut last = None;
+    for (row, column, value) in triplets {
+        if last == Some((row, column)) {
+            if let Some(sum) = values.last_mut() {
+                *sum += value;
+                if !sum.is_finite() {
+                    return Err((row, column, *sum));
+                }
+            }
+            continue;
+        }
+        last = Some((row, column));
+        starts[row as usize + 1] += 1;
+        columns.push(column);
+        values.push(value);
+    }
+    for k in 0..rows {
+        starts[k + 1] += starts[k];
+    }
+    columns.shrink_to_fit();
+    values.shrink_to_fit();
+    Ok(Compressed::new(starts, columns, values, width))
 }
 
 /// Checks, sorts and merges entries into rows by user.
@@ -204,39 +319,21 @@ fn collect(
     // Stable, so that equal pairs are summed in the order given.
     sorted.sort_by_key(|&(user, item, ..)| (user, item));
 
-    let mut starts = vec![0usize; users + 1];
-    let mut columns: Vec<u32> = Vec::with_capacity(sorted.len());
-    let mut values: Vec<f32> = Vec::with_capacity(sorted.len());
-    let mut targets = with_targets.then(|| Vec::with_capacity(sorted.len()));
-    let mut last = None;
-    for (user, item, value, target) in sorted {
-        if last == Some((user, item)) {
-            if with_targets {
-                return Err(Error::DuplicatePair { user, item });
-            }
-            if let Some(sum) = values.last_mut() {
-                *sum += value;
-                if !sum.is_finite() {
-                    let value = *sum;
-                    return Err(Error::InvalidValue { user, item, value });
-                }
-            }
-            continue;
-        }
-        last = Some((user, item));
-        starts[user as usize + 1] += 1;
-        columns.push(item);
-        values.push(value);
-        if let Some(targets) = &mut targets {
-            targets.push(target);
-        }
+    if with_targets
+        && let Some(pair) = sorted.windows(2).find(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1))
+    {
+        return Err(Error::DuplicatePair { user: pair[0].0, item: pair[0].1 });
     }
-    for k in 0..users {
-        starts[k + 1] += starts[k];
+    let triplets = sorted.iter().map(|&(user, item, value, _)| (user, item, value));
+    let mut rows = compress(users, items, triplets).map_err(|(user, item, value)| Error::InvalidValue {
+        user,
+        item,
+        value,
+    })?;
+    if with_targets {
+        rows.targets = Some(sorted.iter().map(|&(.., target)| target).collect());
     }
-    columns.shrink_to_fit();
-    values.shrink_to_fit();
-    Ok(Compressed { starts, columns, values, targets, width: items })
+    Ok(rows)
 }
 
 #[cfg(test)]

@@ -3,21 +3,31 @@
 
 mod checkpoint;
 mod config;
+mod construct;
 mod error;
 pub mod evaluate;
+mod factor_file;
 mod fit;
+mod hold_out;
 mod interactions;
 mod kernel;
 mod model;
 mod npy;
 mod objective;
 pub mod persist;
+mod ranking;
+mod safetensors;
+pub mod search;
+pub mod shards;
 mod simd;
 mod solver;
+mod stopping;
 
 pub use config::{Arithmetic, Confidence, Frequency, Init, Solver, UnobservedScope, WalsConfig};
 pub use error::{Error, Result};
 pub use fit::{InitialFactors, Progress, Stage};
+pub use hold_out::HoldOut;
 pub use interactions::InteractionMatrix;
 pub use model::{Outcome, Recommendation, SeenItems, WalsModel};
 pub use objective::Objective;
+pub use stopping::{EarlyStopped, EarlyStopping};

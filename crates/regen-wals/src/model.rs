@@ -1,13 +1,13 @@
 //! The fitted factors and what they answer: fold-in of new rows, exact top-k recommendation.
 
 use ndarray::{Array1, Array2, ArrayView2};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
 use crate::objective::{Objective, gram};
+use crate::ranking::Ranker;
 use crate::solver::{Side, fold_in};
 
 /// User and item factors, with the recipe that made them.
@@ -27,7 +27,8 @@ pub struct WalsModel {
 pub enum Outcome {
     /// All iterations of the configuration ran.
     Finished,
-    /// The progress callback broke off.
+    /// The progress callback broke off, or the factors of an earlier iteration were kept (see
+    /// [`EarlyStopping`](crate::EarlyStopping)).
     Stopped {
         /// Iterations whose two half-sweeps both ran.
         completed: usize,
@@ -207,17 +208,7 @@ impl WalsModel {
         if let Some(&user) = users.iter().find(|&&user| user as usize >= self.users()) {
             return Err(Error::UserOutOfRange { user: user as usize, users: self.users() });
         }
-        Ok(users
-            .par_iter()
-            .map_init(Vec::new, |scores, &user| {
-                let seen: &[u32] = match seen {
-                    SeenItems::Exclude(matrix) => matrix.user_row(user as usize).0,
-                    SeenItems::Keep => &[],
-                };
-                let factor = &slice(&self.user_factors)[user as usize * self.rank()..];
-                self.best_items(&factor[..self.rank()], seen, k, scores)
-            })
-            .collect())
+        Ok(self.ranker().lists(slice(&self.user_factors), users, k, seen))
     }
 
     /// The `k` best items for a factor, for example of a folded-in user, without those in `seen`.
@@ -235,22 +226,11 @@ impl WalsModel {
         if let Some(&item) = seen.iter().find(|&&item| item as usize >= self.items()) {
             return Err(Error::ItemOutOfRange { item: item as usize, items: self.items() });
         }
-        Ok(self.best_items(factor, seen, k, &mut Vec::new()))
+        Ok(self.ranker().best_items(factor, seen, k, &mut Vec::new()))
     }
 
-    fn best_items(
-        &self,
-        factor: &[f32],
-        seen: &[u32],
-        k: usize,
-        scores: &mut Vec<f32>,
-    ) -> Vec<Recommendation> {
-        scores.clear();
-        scores.extend(slice(&self.item_factors).chunks_exact(self.rank()).map(|item| dot(factor, item)));
-        for &item in seen {
-            scores[item as usize] = f32::NEG_INFINITY;
-        }
-        best(scores, k)
+    fn ranker(&self) -> Ranker<'_> {
+        Ranker { items: slice(&self.item_factors), rank: self.rank() }
     }
 
     /// `rows`: one row a new user or item, its columns the other side of the model.
@@ -308,39 +288,4 @@ pub(crate) fn slice(array: &Array2<f32>) -> &[f32] {
         Some(slice) => slice,
         None => unreachable!("factors are kept in standard layout"),
     }
-}
-
-/// x·y in f32 with sixteen partial sums: one vector register on wide machines.
-fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut sums = [0f32; 16];
-    let (x_chunks, x_rest) = x.as_chunks::<16>();
-    let (y_chunks, y_rest) = y.as_chunks::<16>();
-    for (a, b) in x_chunks.iter().zip(y_chunks) {
-        for k in 0..16 {
-            sums[k] += a[k] * b[k];
-        }
-    }
-    let rest: f32 = x_rest.iter().zip(y_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
-}
-
-/// The k highest scores, best first, ties to the lower index; -∞ marks what is excluded.
-fn best(scores: &[f32], k: usize) -> Vec<Recommendation> {
-    let mut candidates: Vec<Recommendation> = scores
-        .iter()
-        .enumerate()
-        .filter(|&(_, &score)| score != f32::NEG_INFINITY)
-        .map(|(item, &score)| Recommendation { item: item as u32, score })
-        .collect();
-    let order =
-        |a: &Recommendation, b: &Recommendation| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item));
-    if k == 0 {
-        return Vec::new();
-    }
-    if k < candidates.len() {
-        candidates.select_nth_unstable_by(k - 1, order);
-        candidates.truncate(k);
-    }
-    candidates.sort_unstable_by(order);
-    candidates
 }

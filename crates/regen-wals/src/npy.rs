@@ -4,10 +4,10 @@
 //! **Source** NumPy Enhancement Proposal 1 and `numpy.lib.format`.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
 use crate::persist::{io_error, replace_file};
@@ -20,19 +20,10 @@ const LONGEST_HEADER: usize = 1 << 16;
 
 /// Writes `array` to `path` through a temporary file.
 pub(crate) fn write(path: &Path, array: ArrayView2<'_, f32>) -> Result<()> {
+    let (rows, columns) = array.dim();
     replace_file(path, |file| {
         let mut out = BufWriter::with_capacity(1 << 20, file);
-        let (rows, columns) = array.dim();
-        let mut header =
-            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
-        let unpadded = MAGIC.len() + 4 + header.len() + 1;
-        let padding = unpadded.next_multiple_of(ALIGNMENT) - unpadded;
-        header.extend(std::iter::repeat_n(' ', padding));
-        header.push('\n');
-        out.write_all(MAGIC)?;
-        out.write_all(&[1, 0])?;
-        out.write_all(&(header.len() as u16).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
+        out.write_all(&header(rows, columns))?;
         for value in array {
             out.write_all(&value.to_le_bytes())?;
         }
@@ -40,8 +31,32 @@ pub(crate) fn write(path: &Path, array: ArrayView2<'_, f32>) -> Result<()> {
     })
 }
 
-/// Reads a two-dimensional f32 array in C order.
-pub(crate) fn read(path: &Path) -> Result<Array2<f32>> {
+/// All that stands before the numbers of a `rows × columns` matrix.
+pub(crate) fn header(rows: usize, columns: usize) -> Vec<u8> {
+    let mut dictionary =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    let unpadded = MAGIC.len() + 4 + dictionary.len() + 1;
+    let padding = unpadded.next_multiple_of(ALIGNMENT) - unpadded;
+    dictionary.extend(std::iter::repeat_n(' ', padding));
+    dictionary.push('\n');
+    let mut header = MAGIC.to_vec();
+    header.extend([1, 0]);
+    header.extend((dictionary.len() as u16).to_le_bytes());
+    header.extend(dictionary.bytes());
+    header
+}
+
+/// Where the numbers of a file stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Bytes before the first number.
+    pub(crate) offset: u64,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+}
+
+/// Opens a two-dimensional f32 array in C order and checks all but its numbers.
+pub(crate) fn open(path: &Path) -> Result<(File, Layout)> {
     let format = |field, expected: &str, got: String| Error::Format {
         path: path.to_path_buf(),
         field,
@@ -50,7 +65,7 @@ pub(crate) fn read(path: &Path) -> Result<Array2<f32>> {
     };
     let file = File::open(path).map_err(io_error("open", path))?;
     let size = file.metadata().map_err(io_error("inspect", path))?.len();
-    let mut input = BufReader::with_capacity(1 << 20, file);
+    let mut input = &file;
     let truncated = |_| format("file size", "a whole header", format!("{size} bytes"));
 
     let mut start = [0u8; 8];
@@ -101,31 +116,19 @@ pub(crate) fn read(path: &Path) -> Result<Array2<f32>> {
     let Some(&[rows, columns]) = sizes.as_deref() else {
         return Err(format("shape", "two dimensions", shape.to_owned()));
     };
+    let offset = prefix + length as u64;
     let bytes = rows
         .checked_mul(columns)
         .and_then(|count| count.checked_mul(4))
-        .filter(|&bytes| prefix + length as u64 + bytes as u64 == size);
-    let Some(bytes) = bytes else {
+        .filter(|&bytes| offset + bytes as u64 == size);
+    if bytes.is_none() {
         return Err(format(
             "file size",
             &format!("the header and {rows} × {columns} numbers of 4 bytes"),
             format!("{size} bytes"),
         ));
-    };
-    let mut values = Vec::with_capacity(bytes / 4);
-    let mut buffer = vec![0u8; (1 << 20).min(bytes)];
-    let mut left = bytes;
-    while left > 0 {
-        let part = &mut buffer[..left.min(1 << 20)];
-        input.read_exact(part).map_err(io_error("read", path))?;
-        let (numbers, _) = part.as_chunks::<4>();
-        values.extend(numbers.iter().map(|&b| f32::from_le_bytes(b)));
-        left -= part.len();
     }
-    match Array2::from_shape_vec((rows, columns), values) {
-        Ok(array) => Ok(array),
-        Err(_) => unreachable!("as many numbers as the shape says"),
-    }
+    Ok((file, Layout { offset, rows, columns }))
 }
 
 /// The literal that stands for `key` in the header's dictionary.

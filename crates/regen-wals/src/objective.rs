@@ -130,15 +130,29 @@ impl Objective {
             let (left, right) = (gram(users, rank), gram(items, rank));
             left.iter().zip(&right).map(|(a, b)| a * b).sum()
         };
-        self.observed(matrix.by_user(), users, items, rank)
-            + self.unobserved_weight * all
-            + self.penalty(matrix.by_user(), users, rank)
-            + self.penalty(matrix.by_item(), items, rank)
+        self.total(
+            &self.observed_parts(matrix.by_user(), users, items, rank),
+            all,
+            &self.penalty_parts(matrix.by_user(), users, rank),
+            &self.penalty_parts(matrix.by_item(), items, rank),
+        )
+    }
+
+    /// L from its parts, each in the order of its rows; `all` is Σ (x·y)² over all pairs.
+    pub(crate) fn total(&self, observed: &[f64], all: f64, users: &[f64], items: &[f64]) -> f64 {
+        let sum = |parts: &[f64]| parts.iter().sum::<f64>();
+        sum(observed) + self.unobserved_weight * all + sum(users) + sum(items)
     }
 
     /// Σ_S w (p − s)² − (w − excess) s²: the observed pairs, less what the sum over all pairs
-    /// counts for them in vain.
-    fn observed(&self, by_user: &Compressed, users: &[f32], items: &[f32], rank: usize) -> f64 {
+    /// counts for them in vain. A part for every 1,024 rows.
+    pub(crate) fn observed_parts(
+        &self,
+        by_user: &Compressed,
+        users: &[f32],
+        items: &[f32],
+        rank: usize,
+    ) -> Vec<f64> {
         sum_chunks(by_user.rows(), |user| {
             let x = &users[user * rank..][..rank];
             let mut sum = 0.0;
@@ -152,7 +166,8 @@ impl Objective {
         })
     }
 
-    fn penalty(&self, side: &Compressed, factors: &[f32], rank: usize) -> f64 {
+    /// λ Σ ρ |x|², a part for every 1,024 rows.
+    pub(crate) fn penalty_parts(&self, side: &Compressed, factors: &[f32], rank: usize) -> Vec<f64> {
         sum_chunks(side.rows(), |row| {
             let x = &factors[row * rank..][..rank];
             let norm = dot(x, x);
@@ -220,19 +235,26 @@ fn dot(x: &[f32], y: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Adds `term` over all rows in an order that the number of threads cannot change.
-fn sum_chunks(rows: usize, term: impl Fn(usize) -> f64 + Sync) -> f64 {
+/// Sums of `term` over chunks of rows that the number of threads cannot change.
+fn sum_chunks(rows: usize, term: impl Fn(usize) -> f64 + Sync) -> Vec<f64> {
     const CHUNK: usize = 1024;
-    let partial: Vec<f64> = (0..rows.div_ceil(CHUNK))
+    (0..rows.div_ceil(CHUNK))
         .into_par_iter()
         .map(|chunk| (chunk * CHUNK..rows.min((chunk + 1) * CHUNK)).map(&term).sum::<f64>())
-        .collect();
-    partial.iter().sum()
+        .collect()
 }
 
 /// FᵀF in f64, `[rank, rank]`, both triangles filled.
 pub(crate) fn gram(factors: &[f32], rank: usize) -> Array2<f64> {
+    let mut sum = Array2::zeros((rank, rank));
+    add_gram(&mut sum, factors);
+    sum
+}
+
+/// Adds FᵀF: all rows at once, or in order by multiples of 2,048.
+pub(crate) fn add_gram(sum: &mut Array2<f64>, factors: &[f32]) {
     const CHUNK: usize = 2048;
+    let rank = sum.nrows();
     // Products of f32 numbers are exact in f64.
     let partial: Vec<Array2<f64>> = factors
         .par_chunks(CHUNK * rank)
@@ -245,9 +267,7 @@ pub(crate) fn gram(factors: &[f32], rank: usize) -> Array2<f64> {
             }
         })
         .collect();
-    let mut sum = Array2::zeros((rank, rank));
     for part in &partial {
-        sum += part;
+        *sum += part;
     }
-    sum
 }

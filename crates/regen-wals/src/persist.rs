@@ -1,5 +1,5 @@
-//! Factors on disk: `.npy` matrices with a list of ids beside each, one id a line, line k for
-//! row k. Any language with NumPy or forty lines of code can read them.
+//! Factors on disk: matrices as `.npy` or safetensors with a list of ids for each, one id a line,
+//! line k for row k. Any language with NumPy or forty lines of code can read them.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -9,8 +9,9 @@ use ndarray::{Array2, ArrayView2};
 
 pub use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+pub use crate::factor_file::FactorFile;
 use crate::model::WalsModel;
-use crate::npy;
+use crate::{npy, safetensors};
 
 /// File of the user factors within a folder.
 pub const USER_FACTORS: &str = "user_factors.npy";
@@ -20,6 +21,22 @@ pub const ITEM_FACTORS: &str = "item_factors.npy";
 pub const USER_IDS: &str = "user_ids.txt";
 /// File of the item ids within a folder.
 pub const ITEM_IDS: &str = "item_ids.txt";
+
+/// File of both matrices within a folder, as the tensors `user_factors` and `item_factors`.
+pub const FACTORS: &str = "factors.safetensors";
+
+/// The tensors of [`FACTORS`].
+const TENSORS: [&str; 2] = ["user_factors", "item_factors"];
+
+/// How the matrices of a folder are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FactorFormat {
+    /// [`USER_FACTORS`] and [`ITEM_FACTORS`].
+    #[default]
+    Npy,
+    /// One file, [`FACTORS`].
+    Safetensors,
+}
 
 /// Factors and ids as they stand in a folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +51,8 @@ pub struct SavedFactors {
     pub item_ids: Vec<String>,
 }
 
-/// Writes factors and ids of a model into a folder, which is made if it does not exist.
+/// Writes factors (as `.npy`) and ids of a model into a folder, which is made if it does not
+/// exist.
 ///
 /// Each file is written under a temporary name and then renamed.
 ///
@@ -42,6 +60,21 @@ pub struct SavedFactors {
 /// [`Error::IdCount`], [`Error::IdLineBreak`], [`Error::Io`].
 pub fn save(
     folder: &Path,
+    model: &WalsModel,
+    user_ids: &[impl AsRef<str>],
+    item_ids: &[impl AsRef<str>],
+) -> Result<()> {
+    save_as(folder, FactorFormat::Npy, model, user_ids, item_ids)
+}
+
+/// As [`save`], in a format of choice. Matrices of the other format that the folder holds are
+/// removed, so that it never holds two answers.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_as(
+    folder: &Path,
+    format: FactorFormat,
     model: &WalsModel,
     user_ids: &[impl AsRef<str>],
     item_ids: &[impl AsRef<str>],
@@ -56,35 +89,88 @@ pub fn save(
     }
     save_ids(&folder.join(USER_IDS), user_ids)?;
     save_ids(&folder.join(ITEM_IDS), item_ids)?;
-    save_npy(&folder.join(USER_FACTORS), model.user_factors())?;
-    save_npy(&folder.join(ITEM_FACTORS), model.item_factors())
+    let stale: &[&str] = match format {
+        FactorFormat::Npy => {
+            save_npy(&folder.join(USER_FACTORS), model.user_factors())?;
+            save_npy(&folder.join(ITEM_FACTORS), model.item_factors())?;
+            &[FACTORS]
+        }
+        FactorFormat::Safetensors => {
+            let tensors = [(TENSORS[0], model.user_factors()), (TENSORS[1], model.item_factors())];
+            save_safetensors(&folder.join(FACTORS), &tensors)?;
+            &[USER_FACTORS, ITEM_FACTORS]
+        }
+    };
+    for name in stale {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Io { action: "remove", path, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
-/// Reads what [`save`] wrote.
+/// Reads what [`save`] or [`save_as`] wrote.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Format`], [`Error::IdCount`], and [`Error::FactorShape`] when the two
 /// sides have different ranks.
 pub fn load(folder: &Path) -> Result<SavedFactors> {
-    let side = |factors: &str, ids: &str| -> Result<(Array2<f32>, Vec<String>)> {
-        let factors = load_npy(&folder.join(factors))?;
-        let path = folder.join(ids);
+    let ids = |name: &str, factors: &Array2<f32>| -> Result<Vec<String>> {
+        let path = folder.join(name);
         let ids = load_ids(&path)?;
         if ids.len() != factors.nrows() {
             return Err(Error::IdCount { path, expected: factors.nrows(), got: ids.len() });
         }
-        Ok((factors, ids))
+        Ok(ids)
     };
-    let (user_factors, user_ids) = side(USER_FACTORS, USER_IDS)?;
-    let (item_factors, item_ids) = side(ITEM_FACTORS, ITEM_IDS)?;
-    if user_factors.ncols() != item_factors.ncols() {
+    let [users, items] = open(folder)?;
+    let (user_factors, item_factors) = (users.read(0..users.rows())?, items.read(0..items.rows())?);
+    let (user_ids, item_ids) = (ids(USER_IDS, &user_factors)?, ids(ITEM_IDS, &item_factors)?);
+    Ok(SavedFactors { user_factors, item_factors, user_ids, item_ids })
+}
+
+/// Opens the user and the item factors of a folder, in either format, without reading them.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Format`], and [`Error::FactorShape`] when the two sides have different
+/// ranks.
+pub fn open(folder: &Path) -> Result<[FactorFile; 2]> {
+    let one = folder.join(FACTORS);
+    let [users, items] = if one.exists() {
+        [FactorFile::open_tensor(&one, TENSORS[0])?, FactorFile::open_tensor(&one, TENSORS[1])?]
+    } else {
+        [FactorFile::open(&folder.join(USER_FACTORS))?, FactorFile::open(&folder.join(ITEM_FACTORS))?]
+    };
+    if users.rank() != items.rank() {
         return Err(Error::FactorShape {
             what: "item factors",
-            expected: [item_factors.nrows(), user_factors.ncols()],
-            got: [item_factors.nrows(), item_factors.ncols()],
+            expected: [items.rows(), users.rank()],
+            got: [items.rows(), items.rank()],
         });
     }
-    Ok(SavedFactors { user_factors, item_factors, user_ids, item_ids })
+    Ok([users, items])
+}
+
+/// Writes named matrices as one safetensors file, f32.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn save_safetensors(path: &Path, tensors: &[(&str, ArrayView2<'_, f32>)]) -> Result<()> {
+    safetensors::write(path, tensors)
+}
+
+/// Reads a two-dimensional f32 tensor of a safetensors file.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Format`] for another type or number of dimensions, a name that is not
+/// there, and a file that is shorter than its header says.
+pub fn load_safetensors(path: &Path, name: &str) -> Result<Array2<f32>> {
+    let file = FactorFile::open_tensor(path, name)?;
+    file.read(0..file.rows())
 }
 
 /// Writes a matrix as `.npy`, f32, C order.
@@ -101,7 +187,8 @@ pub fn save_npy(path: &Path, array: ArrayView2<'_, f32>) -> Result<()> {
 /// [`Error::Io`]; [`Error::Format`] for another type, order or number of dimensions, and for a
 /// file that is shorter or longer than its header says.
 pub fn load_npy(path: &Path) -> Result<Array2<f32>> {
-    npy::read(path)
+    let file = FactorFile::open(path)?;
+    file.read(0..file.rows())
 }
 
 /// Writes ids, one a line.

@@ -60,14 +60,26 @@ impl Basis {
         apply(&Mat::from_fn(rank, rank, |i, j| self.vectors[(j, i)] as f32), factors);
     }
 
+    /// The numbers of the basis, row by row, for [`from_numbers`](Self::from_numbers).
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        let rank = self.vectors.nrows();
+        (0..rank * rank).map(|k| self.vectors[(k / rank, k % rank)]).collect()
+    }
+
+    /// A basis as [`numbers`](Self::numbers) gave it, `[rank, rank]`.
+    pub(crate) fn from_numbers(rank: usize, numbers: &[f64]) -> Self {
+        Self { vectors: Mat::from_fn(rank, rank, |i, j| numbers[i * rank + j]) }
+    }
+
     /// The basis vectors.
     pub(crate) fn vectors(&self) -> MatRef<'_, f64> {
         self.vectors.as_ref()
     }
 }
 
-/// Rows a task turns or sums: the partition must not depend on the number of threads.
-const CHUNK: usize = 512;
+/// Rows a task turns or sums: the partition must not depend on the number of threads, nor on the
+/// part of a matrix that is in memory.
+pub(crate) const CHUNK: usize = 512;
 
 /// factors ← factors · turn
 fn apply(turn: &Mat<f32>, factors: &mut [f32]) {
@@ -85,33 +97,66 @@ fn apply(turn: &Mat<f32>, factors: &mut [f32]) {
 
 /// FᵀF: products in f32 over a chunk of rows, the chunks summed in f64 in order.
 pub(crate) fn fast_gram(level: Level, factors: &[f32], rank: usize) -> Array2<f64> {
-    let rows = factors.len() / rank;
-    // Few, large pieces: each is a matrix of rank² numbers in memory.
-    let piece = (CHUNK * rows.div_ceil(CHUNK * 32)).max(CHUNK);
+    let parts = GramParts::of(factors.len() / rank, rank);
     let partial: Vec<Vec<f64>> = factors
-        .par_chunks(piece * rank)
+        .par_chunks(parts.rows * rank)
         .map(|part| {
-            let mut sum = vec![0f64; rank * rank];
-            for chunk in part.chunks(CHUNK / 2 * rank) {
-                dispatch(level, Gram { chunk, rank, sum: &mut sum });
-            }
+            let mut sum = parts.zero();
+            parts.add(level, part, &mut sum);
             sum
         })
         .collect();
-    let mut gram = Array2::zeros((rank, rank));
-    for part in &partial {
-        for i in 0..rank {
-            for j in i..rank {
-                gram[[i, j]] += part[i * rank + j];
+    parts.reduce(&partial)
+}
+
+/// The parts of a Gram matrix: rows are cut into a few pieces, each piece becomes a sum of its
+/// own, and the sums are added up in order. So it does not matter who computes a piece, nor when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GramParts {
+    /// Rows of a piece but the last.
+    pub(crate) rows: usize,
+    /// Pieces.
+    pub(crate) count: usize,
+    rank: usize,
+}
+
+impl GramParts {
+    pub(crate) fn of(rows: usize, rank: usize) -> Self {
+        // Few, large pieces: each is a matrix of rank² numbers in memory.
+        let piece = (CHUNK * rows.div_ceil(CHUNK * 32)).max(CHUNK);
+        Self { rows: piece, count: rows.div_ceil(piece), rank }
+    }
+
+    pub(crate) fn zero(&self) -> Vec<f64> {
+        vec![0.0; self.rank * self.rank]
+    }
+
+    /// Adds the upper triangle of rows to a piece: all of its rows at once, or in order by
+    /// multiples of [`CHUNK`].
+    pub(crate) fn add(&self, level: Level, rows: &[f32], sum: &mut [f64]) {
+        for chunk in rows.chunks(CHUNK / 2 * self.rank) {
+            dispatch(level, Gram { chunk, rank: self.rank, sum });
+        }
+    }
+
+    /// The whole from its pieces, both triangles filled.
+    pub(crate) fn reduce(&self, pieces: &[Vec<f64>]) -> Array2<f64> {
+        let rank = self.rank;
+        let mut gram = Array2::zeros((rank, rank));
+        for piece in pieces {
+            for i in 0..rank {
+                for j in i..rank {
+                    gram[[i, j]] += piece[i * rank + j];
+                }
             }
         }
-    }
-    for i in 0..rank {
-        for j in 0..i {
-            gram[[i, j]] = gram[[j, i]];
+        for i in 0..rank {
+            for j in 0..i {
+                gram[[i, j]] = gram[[j, i]];
+            }
         }
+        gram
     }
-    gram
 }
 
 struct Gram<'a> {

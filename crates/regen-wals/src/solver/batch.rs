@@ -6,13 +6,14 @@ use crate::kernel::product::{Panels, Start, gather, gather_transposed, upper_pro
 use crate::objective::Terms;
 use crate::simd::{Block, Kernel, Lanes, flat};
 use crate::solver::large::Large;
+use crate::solver::order::{INTERLEAVED_ORDER, Road};
 use crate::solver::rows::{RotatedSweep, Scratch};
 use crate::solver::{block, conjugate_gradient};
 
 /// Up to `WIDTH` rows of about the same length.
 pub(crate) struct Batch<'a, 'b> {
     pub(crate) sweep: &'a RotatedSweep<'a>,
-    pub(crate) solver: Solver,
+    pub(crate) road: Road,
     /// Longest first.
     pub(crate) rows: &'b [u32],
     /// All factors of the side as they were, `[rows, rank]`.
@@ -21,10 +22,6 @@ pub(crate) struct Batch<'a, 'b> {
     pub(crate) out: &'b mut [f32],
     pub(crate) scratch: &'b mut Scratch,
 }
-
-/// Systems up to this order are factored many at once: beyond it they no longer fit the cache
-/// together, and a single one is large enough to keep the vector units busy.
-pub(crate) const INTERLEAVED_ORDER: usize = 128;
 
 /// Working memory of a thread.
 pub(crate) struct Workspace<L: Lanes> {
@@ -81,31 +78,23 @@ impl Kernel for Batch<'_, '_> {
         let sweep = self.sweep;
         let longest = sweep.rows.length(self.rows[0] as usize);
         let exact = Exact { sweep, rows: self.rows };
-        match self.solver {
-            Solver::ConjugateGradient { steps } => {
+        match self.road {
+            Road::Iterative(Solver::ConjugateGradient { steps }) => {
                 conjugate_gradient::solve(l, sweep, self.rows, self.start, self.out, steps, work);
-                return Vec::new();
+                Vec::new()
             }
-            Solver::Block { size } if size < sweep.rank => {
-                return block::solve(l, sweep, self.rows, self.start, self.out, size, work);
+            Road::Iterative(Solver::Block { size }) => {
+                block::solve(l, sweep, self.rows, self.start, self.out, size, work)
             }
-            Solver::Cholesky | Solver::Block { .. } => {}
-        }
-        // The panels are filled by transposing, hence a little before the rank.
-        if longest <= sweep.rank * 3 / 4 {
-            let solved = if longest <= INTERLEAVED_ORDER {
-                exact.by_pairs(l, longest, self.out, work)
-            } else {
-                exact.each_by_pairs(l, self.out, work)
-            };
-            if let Some(unsound) = solved {
-                return unsound;
+            Road::ByPairs => exact.by_pairs(l, longest, self.out, work),
+            Road::ByManyPairs => exact.each_by_pairs(l, self.out, work),
+            Road::ByRank | Road::Iterative(Solver::Cholesky) => {
+                if sweep.rank <= INTERLEAVED_ORDER {
+                    exact.by_rank(l, self.out, work)
+                } else {
+                    exact.each_by_rank(l, self.out, work)
+                }
             }
-        }
-        if sweep.rank <= INTERLEAVED_ORDER {
-            exact.by_rank(l, self.out, work)
-        } else {
-            exact.each_by_rank(l, self.out, work)
         }
     }
 }
@@ -262,8 +251,7 @@ impl Exact<'_, '_> {
         out.copy_from_slice(&flat(sums)[..rank]);
     }
 
-    /// Matrices of inner products, factored together. None, if a row has a coefficient that is not
-    /// positive, or no ridge.
+    /// Matrices of inner products, factored together. Every coefficient and ridge is above zero.
     #[inline(always)]
     fn by_pairs<L: Lanes>(
         &self,
@@ -271,7 +259,7 @@ impl Exact<'_, '_> {
         longest: usize,
         out: &mut [f32],
         work: &mut Workspace<L>,
-    ) -> Option<Vec<usize>> {
+    ) -> Vec<usize> {
         let rank = self.sweep.rank;
         let panels = longest.div_ceil(L::WIDTH);
         let size = panels * L::WIDTH * panels;
@@ -296,9 +284,6 @@ impl Exact<'_, '_> {
             let pairs = self.sweep.rows.row(row as usize);
             self.sweep.objective.terms(pairs, terms);
             let ridge = self.ridge(row);
-            if ridge <= 0.0 || !terms.positive() {
-                return None;
-            }
             if ridge != last_ridge {
                 self.weights::<L>(ridge, weights);
                 last_ridge = ridge;
@@ -334,7 +319,7 @@ impl Exact<'_, '_> {
             }
             self.combine(l, row, own, weights, sums, out);
         }
-        Some(unsound::<L>(sound, out, rank))
+        unsound::<L>(sound, out, rank)
     }
 
     /// Normal matrices, one after the other.
@@ -362,9 +347,9 @@ impl Exact<'_, '_> {
         failed
     }
 
-    /// Matrices of inner products, one after the other; None as above.
+    /// Matrices of inner products, one after the other.
     #[inline(always)]
-    fn each_by_pairs<L: Lanes>(&self, l: L, out: &mut [f32], work: &mut Workspace<L>) -> Option<Vec<usize>> {
+    fn each_by_pairs<L: Lanes>(&self, l: L, out: &mut [f32], work: &mut Workspace<L>) -> Vec<usize> {
         let rank = self.sweep.rank;
         grow(&mut work.sums, rank.div_ceil(L::WIDTH));
         let Workspace { terms, factors: solution, right, large, staging, sums, weights, .. } = work;
@@ -376,9 +361,6 @@ impl Exact<'_, '_> {
             let size = panels * L::WIDTH * panels;
             grow(staging, size);
             self.sweep.objective.terms(pairs, terms);
-            if self.ridge(row) <= 0.0 || !terms.positive() {
-                return None;
-            }
             self.weights::<L>(self.ridge(row), weights);
             let (columns, scales) = (pairs.columns, &terms.scales[..]);
             gather_transposed(l, self.sweep.table, columns, scales, weights, panels, right);
@@ -398,7 +380,7 @@ impl Exact<'_, '_> {
             }
             self.combine(l, row, solution, weights, sums, out);
         }
-        Some(failed)
+        failed
     }
 }
 

@@ -7,7 +7,8 @@
 
 use crate::kernel::product::{Start, gather, upper_product};
 use crate::simd::{Lanes, flat, flat_mut};
-use crate::solver::batch::{INTERLEAVED_ORDER, Workspace, grow, unsound};
+use crate::solver::batch::{Workspace, grow, unsound};
+use crate::solver::order::INTERLEAVED_ORDER;
 use crate::solver::rows::RotatedSweep;
 
 /// Passes once over the blocks of every row of a batch. Returns the positions of rows whose

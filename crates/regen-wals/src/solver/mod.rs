@@ -5,12 +5,13 @@ mod batch;
 mod block;
 mod conjugate_gradient;
 mod large;
+mod order;
 mod plain;
 mod rows;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use basis::Basis;
-pub(crate) use rows::by_length;
-pub(crate) use sweep::{Side, Sweep, fold_in};
+pub(crate) use basis::{Basis, CHUNK, GramParts};
+pub(crate) use order::Order;
+pub(crate) use sweep::{Side, Sweep, fold_in, solve_turned};

@@ -8,7 +8,8 @@
 //!   x = D⁻¹Sᵀ (I + S D⁻¹ Sᵀ)⁻¹ τ with rows s = √c ŷ and τ = w p / √c: rank·n² + n³/3.
 //!
 //! Most rows of a power-law matrix are short, so the second road saves most of the work. Rows are
-//! taken in order of length, as many at once as a vector has lanes.
+//! taken in order of length, as many at once as a vector has lanes. Which road a row takes hangs
+//! on the row alone (see [`Order`]), so its solution does not depend on the rows beside it.
 
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +23,7 @@ use crate::kernel::product::Table;
 use crate::objective::Objective;
 use crate::simd::{Level, dispatch};
 use crate::solver::batch::Batch;
+use crate::solver::order::{Order, Road};
 use crate::solver::plain::{Base, Problem};
 use crate::solver::sweep::Side;
 
@@ -29,14 +31,12 @@ use crate::solver::sweep::Side;
 pub(crate) struct RotatedSweep<'a> {
     pub(crate) side: Side,
     pub(crate) rows: &'a Compressed,
-    /// Rows with pairs, longest first.
-    pub(crate) order: &'a [u32],
+    pub(crate) order: &'a Order,
     /// The fixed factors in the rotated basis.
     pub(crate) table: Table<'a>,
     /// α₀Λ: one number a column.
     pub(crate) spectrum: &'a [f32],
     pub(crate) rank: usize,
-    pub(crate) solver: Solver,
     pub(crate) objective: Objective,
     pub(crate) level: Level,
 }
@@ -44,13 +44,6 @@ pub(crate) struct RotatedSweep<'a> {
 /// Rows that are solved between two visits to the factors: they are scattered there, so results
 /// gather in a buffer of this many rows first.
 const WAVE: usize = 4096;
-
-/// The rows that have pairs, longest first, equal lengths by number.
-pub(crate) fn by_length(rows: &Compressed) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..rows.rows() as u32).filter(|&row| rows.length(row as usize) > 0).collect();
-    order.sort_by_key(|&row| std::cmp::Reverse(rows.length(row as usize)));
-    order
-}
 
 impl RotatedSweep<'_> {
     /// Solves all rows. `factors: [rows, rank]`, rotated, holds the start values of the iterative
@@ -62,21 +55,13 @@ impl RotatedSweep<'_> {
                 factor.fill(0.0);
             }
         }
-        // Rows with few pairs are solved exactly whatever the solver: it costs no more.
-        let split = match self.solver {
-            Solver::Cholesky => 0,
-            Solver::ConjugateGradient { .. } | Solver::Block { .. } => {
-                self.order.partition_point(|&row| !is_short(self.rows.length(row as usize), rank))
-            }
-        };
-        let (long, short) = self.order.split_at(split);
         let scratch: Vec<Mutex<Scratch>> =
             (0..rayon::current_num_threads().max(1)).map(|_| Mutex::new(Scratch(None))).collect();
-        let mut buffer = vec![0f32; WAVE.min(self.order.len()) * rank];
-        for (rows, solver) in [(long, self.solver), (short, Solver::Cholesky)] {
+        let mut buffer = vec![0f32; WAVE.min(self.order.longest_group()) * rank];
+        for (road, rows) in self.order.groups() {
             for wave in rows.chunks(WAVE) {
                 let solved = &mut buffer[..wave.len() * rank];
-                self.solve_wave(solver, wave, factors, solved, &scratch)?;
+                self.solve_wave(road, wave, factors, solved, &scratch)?;
                 for (&row, solution) in wave.iter().zip(solved.chunks_exact(rank)) {
                     factors[row as usize * rank..][..rank].copy_from_slice(solution);
                 }
@@ -87,7 +72,7 @@ impl RotatedSweep<'_> {
 
     fn solve_wave(
         &self,
-        solver: Solver,
+        road: Road,
         wave: &[u32],
         start: &[f32],
         solved: &mut [f32],
@@ -101,7 +86,7 @@ impl RotatedSweep<'_> {
                 let slot = rayon::current_thread_index().unwrap_or(0) % scratch.len();
                 // A poisoned scratch belongs to a thread whose panic is on its way already.
                 let mut scratch = scratch[slot].lock().unwrap_or_else(PoisonError::into_inner);
-                let batch = Batch { sweep: self, solver, rows, start, out, scratch: &mut scratch };
+                let batch = Batch { sweep: self, road, rows, start, out, scratch: &mut scratch };
                 let unsound = dispatch(self.level, batch);
                 drop(scratch);
                 unsound
@@ -128,11 +113,6 @@ impl RotatedSweep<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a row has so few pairs that the iterative solvers solve it exactly instead.
-pub(crate) fn is_short(length: usize, rank: usize) -> bool {
-    length <= rank / 2
 }
 
 /// Memory of a thread that batches use one after the other; its type depends on the level.

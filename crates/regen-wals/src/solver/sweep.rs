@@ -12,8 +12,9 @@ use crate::kernel::product::Table;
 use crate::objective::{Objective, gram};
 use crate::simd::Level;
 use crate::solver::basis::{Basis, fast_gram};
+use crate::solver::order::{Order, is_short};
 use crate::solver::plain::{Base, Indefinite, Problem};
-use crate::solver::rows::{RotatedSweep, by_length, is_short};
+use crate::solver::rows::RotatedSweep;
 
 /// Which side of the matrix is being solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +31,10 @@ impl Side {
         }
     }
 
-    fn other(self) -> &'static str {
+    pub(crate) fn opposite(self) -> Self {
         match self {
-            Self::User => Self::Item.name(),
-            Self::Item => Self::User.name(),
+            Self::User => Self::Item,
+            Self::Item => Self::User,
         }
     }
 }
@@ -42,8 +43,7 @@ impl Side {
 pub(crate) struct Sweep<'a> {
     pub(crate) side: Side,
     pub(crate) rows: &'a Compressed,
-    /// Rows with pairs, longest first.
-    pub(crate) order: &'a [u32],
+    pub(crate) order: &'a Order,
     pub(crate) config: &'a WalsConfig,
     pub(crate) level: Level,
 }
@@ -62,27 +62,12 @@ impl Sweep<'_> {
 
     fn run_rotated(&self, solved: &mut [f32], fixed: &mut [f32]) -> Result<Basis> {
         let rank = self.config.rank;
-        let objective = Objective::new(self.config);
-        let gram = fast_gram(self.level, fixed, rank);
-        let (basis, values) = Basis::of(&gram, self.side.other())?;
+        let (basis, values) = Basis::of(&fast_gram(self.level, fixed, rank), self.side.opposite().name())?;
         basis.turn(fixed);
         if self.config.solver != Solver::Cholesky {
             basis.turn(solved);
         }
-        let spectrum: Vec<f32> =
-            values.iter().map(|value| (objective.unobserved_weight() * value) as f32).collect();
-        RotatedSweep {
-            side: self.side,
-            rows: self.rows,
-            order: self.order,
-            table: Table::new(fixed, rank),
-            spectrum: &spectrum,
-            rank,
-            solver: self.config.solver,
-            objective,
-            level: self.level,
-        }
-        .solve(solved)?;
+        solve_turned(self, &values, fixed, solved)?;
         Ok(basis)
     }
 
@@ -101,7 +86,7 @@ impl Sweep<'_> {
             let row = |column: usize| table.row(column).to_vec();
             return self.solve_plain(&objective, base, row, None, solved);
         }
-        let (basis, values) = Basis::of(&gram, self.side.other())?;
+        let (basis, values) = Basis::of(&gram, self.side.opposite().name())?;
         let turn = Array2::from_shape_fn((rank, rank), |(i, j)| basis.vectors()[(i, j)]);
         let spectrum: Vec<f64> = values.iter().map(|value| objective.unobserved_weight() * value).collect();
         let base = Base::Diagonal(&spectrum);
@@ -149,6 +134,34 @@ impl Sweep<'_> {
     }
 }
 
+/// Solves the rows of a sweep in the basis in which the Gram matrix of the fixed side is diagonal.
+///
+/// `eigenvalues` are those of the Gram matrix; `fixed` holds the fixed factors that the rows
+/// speak of, turned into its basis, and `solved` the start values, turned as well unless the
+/// solver is exact.
+pub(crate) fn solve_turned(
+    sweep: &Sweep<'_>,
+    eigenvalues: &[f64],
+    fixed: &[f32],
+    solved: &mut [f32],
+) -> Result<()> {
+    let rank = sweep.config.rank;
+    let objective = Objective::new(sweep.config);
+    let spectrum: Vec<f32> =
+        eigenvalues.iter().map(|value| (objective.unobserved_weight() * value) as f32).collect();
+    RotatedSweep {
+        side: sweep.side,
+        rows: sweep.rows,
+        order: sweep.order,
+        table: Table::new(fixed, rank),
+        spectrum: &spectrum,
+        rank,
+        objective,
+        level: sweep.level,
+    }
+    .solve(solved)
+}
+
 /// The exact solutions of rows that were not in the fit, `[rows, rank]`.
 ///
 /// A few rows are solved in f64 in the basis of the factors; many are worth a turned copy of the
@@ -161,10 +174,10 @@ pub(crate) fn fold_in(
     gram: ArrayView2<'_, f64>,
 ) -> Result<Vec<f32>> {
     let exact = WalsConfig { solver: Solver::Cholesky, ..config.clone() };
-    let order = by_length(rows);
+    let order = Order::of(rows, &exact);
     let sweep = Sweep { side, rows, order: &order, config: &exact, level: Level::best() };
     let mut solved = vec![0f32; rows.rows() * config.rank];
-    let pairs: usize = order.iter().map(|&row| rows.length(row as usize)).sum();
+    let pairs: usize = order.rows().map(|row| rows.length(row as usize)).sum();
     if config.arithmetic == Arithmetic::F64 || pairs < fixed.nrows() {
         let base = Base::Gram(gram);
         let wide = |column: usize| fixed.row(column).mapv(f64::from).to_vec();

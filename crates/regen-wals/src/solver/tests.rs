@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::config::{Arithmetic, Confidence, Frequency, Solver, UnobservedScope, WalsConfig};
 use crate::interactions::InteractionMatrix;
 use crate::simd::Level;
-use crate::solver::{Side, Sweep, by_length};
+use crate::solver::{Order, Side, Sweep};
 
 const WIDTH: usize = 260;
 
@@ -33,7 +33,7 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
 fn solve(config: &WalsConfig, level: Level) -> Array2<f32> {
     let matrix = matrix();
     let rows = matrix.by_user();
-    let order = by_length(rows);
+    let order = Order::of(rows, config);
     let sweep = Sweep { side: Side::User, rows, order: &order, config, level };
     let mut solved = numbers(rows.rows() * config.rank, 1);
     let mut fixed = numbers(WIDTH * config.rank, 2);

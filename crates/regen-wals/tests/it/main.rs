@@ -1,7 +1,11 @@
-//! Integration tests of the factorisation: properties of the fit, ranking, files.
+//! Integration tests of the factorisation: properties of the fit, ranking, search, files, shards.
 
 mod fit;
+mod golden;
+mod interop;
 mod lapack;
 mod ranking;
+mod search;
+mod shards;
 mod storage;
 mod world;

@@ -1,0 +1,97 @@
+//! Which road each row takes to its solution, and in which order.
+//!
+//! The choice hangs on a row's own pairs and the configuration, never on the rows beside it: a
+//! row comes out the same, bit for bit, in whatever part of a matrix it is solved.
+
+use crate::config::{Solver, WalsConfig};
+use crate::interactions::Compressed;
+use crate::objective::{Objective, Terms};
+
+/// A way to solve a row, see [`rows`](super::rows).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// By the iterative solver of the configuration.
+    Iterative(Solver),
+    /// Exactly, by the normal matrix.
+    ByRank,
+    /// Exactly, by the inner products of the pairs, one row after the other.
+    ByManyPairs,
+    /// Exactly, by the inner products of the pairs, as many rows at once as there are lanes.
+    ByPairs,
+}
+
+/// The rows that have pairs, grouped by road; within a group longest first, equal lengths by
+/// number.
+#[derive(Debug)]
+pub(crate) struct Order {
+    groups: Vec<(Road, Vec<u32>)>,
+}
+
+/// Systems up to this order are factored many at once: beyond it they no longer fit the cache
+/// together, and a single one is large enough to keep the vector units busy.
+pub(crate) const INTERLEAVED_ORDER: usize = 128;
+
+impl Order {
+    pub(crate) fn of(rows: &Compressed, config: &WalsConfig) -> Self {
+        let objective = Objective::new(config);
+        let mut terms = Terms::default();
+        let mut groups: Vec<(Road, Vec<u32>)> = Vec::new();
+        for row in 0..rows.rows() {
+            let length = rows.length(row);
+            if length == 0 {
+                continue;
+            }
+            let road = match config.solver {
+                Solver::ConjugateGradient { .. } if !is_short(length, config.rank) => {
+                    Road::Iterative(config.solver)
+                }
+                // A block as large as the whole is the exact solution.
+                Solver::Block { size } if !is_short(length, config.rank) && size < config.rank => {
+                    Road::Iterative(config.solver)
+                }
+                // Rows with few pairs are solved exactly whatever the solver: it costs no more.
+                _ if by_pairs(rows, row, config.rank, &objective, &mut terms) => {
+                    if length <= INTERLEAVED_ORDER { Road::ByPairs } else { Road::ByManyPairs }
+                }
+                _ => Road::ByRank,
+            };
+            match groups.iter_mut().find(|(group, _)| *group == road) {
+                Some((_, members)) => members.push(row as u32),
+                None => groups.push((road, vec![row as u32])),
+            }
+        }
+        for (_, members) in &mut groups {
+            members.sort_by_key(|&row| std::cmp::Reverse(rows.length(row as usize)));
+        }
+        Self { groups }
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (Road, &[u32])> {
+        self.groups.iter().map(|(road, rows)| (*road, rows.as_slice()))
+    }
+
+    /// Rows that have pairs.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> {
+        self.groups.iter().flat_map(|(_, rows)| rows.iter().copied())
+    }
+
+    pub(crate) fn longest_group(&self) -> usize {
+        self.groups.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0)
+    }
+}
+
+/// Whether a row has so few pairs that the iterative solvers solve it exactly instead.
+pub(crate) fn is_short(length: usize, rank: usize) -> bool {
+    length <= rank / 2
+}
+
+/// Whether the matrix of inner products is the shorter road and is open: it divides by √c and by
+/// the ridge. Its panels are filled by transposing, hence a little before the rank.
+fn by_pairs(rows: &Compressed, row: usize, rank: usize, objective: &Objective, terms: &mut Terms) -> bool {
+    let length = rows.length(row);
+    if length > rank * 3 / 4 || objective.ridge(length, rows.width()) as f32 <= 0.0 {
+        return false;
+    }
+    objective.terms(rows.row(row), terms);
+    terms.positive()
+}
