@@ -72,17 +72,15 @@ impl Verdict {
 /// Every claim that the settings have something to say about.
 pub(super) fn judge(settings: &[Setting]) -> Vec<Claim> {
     let mut claims = Vec::new();
-    for setting in settings {
-        claims.extend(fusion_gains(setting));
-        claims.extend(unseen_users(setting));
-        claims.extend(semantic_weighs_more(setting));
-    }
+    claims.extend(settings.iter().flat_map(fusion_gains));
+    claims.extend(settings.iter().flat_map(unseen_users));
+    claims.extend(settings.iter().flat_map(semantic_weighs_more));
     claims.extend(share_rises_with_density(settings));
     claims
 }
 
 fn on(setting: &Setting, variant: &str) -> String {
-    format!("{}, {} items, {}: {variant}", setting.data, setting.history, setting.language_model)
+    format!("{}, histories up to {}, {}: {variant}", setting.data, setting.history, setting.language_model)
 }
 
 /// A gain of at least [`GAIN`] percent that is not chance.

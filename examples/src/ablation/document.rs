@@ -24,7 +24,7 @@ pub enum Block {
     Note(String),
     /// A table: names of columns, rows. The first column is aligned left.
     Table(Vec<String>, Vec<Vec<Entry>>),
-    /// A chart as inline SVG, with what it shows in words. Markdown has only the words.
+    /// A chart as inline SVG, with what it shows in words, which may be none. Markdown and terminal have only the words.
     Figure(String, String),
     /// Texts side by side: a heading line, a context line, names and texts.
     Sample(String, String, Vec<(String, String)>),
@@ -117,6 +117,7 @@ impl Block {
                 page.push_str("</tbody></table>");
                 Ok(())
             }
+            Self::Figure(svg, words) if words.is_empty() => write!(page, "{svg}"),
             Self::Figure(svg, words) => write!(page, "{svg}<p class=\"note\">{}</p>", escape(words)),
             Self::Sample(head, context, texts) => {
                 write!(
@@ -139,6 +140,7 @@ impl Block {
         match self {
             Self::Heading(_, heading) => writeln!(text, "\n{heading}"),
             Self::Text(paragraph) => writeln!(text, "{paragraph}"),
+            Self::Figure(_, words) if !words.is_empty() => writeln!(text, "{words}"),
             Self::Note(_) | Self::Figure(..) | Self::Verbatim(_) => Ok(()),
             Self::Table(columns, rows) => {
                 let shown = |entry: &Entry| match entry.small.as_str() {
@@ -195,6 +197,7 @@ impl Block {
                 }
                 Ok(())
             }
+            Self::Figure(_, words) if words.is_empty() => Ok(()),
             Self::Figure(_, words) => writeln!(text, "(Chart in the HTML page: {})", plain(words)),
             Self::Sample(head, context, texts) => {
                 writeln!(text, "**{}**: {}\n", plain(head), plain(context))?;

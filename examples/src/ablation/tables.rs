@@ -24,11 +24,13 @@ impl Findings {
             seeds.join(", ")
         )));
         blocks.push(Block::Heading(2, "Claims".to_owned()));
-        let rows = self.claims.iter().map(|claim| {
-            let numbers = Entry::with(claim.verdict.as_str(), claim.because.clone());
-            vec![claim.claim.clone().into(), claim.on.clone().into(), numbers]
-        });
-        blocks.push(table(&["claim", "on", "verdict"], rows.collect()));
+        for same in self.claims.chunk_by(|a, b| a.claim == b.claim) {
+            blocks.extend(same.first().map(|claim| Block::Text(claim.claim.clone())));
+            let rows = same.iter().map(|claim| {
+                vec![claim.on.clone().into(), Entry::with(claim.verdict.as_str(), claim.because.clone())]
+            });
+            blocks.push(table(&["on", "verdict"], rows.collect()));
+        }
         for setting in &self.settings {
             blocks.extend(setting_blocks(setting));
         }
@@ -116,7 +118,7 @@ fn chart(setting: &Setting, metric: usize) -> Block {
             Bar { name, value: *value, low: interval.low, high: interval.high, colour }
         })
         .collect();
-    Block::Figure(charts::intervals(&bars, METRICS[metric]), format!("{} of every arm.", METRICS[metric]))
+    Block::Figure(charts::intervals(&bars, METRICS[metric]), String::new())
 }
 
 fn contrasts(setting: &Setting) -> Vec<Block> {
