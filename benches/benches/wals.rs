@@ -2,9 +2,11 @@
 //!
 //! Comparisons with other libraries are in `benches/peers/wals.py`, which runs both in turns.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use regen_wals::shards::{ShardPlan, ShardedFit, ShardedMatrix};
 use regen_wals::{Confidence, InteractionMatrix, SeenItems, Solver, UnobservedScope, WalsConfig};
 
 #[path = "../peers/wals/power_law.rs"]
@@ -35,7 +37,7 @@ fn config(rank: usize, solver: Solver) -> WalsConfig {
 }
 
 fn matrix() -> InteractionMatrix {
-    InteractionMatrix::from_triplets(USERS, ITEMS, power_law::triplets(USERS, ITEMS, 1)).unwrap()
+    InteractionMatrix::from_triplets(USERS, ITEMS, power_law::triplets(USERS, ITEMS, 8.0, 1)).unwrap()
 }
 
 fn fit(criterion: &mut Criterion) {
@@ -76,9 +78,33 @@ fn answer(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The same iteration over shards on disk: what reading and writing adds.
+fn shards(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = ShardPlan { users_per_shard: 2048, items_per_shard: 2048 };
+    let matrix = ShardedMatrix::write(&folder.path().join("shards"), &matrix(), plan).unwrap();
+    let mut group = criterion.benchmark_group("wals/iteration");
+    group.throughput(Throughput::Elements(matrix.pairs() as u64));
+    let config = config(64, Solver::Cholesky);
+    group.bench_function(BenchmarkId::new("shards", format!("{USERS}x{ITEMS}x64")), |b| {
+        let work = || tempfile::tempdir_in(folder.path()).unwrap();
+        b.iter_batched(
+            work,
+            |work| {
+                let fitted =
+                    config.fit_shards(&matrix, work.path(), &mut |_| ControlFlow::Continue(())).unwrap();
+                assert!(matches!(fitted, ShardedFit::Finished { .. }));
+                work
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(3));
-    targets = fit, answer
+    targets = fit, shards, answer
 }
 criterion_main!(benches);

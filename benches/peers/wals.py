@@ -70,6 +70,8 @@ def run_implicit(weights, folder, rank, iterations, use_cg):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
+    parser.add_argument("--users", type=int, default=50_000, help="of the power-law matrix")
+    parser.add_argument("--items", type=int, default=20_000, help="of the power-law matrix")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--ranks", default="64,128")
@@ -82,7 +84,7 @@ def main():
     if args.pairs:
         matrix = regen.ask(command="read", path=args.pairs)
     else:
-        matrix = regen.ask(command="generate", users=50_000, items=20_000, seed=1)
+        matrix = regen.ask(command="generate", users=args.users, items=args.items, seed=1)
     print(f"implicit {implicit.__version__}; matrix {matrix}")
     report = {"matrix": matrix, "sgemm_gflops": [], "lines": [], "races": []}
     ranks = [int(rank) for rank in args.ranks.split(",") if rank]

@@ -1,4 +1,4 @@
-//! The Rust side of `wals.py`: one process that answers one JSON command a line, so that its fits
+//! The Rust side of `wals.py` and `wals_scale.py`: one process that answers one JSON command a line, so that its fits
 //! can be interleaved with those of other libraries on the same matrix.
 
 use std::io::{BufRead, Write};
@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use regen_wals::persist::{load_npy, save_npy};
+use regen_wals::shards::{ShardPlan, ShardStep, ShardWriter, ShardedFit, ShardedMatrix};
 use regen_wals::{InitialFactors, InteractionMatrix, Objective, Stage, WalsConfig};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,8 +19,20 @@ mod power_law;
 #[derive(Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 enum Command {
-    /// Make the power-law matrix.
-    Generate { users: usize, items: usize, seed: u64 },
+    /// Make the power-law matrix, with users of `least` pairs and more.
+    Generate {
+        users: usize,
+        items: usize,
+        seed: u64,
+        #[serde(default = "eight")]
+        least: f64,
+    },
+    /// Make the same on disk.
+    Shard { users: usize, items: usize, seed: u64, least: f64, folder: PathBuf, rows_per_shard: usize },
+    /// Fit over shards, and report seconds an iteration.
+    FitShards { config: WalsConfig, folder: PathBuf, work: PathBuf },
+    /// The highest resident memory since the last time this was asked, in bytes.
+    PeakMemory,
     /// Read `user,item` lines with a header.
     Read { path: PathBuf },
     /// Write the matrix as three arrays of `[pairs, 1]` f32 numbers.
@@ -34,6 +47,10 @@ enum Command {
     Sgemm,
 }
 
+fn eight() -> f64 {
+    8.0
+}
+
 fn main() -> Result<()> {
     let mut matrix: Option<InteractionMatrix> = None;
     for line in std::io::stdin().lock().lines() {
@@ -46,9 +63,32 @@ fn main() -> Result<()> {
 }
 
 fn answer(command: Command, matrix: &mut Option<InteractionMatrix>) -> Result<Value> {
-    if let Command::Generate { users, items, seed } = command {
-        let triplets = power_law::triplets(users, items, seed);
+    if let Command::Generate { users, items, seed, least } = command {
+        let triplets = power_law::triplets(users, items, least, seed);
         return describe(matrix.insert(InteractionMatrix::from_triplets(users, items, triplets)?));
+    }
+    if let Command::Shard { users, items, seed, least, folder, rows_per_shard } = &command {
+        let (users, items) = (*users, *items);
+        let plan = ShardPlan { users_per_shard: *rows_per_shard, items_per_shard: *rows_per_shard };
+        let mut writer = ShardWriter::create(folder, plan)?;
+        let mut failure = None;
+        power_law::each(users, items, *least, *seed, &mut |(user, item, value)| {
+            if failure.is_none() {
+                failure = writer.push(user, item, value).err();
+            }
+        });
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let matrix = writer.finish(users, items)?;
+        let shards = [matrix.user_shards(), matrix.item_shards()];
+        return Ok(json!({ "users": users, "items": items, "pairs": matrix.pairs(), "shards": shards }));
+    }
+    if let Command::FitShards { config, folder, work } = &command {
+        return fit_shards(config, &ShardedMatrix::open(folder)?, work);
+    }
+    if let Command::PeakMemory = command {
+        return peak_memory();
     }
     if let Command::Read { path } = &command {
         return describe(matrix.insert(read_pairs(path)?));
@@ -101,10 +141,41 @@ fn answer(command: Command, matrix: &mut Option<InteractionMatrix>) -> Result<Va
             let loss = Objective::new(&config).evaluate(matrix, users.view(), items.view());
             Ok(json!({ "loss": loss }))
         }
-        Command::Generate { .. } | Command::Read { .. } | Command::Sgemm => {
-            bail!("answered above")
-        }
+        Command::Generate { .. }
+        | Command::Shard { .. }
+        | Command::FitShards { .. }
+        | Command::PeakMemory
+        | Command::Read { .. }
+        | Command::Sgemm => bail!("answered above"),
     }
+}
+
+fn fit_shards(config: &WalsConfig, matrix: &ShardedMatrix, work: &Path) -> Result<Value> {
+    let (mut seconds, mut begun) = (Vec::new(), Instant::now());
+    let fitted = config.fit_shards(matrix, work, &mut |progress| {
+        match progress.step {
+            ShardStep::Begun => begun = Instant::now(),
+            ShardStep::IterationDone => {
+                seconds.push(begun.elapsed().as_secs_f64());
+                begun = Instant::now();
+            }
+            ShardStep::UserShard(_) | ShardStep::UsersSolved | ShardStep::ItemShard(_) => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    match fitted {
+        ShardedFit::Finished { .. } => Ok(json!({ "seconds": seconds })),
+        ShardedFit::Stopped { .. } => bail!("nobody stopped it"),
+    }
+}
+
+/// Reads the high-water mark of Linux's `/proc` and resets it.
+fn peak_memory() -> Result<Value> {
+    let status = std::fs::read_to_string("/proc/self/status").context("only Linux tells")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kibibytes: u64 = line.split_whitespace().next().context("no number")?.parse()?;
+    std::fs::write("/proc/self/clear_refs", "5").context("cannot reset the mark")?;
+    Ok(json!({ "bytes": kibibytes * 1024 }))
 }
 
 fn describe(matrix: &InteractionMatrix) -> Result<Value> {

@@ -69,6 +69,16 @@ pub enum Error {
         /// Number of items.
         items: usize,
     },
+    /// No held-out pair to judge by.
+    #[error(
+        "no held-out pair is left to judge by: {given} were given, {already_seen} of them are in the training matrix"
+    )]
+    NothingHeldOut {
+        /// Distinct pairs that were given.
+        given: usize,
+        /// Those that the training matrix has too.
+        already_seen: usize,
+    },
     /// More users or items than a `u32` can number.
     #[error("{axis} number {size}, more than the {} that 32-bit numbers can name", u32::MAX)]
     TooLarge {

@@ -79,7 +79,7 @@ impl RankingMetric {
 ///
 /// # Errors
 /// [`Error::UserOutOfRange`], [`Error::ItemOutOfRange`], [`Error::InvalidSetting`] when `k` is
-/// 0, [`Error::NoPairs`] when nothing is held out, [`Error::FactorShape`] when the matrix is not
+/// 0, [`Error::NothingHeldOut`], [`Error::FactorShape`] when the matrix is not
 /// the model's.
 pub fn evaluate(
     model: &WalsModel,
@@ -201,6 +201,7 @@ impl Relevant {
         let mut pairs = held_out.to_vec();
         pairs.sort_unstable();
         pairs.dedup();
+        let given = pairs.len();
         let mut already_seen = 0;
         let mut grouped = Self { users: Vec::new(), items: Vec::with_capacity(pairs.len()), already_seen: 0 };
         for (user, item) in pairs {
@@ -222,7 +223,7 @@ impl Relevant {
             }
         }
         if grouped.items.is_empty() {
-            return Err(Error::NoPairs { users, items });
+            return Err(Error::NothingHeldOut { given, already_seen });
         }
         grouped.already_seen = already_seen;
         Ok(grouped)

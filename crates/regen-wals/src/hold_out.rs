@@ -28,12 +28,15 @@ impl HoldOut {
     /// The matrix without the held-out pairs, and those pairs as (user, item), ascending.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a share out of range, [`Error::NoPairs`] when no user has
-    /// two pairs.
+    /// [`Error::InvalidSetting`] for a share out of range or no users, [`Error::NothingHeldOut`] when no
+    /// user has two pairs.
     pub fn split(&self, matrix: &InteractionMatrix) -> Result<(InteractionMatrix, Vec<(u32, u32)>)> {
         if !(self.share > 0.0 && self.share < 1.0) {
             let expected = "above 0, below 1";
             return Err(Error::InvalidSetting { field: "share", expected, got: self.share });
+        }
+        if self.users == Some(0) {
+            return Err(Error::InvalidSetting { field: "users", expected: "at least 1", got: 0.0 });
         }
         let mut candidates: Vec<u32> =
             (0..matrix.users()).filter(|&u| matrix.user_row(u).0.len() > 1).map(|u| u as u32).collect();
@@ -63,7 +66,7 @@ impl HoldOut {
             held_out.extend(order.into_iter().map(|item| (user, item)));
         }
         if held_out.is_empty() {
-            return Err(Error::NoPairs { users: matrix.users(), items: matrix.items() });
+            return Err(Error::NothingHeldOut { given: 0, already_seen: 0 });
         }
         Ok((matrix.without(&held_out), held_out))
     }

@@ -4,6 +4,7 @@
 mod checkpoint;
 mod config;
 mod construct;
+mod content;
 mod error;
 pub mod evaluate;
 mod factor_file;
@@ -24,6 +25,7 @@ mod solver;
 mod stopping;
 
 pub use config::{Arithmetic, Confidence, Frequency, Init, Solver, UnobservedScope, WalsConfig};
+pub use content::ContentMap;
 pub use error::{Error, Result};
 pub use fit::{InitialFactors, Progress, Stage};
 pub use hold_out::HoldOut;

@@ -1,5 +1,6 @@
 //! Integration tests of the factorisation: properties of the fit, ranking, search, files, shards.
 
+mod content;
 mod fit;
 mod golden;
 mod interop;

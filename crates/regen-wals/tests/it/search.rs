@@ -92,7 +92,9 @@ fn hold_out_refuses_shares_out_of_range_and_single_pairs() {
         assert!(matches!(split, Err(Error::InvalidSetting { field: "share", .. })));
     }
     let singles = InteractionMatrix::from_triplets(2, 2, [(0, 0, 1.0), (1, 1, 1.0)]).unwrap();
-    assert!(matches!(SPLIT.split(&singles), Err(Error::NoPairs { .. })));
+    assert!(matches!(SPLIT.split(&singles), Err(Error::NothingHeldOut { given: 0, .. })));
+    let nobody = HoldOut { users: Some(0), ..SPLIT }.split(&matrix());
+    assert!(matches!(nobody, Err(Error::InvalidSetting { field: "users", .. })));
 }
 
 #[test]
