@@ -1,7 +1,10 @@
 //! Integration tests of regen-data: files in, data sets out.
 
 mod amazon;
+mod mapping;
 mod nested;
+#[cfg(feature = "parquet")]
+mod parquet_files;
 mod prepared;
 mod properties;
 mod real;
