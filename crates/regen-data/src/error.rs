@@ -260,6 +260,22 @@ pub enum Error {
         /// Whether an item is named.
         has_item: bool,
     },
+    /// The chat model cannot be asked at all.
+    #[cfg(feature = "writer")]
+    #[error("the chat model cannot be asked")]
+    Chat {
+        /// What the client or the journal says.
+        #[source]
+        source: regen_chat::Error,
+    },
+    /// An endpoint that answers nothing any more. What was answered before is in the journal.
+    #[error("{in_a_row} questions in a row were not answered, the last because: {last}")]
+    Unanswered {
+        /// How many.
+        in_a_row: usize,
+        /// What became of the last.
+        last: String,
+    },
     /// What a model may learn from and what it is judged by are not apart.
     #[error("{} leaks between training and evaluation, first: {}", leaks.len(), leaks.first().map(ToString::to_string).unwrap_or_default())]
     Leaks {

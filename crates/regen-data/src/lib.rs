@@ -32,6 +32,8 @@ mod table;
 mod testing;
 mod text;
 mod time;
+#[cfg(feature = "writer")]
+pub mod writer;
 pub mod xrec;
 
 pub use card::{Bin, CatalogueCard, Count, DataCard, Distribution, NarrativeCard, SuspiciousPrice};

@@ -9,3 +9,7 @@ mod prepared;
 mod properties;
 mod real;
 mod releases;
+#[cfg(feature = "writer")]
+mod server;
+#[cfg(feature = "writer")]
+mod writer;

@@ -9,7 +9,7 @@ use super::{assert_none, cargo, metadata};
 /// behind a feature only.
 const ALLOWED: &[(&str, &[&str])] = &[
     // Itself: its tests turn its features on.
-    ("regen-data", &["-regen-data"]),
+    ("regen-data", &["-regen-data", "?regen-chat"]),
     ("regen-wals", &["-regen-lapack", "?regen-torch"]),
     // Itself: its tests turn its feature `rater` on.
     ("regen-metrics", &["-regen-lapack", "-regen-metrics", "?regen-chat"]),
