@@ -240,7 +240,7 @@ fn read_one(path: &Path, config: &ReviewsConfig) -> Result<Purchases> {
     let mut reviews = Reviews::open(path, config.on_error)?;
     let (mut users, mut items, mut interactions) = (IdMap::new(), IdMap::new(), Vec::new());
     let (mut records, mut not_preferred) = (0, 0);
-    reviews.visit(|review| {
+    reviews.visit_purchases(|review| {
         records += 1;
         match config.preference.weight(review.rating) {
             Some(weight) => {
