@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example prepare_data -- --reviews Gift_Cards_5.json --metadata meta_Gift_Cards.json --out out/gift_cards
 //! cargo run --release --example prepare_data -- --data data/xrec --vertical google --out out/places
+//! cargo run --release --example prepare_data -- --mapping shop.toml --out out/shop
 //! cargo run --release --example prepare_data -- --inspect office.jsonl.gz
 //! ```
 
@@ -11,11 +12,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
+use regen_data::mapping::Mapping;
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
     BuildReport, DataCard, Dataset, Duplicates, Inspection, OnError, Preference, ReviewsConfig, SourceFormat,
-    detect, from_reviews, inspect, prepared, sequences, training_interactions,
+    detect, from_reviews, inspect, prepared, recbole, sequences, training_interactions,
 };
 use regen_examples::pipeline;
 
@@ -24,7 +26,7 @@ use regen_examples::pipeline;
 /// The folder holds users.txt, items.jsonl, interactions.csv, narratives.jsonl and dataset.json (with checksums), and
 /// card.html and card.json: what a person should know before using the data. Open card.html in a browser.
 #[derive(Parser)]
-#[command(group = ArgGroup::new("input").required(true).args(["reviews", "data", "synthetic", "inspect"]))]
+#[command(group = ArgGroup::new("input").required(true).args(["reviews", "mapping", "data", "synthetic", "inspect"]))]
 struct Arguments {
     /// Amazon reviews (2014, 2018 or 2023; JSON lines; plain, gzip or zstd). Several files are read side by side.
     #[arg(long, num_args = 1..)]
@@ -32,7 +34,11 @@ struct Arguments {
     /// Amazon product metadata for --reviews.
     #[arg(long, num_args = 1.., requires = "reviews")]
     metadata: Vec<PathBuf>,
-    /// Folder of a known release: XRec, purchase sequences (NAME.inter.json), or a prepared folder.
+    /// A TOML file that says which files hold your own catalogue and what their fields mean. It also says what the flags for
+    /// reviews say (preference, duplicates, cores, bad records). See the README of regen-data.
+    #[arg(long, conflicts_with_all = ["on_error", "min_stars", "stars_as_weight", "keep_duplicates", "user_core", "item_core"])]
+    mapping: Option<PathBuf>,
+    /// Folder of a known release: XRec, purchase sequences (NAME.inter.json), RecBole (NAME.inter), or a prepared folder.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Which vertical of the XRec release: amazon or google.
@@ -146,6 +152,14 @@ fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
         let config = SyntheticConfig { seed: arguments.seed, ..SyntheticConfig::default() };
         return Ok((config.generate()?.dataset, None));
     }
+    if let Some(path) = &arguments.mapping {
+        let mut mapping = Mapping::load(path)?;
+        if mapping.name.is_none() {
+            mapping.name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        }
+        let (dataset, report) = mapping.read()?;
+        return Ok((dataset, Some(report)));
+    }
     if let Some(folder) = &arguments.data {
         let dataset = match (detect(folder)?, arguments.vertical) {
             (SourceFormat::Xrec(found), Some(vertical)) if found.contains(&vertical) => {
@@ -158,6 +172,10 @@ fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
             }
             (_, Some(_)) => bail!("--vertical is for the XRec release, which {} is not", folder.display()),
             (SourceFormat::Sequences(_), None) => sequences::read(folder)?,
+            (SourceFormat::Recbole(_), None) => {
+                let (dataset, report) = recbole::mapping(folder)?.read()?;
+                return Ok((dataset, Some(report)));
+            }
             (SourceFormat::Prepared, None) => prepared::read(folder)?,
             (other, None) => bail!("prepare_data does not read {other:?}"),
         };

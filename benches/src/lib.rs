@@ -1,1 +1,3 @@
 //! Sizes and generators that several benchmarks share.
+
+pub mod reviews;

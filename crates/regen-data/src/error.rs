@@ -108,6 +108,54 @@ pub enum Error {
         /// What was found, shortened.
         got: String,
     },
+    /// A column mapping that is no valid one: an unknown key, a missing one, a value of another type.
+    #[error("{}:{line}: {reason}", path.display())]
+    Mapping {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// What the TOML reader expected and got.
+        reason: String,
+    },
+    /// A field of a mapping that is no column of a table.
+    #[error("{} has no column {field:?}, it has: {columns}", path.display())]
+    UnknownColumn {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// The columns that there are.
+        columns: String,
+    },
+    /// A field of a mapping that no record has: probably misspelt.
+    #[error("none of the {records} records of {} has a field {field:?}: correct or remove it", files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", "))]
+    FieldNeverPresent {
+        /// The files.
+        files: Vec<PathBuf>,
+        /// The field.
+        field: String,
+        /// How many records were looked at.
+        records: u64,
+    },
+    /// A file that only a build with another feature can read.
+    #[error("{} is {what}: build regen-data with its feature `{feature}`", path.display())]
+    NeedsFeature {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// A Parquet file that cannot be read.
+    #[error("{} cannot be read as Parquet: {reason}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet reader says.
+        reason: String,
+    },
     /// A folder holds none of the formats that are read here.
     #[error("no data set in {}: looked for {}", folder.display(), looked_for.join("; "))]
     UnknownFormat {
@@ -211,6 +259,22 @@ pub enum Error {
         kind: crate::NarrativeKind,
         /// Whether an item is named.
         has_item: bool,
+    },
+    /// The chat model cannot be asked at all.
+    #[cfg(feature = "writer")]
+    #[error("the chat model cannot be asked")]
+    Chat {
+        /// What the client or the journal says.
+        #[source]
+        source: regen_chat::Error,
+    },
+    /// An endpoint that answers nothing any more. What was answered before is in the journal.
+    #[error("{in_a_row} questions in a row were not answered, the last because: {last}")]
+    Unanswered {
+        /// How many.
+        in_a_row: usize,
+        /// What became of the last.
+        last: String,
     },
     /// What a model may learn from and what it is judged by are not apart.
     #[error("{} leaks between training and evaluation, first: {}", leaks.len(), leaks.first().map(ToString::to_string).unwrap_or_default())]

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use crate::amazon::{CatalogueRecords, Price, Reviews};
 use crate::core_filter::{KCoreReport, k_core};
+use crate::parallel::on_all_cores;
 use crate::{
     Dataset, DenseId, Duplicates, IdMap, Interaction, ItemId, OnError, Preference, Result, Skipped, UserId,
 };
@@ -82,6 +82,12 @@ pub struct BuildReport {
     pub repeated_metadata: usize,
     /// Prices of the items that stay.
     pub prices: PriceReport,
+    /// The narrative files, in the given order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub narrative_files: Vec<FileReport>,
+    /// Narratives that were left out: their user is not there, or did not buy the item.
+    #[serde(default)]
+    pub narratives_without_purchase: usize,
 }
 
 /// Reads review files and metadata files of the Amazon releases (see [`amazon`](crate::amazon)) into a data set
@@ -98,23 +104,10 @@ pub fn from_reviews(
 ) -> Result<(Dataset, BuildReport)> {
     let mut report = BuildReport::default();
     let mut data = Dataset { name: name.to_owned(), ..Default::default() };
-    for purchases in read_all(reviews, config)? {
-        let users = translate(&purchases.users, &mut data.users)?;
-        let items = translate(&purchases.items, &mut data.items)?;
-        data.interactions.extend(purchases.interactions.iter().map(|one| Interaction {
-            user: users[one.user.index()],
-            item: items[one.item.index()],
-            ..*one
-        }));
-        report.not_preferred += purchases.not_preferred;
-        report.review_files.push(purchases.file);
+    for purchases in on_all_cores(reviews, |path| read_one(path, config))? {
+        gather(purchases, &mut data, &mut report)?;
     }
-    report.without_time = data.interactions.iter().filter(|one| one.time.is_none()).count();
-    report.duplicates = repeated(&mut data.interactions, config.duplicates);
-    if config.user_core > 1 || config.item_core > 1 {
-        report.core = Some(k_core(&mut data.interactions, config.user_core, config.item_core));
-    }
-    let mut data = data.compacted()?;
+    let mut data = condense(data, config.duplicates, config.user_core, config.item_core, &mut report)?;
 
     for path in metadata {
         let mut records = CatalogueRecords::open(path, config.on_error)?;
@@ -139,8 +132,38 @@ pub fn from_reviews(
     Ok((data, report))
 }
 
+/// Adds the purchases of one file to the data.
+pub(crate) fn gather(purchases: Purchases, data: &mut Dataset, report: &mut BuildReport) -> Result<()> {
+    let users = translate(&purchases.users, &mut data.users)?;
+    let items = translate(&purchases.items, &mut data.items)?;
+    data.interactions.extend(purchases.interactions.iter().map(|one| Interaction {
+        user: users[one.user.index()],
+        item: items[one.item.index()],
+        ..*one
+    }));
+    report.not_preferred += purchases.not_preferred;
+    report.review_files.push(purchases.file);
+    Ok(())
+}
+
+/// Takes out repetitions and what is outside the core, and then the users and items that are left with nothing.
+pub(crate) fn condense(
+    mut data: Dataset,
+    duplicates: Duplicates,
+    user_core: usize,
+    item_core: usize,
+    report: &mut BuildReport,
+) -> Result<Dataset> {
+    report.without_time = data.interactions.iter().filter(|one| one.time.is_none()).count();
+    report.duplicates = repeated(&mut data.interactions, duplicates);
+    if user_core > 1 || item_core > 1 {
+        report.core = Some(k_core(&mut data.interactions, user_core, item_core));
+    }
+    data.compacted()
+}
+
 impl PriceReport {
-    fn add(&mut self, price: Price) {
+    pub(crate) fn add(&mut self, price: Price) {
         match price {
             Price::Missing => self.missing += 1,
             Price::One(_) => self.single += 1,
@@ -205,19 +228,19 @@ fn repeated(interactions: &mut Vec<Interaction>, duplicates: Duplicates) -> usiz
 }
 
 /// The purchases of one file, with ids of its own.
-struct Purchases {
-    users: IdMap<UserId>,
-    items: IdMap<ItemId>,
-    interactions: Vec<Interaction>,
-    not_preferred: usize,
-    file: FileReport,
+pub(crate) struct Purchases {
+    pub(crate) users: IdMap<UserId>,
+    pub(crate) items: IdMap<ItemId>,
+    pub(crate) interactions: Vec<Interaction>,
+    pub(crate) not_preferred: usize,
+    pub(crate) file: FileReport,
 }
 
 fn read_one(path: &Path, config: &ReviewsConfig) -> Result<Purchases> {
     let mut reviews = Reviews::open(path, config.on_error)?;
     let (mut users, mut items, mut interactions) = (IdMap::new(), IdMap::new(), Vec::new());
     let (mut records, mut not_preferred) = (0, 0);
-    reviews.visit(|review| {
+    reviews.visit_purchases(|review| {
         records += 1;
         match config.preference.weight(review.rating) {
             Some(weight) => {
@@ -230,36 +253,6 @@ fn read_one(path: &Path, config: &ReviewsConfig) -> Result<Purchases> {
     })?;
     let file = FileReport::new(path, records, reviews.skipped());
     Ok(Purchases { users, items, interactions, not_preferred, file })
-}
-
-/// Reads the files on as many threads as there are cores; gives them in the order of `paths`.
-fn read_all(paths: &[PathBuf], config: &ReviewsConfig) -> Result<Vec<Purchases>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(paths.len());
-    if threads <= 1 {
-        return paths.iter().map(|path| read_one(path, config)).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let mut read: Vec<(usize, Result<Purchases>)> = std::thread::scope(|scope| {
-        let worker = || {
-            let mut done = Vec::new();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some(path) = paths.get(at) else { return done };
-                done.push((at, read_one(path, config)));
-            }
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| match worker.join() {
-                Ok(done) => done,
-                // A panic in a worker is a bug of ours: let it go on as if it had happened here.
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .collect()
-    });
-    read.sort_by_key(|&(at, _)| at);
-    read.into_iter().map(|(_, purchases)| purchases).collect()
 }
 
 /// The ids in `into` of all names of `from`.

@@ -15,10 +15,13 @@ mod inspect;
 mod key_phrases;
 mod leaks;
 mod lines;
+pub mod mapping;
 mod narratives;
 mod near_duplicates;
+mod parallel;
 mod preference;
 pub mod prepared;
+pub mod recbole;
 mod records;
 pub mod regen;
 pub mod sequences;
@@ -29,6 +32,8 @@ mod table;
 mod testing;
 mod text;
 mod time;
+#[cfg(feature = "writer")]
+pub mod writer;
 pub mod xrec;
 
 pub use card::{Bin, CatalogueCard, Count, DataCard, Distribution, NarrativeCard, SuspiciousPrice};

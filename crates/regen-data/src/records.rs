@@ -1,6 +1,6 @@
 //! What every reader of records shares: what happens to a line that is not a record, and the account of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ impl Skipped {
     /// How many reasons are kept.
     pub const SAMPLES: usize = 10;
 
-    fn add(&mut self, error: &Error) {
+    pub(crate) fn add(&mut self, error: &Error) {
         self.lines += 1;
         if self.samples.len() < Self::SAMPLES {
             self.samples.push(error.to_string());
@@ -70,6 +70,7 @@ impl Place<'_> {
 
 /// The lines of a file, one record each, with the policy for bad ones. Blank lines are no records.
 pub(crate) struct RecordLines {
+    path: PathBuf,
     lines: Lines,
     on_error: OnError,
     skipped: Skipped,
@@ -78,7 +79,13 @@ pub(crate) struct RecordLines {
 
 impl RecordLines {
     pub(crate) fn open(path: &Path, on_error: OnError) -> Result<Self> {
-        Ok(Self { lines: Lines::open(path)?, on_error, skipped: Skipped::default(), failed: false })
+        Ok(Self {
+            path: path.to_owned(),
+            lines: Lines::open(path)?,
+            on_error,
+            skipped: Skipped::default(),
+            failed: false,
+        })
     }
 
     pub(crate) fn skipped(&self) -> &Skipped {
@@ -93,7 +100,8 @@ impl RecordLines {
         if self.failed {
             return None;
         }
-        let path = self.lines.path().to_owned();
+        // Borrowed apart from the lines: a copy for each record shows in profiles.
+        let path = &self.path;
         loop {
             let number = self.lines.number() + 1;
             let line = match self.lines.next_line() {
@@ -107,8 +115,8 @@ impl RecordLines {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let place = Place { path: &path, line: number };
-            match lines::utf8(line, &path, number).and_then(|text| read(text, place)) {
+            let place = Place { path, line: number };
+            match lines::utf8(line, path, number).and_then(|text| read(text, place)) {
                 Ok(record) => return Some(Ok(record)),
                 Err(error) if self.on_error == OnError::Skip => self.skipped.add(&error),
                 Err(error) => {

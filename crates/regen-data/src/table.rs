@@ -139,7 +139,7 @@ impl Iterator for InteractionTable {
     }
 }
 
-fn csv_error(error: csv::Error, path: &Path) -> Error {
+pub(crate) fn csv_error(error: csv::Error, path: &Path) -> Error {
     let path = path.to_owned();
     let line = error.position().map_or(1, csv::Position::line);
     let reason = error.to_string();

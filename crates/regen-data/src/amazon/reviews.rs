@@ -91,11 +91,27 @@ impl Reviews {
     ///
     /// # Errors
     /// As the iterator, and whatever `each` returns, which ends the reading.
-    pub fn visit(&mut self, mut each: impl FnMut(ReviewRef<'_>) -> Result<()>) -> Result<()> {
+    pub fn visit(&mut self, each: impl FnMut(ReviewRef<'_>) -> Result<()>) -> Result<()> {
+        self.visit_with::<true>(each)
+    }
+
+    /// As [`Reviews::visit`], with neither heading nor text, which are passed over unread: most of the time of parsing goes
+    /// into them. So a line is not bad because of them either, as long as it is JSON.
+    ///
+    /// # Errors
+    /// As [`Reviews::visit`].
+    pub fn visit_purchases(&mut self, each: impl FnMut(ReviewRef<'_>) -> Result<()>) -> Result<()> {
+        self.visit_with::<false>(each)
+    }
+
+    fn visit_with<const TEXTS: bool>(
+        &mut self,
+        mut each: impl FnMut(ReviewRef<'_>) -> Result<()>,
+    ) -> Result<()> {
         // An error of `each` is no bad line: it must not be skipped.
         let mut refused: Option<Error> = None;
         while let Some(step) = self.lines.next_with(|line, place| {
-            let review = parse(line, place)?;
+            let review = parse::<TEXTS>(line, place)?;
             if let Err(error) = each(review) {
                 refused = Some(error);
             }
@@ -119,12 +135,12 @@ impl Iterator for Reviews {
     type Item = Result<Review>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.lines.next_with(|line, place| parse(line, place).map(ReviewRef::into_owned))
+        self.lines.next_with(|line, place| parse::<true>(line, place).map(ReviewRef::into_owned))
     }
 }
 
-fn parse<'a>(line: &'a str, place: Place<'_>) -> Result<ReviewRef<'a>> {
-    let raw: Raw<'a> = place.json(line)?;
+fn parse<'a, const TEXTS: bool>(line: &'a str, place: Place<'_>) -> Result<ReviewRef<'a>> {
+    let raw: Raw<'a, TEXTS> = place.json(line)?;
     let name = |text: Option<Cow<'a, str>>| text.filter(|name| !name.trim().is_empty());
     Ok(ReviewRef {
         user: name(raw.user).ok_or_else(|| place.missing("user (reviewerID or user_id)"))?,
@@ -141,7 +157,7 @@ fn parse<'a>(line: &'a str, place: Place<'_>) -> Result<ReviewRef<'a>> {
 }
 
 #[derive(Default)]
-struct Raw<'a> {
+struct Raw<'a, const TEXTS: bool> {
     user: Option<Cow<'a, str>>,
     item: Option<Cow<'a, str>>,
     parent: Option<Cow<'a, str>>,
@@ -179,15 +195,15 @@ enum Field {
     Other,
 }
 
-impl<'de> Deserialize<'de> for Raw<'de> {
+impl<'de, const TEXTS: bool> Deserialize<'de> for Raw<'de, TEXTS> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Raw<'de>;
+        struct Object<const TEXTS: bool>;
+        impl<'de, const TEXTS: bool> Visitor<'de> for Object<TEXTS> {
+            type Value = Raw<'de, TEXTS>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a review object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Raw<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
                 let mut raw = Raw::default();
                 while let Some(field) = map.next_key()? {
                     match field {
@@ -195,6 +211,9 @@ impl<'de> Deserialize<'de> for Raw<'de> {
                         Field::Item => raw.item = map.next_value::<Text<'de>>()?.0,
                         Field::Parent => raw.parent = map.next_value::<Text<'de>>()?.0,
                         Field::Rating => raw.rating = map.next_value::<Number>()?.0,
+                        Field::Title | Field::Text if !TEXTS => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
                         Field::Title => raw.title = map.next_value::<Text<'de>>()?.0,
                         Field::Text => raw.text = map.next_value::<Text<'de>>()?.0,
                         Field::Time => raw.time = map.next_value::<Number>()?.0,
@@ -209,6 +228,6 @@ impl<'de> Deserialize<'de> for Raw<'de> {
                 Ok(raw)
             }
         }
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_map(Object::<TEXTS>)
     }
 }

@@ -152,7 +152,7 @@ impl DataCard {
         page.put(format_args!(
             "<h2>How it was made</h2><table><tr><th>file<th class=n>records<th class=n>lines left out"
         ));
-        let files = build.review_files.iter().chain(&build.metadata_files);
+        let files = build.review_files.iter().chain(&build.metadata_files).chain(&build.narrative_files);
         for FileReport { file, records, skipped } in files.clone() {
             page.put(format_args!(
                 "<tr><td>{}<td class=n>{}<td class=n>{}",
@@ -174,6 +174,7 @@ impl DataCard {
             ("interactions removed to reach the core", core),
             ("described items that nobody reviewed", build.items_without_interactions),
             ("metadata lines about an item described before", build.repeated_metadata),
+            ("narratives of what their user did not buy", build.narratives_without_purchase),
             ("prices: none given", build.prices.missing),
             ("prices: one amount", build.prices.single),
             ("prices: a range, lower end kept", build.prices.range),

@@ -13,6 +13,11 @@
 //! probability [`SyntheticConfig::affinity_share`] from the items of the main affinity, else from all; within
 //! these an item counts [`SyntheticConfig::taste`] times more for the favourite colour, and as much again for a
 //! favourite category. Taste leaves a trace of colour and category in the co-purchases; brand and material leave none.
+//!
+//! **Mixtures.** [`SyntheticConfig::affinity_share`] sets what only co-purchases tell, [`SyntheticConfig::taste`] what both
+//! tell, and brand and material are what only text tells; at an affinity share of 0 co-purchases know the taste alone.
+//! [`SyntheticConfig::with_density`] sets how much there is to learn from, and [`SyntheticConfig::stream`] draws worlds that
+//! are larger than memory.
 
 mod facts;
 mod phrases;
@@ -20,4 +25,4 @@ mod vocabulary;
 mod world;
 
 pub use facts::{Fact, FactKind, GroundTruth, ItemTruth, Signal, UserTruth};
-pub use world::{SyntheticConfig, SyntheticWorld};
+pub use world::{StreamedUser, SyntheticConfig, SyntheticWorld};

@@ -72,6 +72,44 @@ pub struct SyntheticWorld {
     pub truth: GroundTruth,
 }
 
+/// One user of a world that is not kept. See [`SyntheticConfig::stream`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamedUser<'a> {
+    /// The user's name, as in the data set.
+    pub name: String,
+    /// The user's tastes.
+    pub truth: UserTruth,
+    /// Items, by their row, and times in seconds since 1970-01-01 UTC, in order.
+    pub purchases: &'a [(usize, i64)],
+}
+
+impl SyntheticConfig {
+    /// The share of all pairs of user and item that become a purchase, about; 0 to 1.
+    pub fn density(&self) -> f64 {
+        self.mean_history / self.items as f64
+    }
+
+    /// The same world with histories as long as `density` asks for: fewer items know CF worse. The bounds of the lengths move
+    /// with their mean, in the proportion of the default world.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] if the mean history would be below 2 or half of all items.
+    pub fn with_density(mut self, density: f64) -> Result<Self> {
+        let mean = density * self.items as f64;
+        if !(2.0..=self.items as f64 / 2.0).contains(&mean) {
+            return Err(Error::InvalidConfig {
+                field: "density",
+                expected: "a mean history from 2 items to half of all",
+                got: density.to_string(),
+            });
+        }
+        self.mean_history = mean;
+        self.min_history = ((mean * 5.0 / 17.0) as usize).max(2);
+        self.max_history = ((mean * 50.0 / 17.0) as usize).clamp(mean.ceil() as usize, self.items);
+        Ok(self)
+    }
+}
+
 /// Streams of the seed: a change to one draw must not shift the others.
 const ITEMS: u64 = 0;
 const TEXTS: u64 = 1;
@@ -93,27 +131,19 @@ impl SyntheticConfig {
 
         let mut rng = stream(self.seed, TEXTS);
         for (index, item) in truth.items.iter().enumerate() {
-            dataset.items.intern(&format!("item-{index:05}"))?;
+            dataset.items.intern(&item_name(index))?;
             let spread: f64 = rng.random_range(0.8..1.25);
             let price = CATEGORIES[item.category].price * BANDS[item.price_band].1 * spread;
             dataset.catalogue.push(Some(phrases::metadata(item, (price * 100.0).round() / 100.0, &mut rng)));
         }
 
-        let everything: Vec<usize> = (0..self.items).collect();
-        let mut by_affinity = vec![Vec::new(); self.affinities];
-        for (index, item) in truth.items.iter().enumerate() {
-            by_affinity[item.affinity].push(index);
-        }
+        let pools = Pools::of(&truth.items, self.affinities);
         for index in 0..self.users {
-            let mut rng = stream(self.seed, FIRST_USER + index as u64);
-            let user = dataset.users.intern(&format!("user-{index:05}"))?;
-            let taste = self.draw_user(&mut rng);
-            let bought = self.draw_purchases(&taste, &truth.items, &by_affinity, &everything, &mut rng);
+            let user = dataset.users.intern(&user_name(index))?;
+            let (taste, purchases, mut rng) = self.draw_history(index, &truth.items, &pools);
             truth.users.push(taste);
-
-            let mut time = FIRST_DAY + rng.random_range(0..365) * DAY;
-            for &item in &bought {
-                time += rng.random_range(1..20) * DAY + rng.random_range(0..DAY);
+            let bought: Vec<usize> = purchases.iter().map(|&(item, _)| item).collect();
+            for &(item, time) in &purchases {
                 let item = ItemId::from_index(item);
                 dataset.interactions.push(Interaction { user, item, weight: 1.0, time: Some(time) });
             }
@@ -137,6 +167,43 @@ impl SyntheticConfig {
             }
         }
         Ok(SyntheticWorld { dataset, truth })
+    }
+
+    /// Draws the same users and purchases as [`SyntheticConfig::generate`], and gives them to `each` user by user without
+    /// keeping any: worlds of ten million purchases and more. Returns the truth about the items. No texts are made.
+    ///
+    /// # Errors
+    /// As [`SyntheticConfig::generate`], and whatever `each` returns, which ends the drawing.
+    pub fn stream(&self, mut each: impl FnMut(&StreamedUser<'_>) -> Result<()>) -> Result<Vec<ItemTruth>> {
+        self.check()?;
+        let items = self.draw_items();
+        let pools = Pools::of(&items, self.affinities);
+        for index in 0..self.users {
+            let (truth, purchases, _) = self.draw_history(index, &items, &pools);
+            each(&StreamedUser { name: user_name(index), truth, purchases: &purchases })?;
+        }
+        Ok(items)
+    }
+
+    /// A user with purchases (item and time, in order), and the generator that draws the user's texts next.
+    fn draw_history(
+        &self,
+        index: usize,
+        items: &[ItemTruth],
+        pools: &Pools,
+    ) -> (UserTruth, Vec<(usize, i64)>, ChaCha8Rng) {
+        let mut rng = stream(self.seed, FIRST_USER + index as u64);
+        let taste = self.draw_user(&mut rng);
+        let bought = self.draw_purchases(&taste, items, pools, &mut rng);
+        let mut time = FIRST_DAY + rng.random_range(0..365) * DAY;
+        let purchases = bought
+            .into_iter()
+            .map(|item| {
+                time += rng.random_range(1..20) * DAY + rng.random_range(0..DAY);
+                (item, time)
+            })
+            .collect();
+        (taste, purchases, rng)
     }
 
     fn draw_items(&self) -> Vec<ItemTruth> {
@@ -184,10 +251,10 @@ impl SyntheticConfig {
         &self,
         taste: &UserTruth,
         items: &[ItemTruth],
-        by_affinity: &[Vec<usize>],
-        everything: &[usize],
+        pools: &Pools,
         rng: &mut ChaCha8Rng,
     ) -> Vec<usize> {
+        let Pools { by_affinity, everything } = pools;
         let longest = self.max_history.min(items.len());
         let length = (self.mean_history * log_normal(rng)).round() as usize;
         let length = length.clamp(self.min_history.min(longest), longest);
@@ -241,6 +308,32 @@ impl SyntheticConfig {
             None => Ok(()),
         }
     }
+}
+
+/// The items that a purchase is drawn from.
+struct Pools {
+    by_affinity: Vec<Vec<usize>>,
+    everything: Vec<usize>,
+}
+
+impl Pools {
+    fn of(items: &[ItemTruth], affinities: usize) -> Self {
+        let mut by_affinity = vec![Vec::new(); affinities];
+        for (index, item) in items.iter().enumerate() {
+            by_affinity[item.affinity].push(index);
+        }
+        Self { by_affinity, everything: (0..items.len()).collect() }
+    }
+}
+
+/// The name of item `index`.
+fn item_name(index: usize) -> String {
+    format!("item-{index:05}")
+}
+
+/// The name of user `index`.
+fn user_name(index: usize) -> String {
+    format!("user-{index:05}")
 }
 
 fn unwritten(kind: NarrativeKind) -> Error {

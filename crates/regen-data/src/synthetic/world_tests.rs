@@ -197,3 +197,57 @@ fn numbers_outside_their_range_are_refused_by_name() {
     check(SyntheticConfig { taste: 0.5, ..base() }, "taste");
     check(SyntheticConfig { kinds: vec![NarrativeKind::Critique], ..base() }, "kinds");
 }
+
+#[test]
+fn a_stream_gives_the_purchases_of_the_world_without_keeping_them() {
+    let config = SyntheticConfig { users: 40, items: 150, ..Default::default() };
+    let world = config.generate().unwrap();
+    let (mut streamed, mut users) = (Vec::new(), Vec::new());
+    let items = config
+        .stream(|user| {
+            let id = world.dataset.users.get(&user.name).unwrap();
+            streamed.extend(user.purchases.iter().map(|&(item, time)| (id, item, time)));
+            users.push(user.truth);
+            Ok(())
+        })
+        .unwrap();
+    let kept = world.dataset.interactions.iter().map(|one| (one.user, one.item.index(), one.time.unwrap()));
+    assert!(kept.eq(streamed));
+    assert_eq!((items, users), (world.truth.items, world.truth.users));
+}
+
+#[test]
+fn density_is_kept_about() {
+    for wanted in [0.01, 0.05, 0.2] {
+        let config =
+            SyntheticConfig { users: 400, items: 600, ..Default::default() }.with_density(wanted).unwrap();
+        let mut purchases = 0;
+        config
+            .stream(|user| {
+                purchases += user.purchases.len();
+                Ok(())
+            })
+            .unwrap();
+        let density = purchases as f64 / (400.0 * 600.0);
+        assert!((density / wanted - 1.0).abs() < 0.15, "{density} instead of {wanted}");
+    }
+    assert!(SyntheticConfig::default().with_density(0.9).is_err());
+}
+
+#[test]
+fn the_default_world_never_changes() {
+    // Recorded results rest on it. FNV-1a over every purchase and text of the quickstart's items and users.
+    let data = SyntheticConfig { seed: 7, ..Default::default() }.generate().unwrap().dataset;
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for &byte in bytes {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    };
+    for one in &data.interactions {
+        add(format!("{} {} {:?};", one.user.index(), one.item.index(), one.time).as_bytes());
+    }
+    data.narratives.iter().for_each(|one| add(one.text.as_bytes()));
+    data.item_texts().iter().flatten().for_each(|text| add(text.as_bytes()));
+    assert_eq!(format!("{hash:016x}"), "ff1457d96797c8cb");
+}

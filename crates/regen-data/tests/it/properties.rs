@@ -6,9 +6,12 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use regen_data::amazon::{CatalogueRecords, Price, Reviews};
+use regen_data::mapping::Mapping;
+use regen_data::regen::{RegenFields, RegenRecords};
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
-    Columns, InteractionTable, Lines, OnError, clean_text, decode_entities, inspect, prepared, sequences,
+    Columns, InteractionTable, Lines, OnError, clean_text, decode_entities, inspect, prepared, recbole,
+    sequences,
 };
 
 const REVIEWS: &[u8] = br#"{"reviewerID": "A1", "asin": "B1", "helpful": [3, 4], "reviewText": "It's \"fine\" \u00e9", "overall": 4.0, "summary": "ok", "unixReviewTime": 1393545600}
@@ -18,6 +21,27 @@ const METADATA: &[u8] = br#"{"category": ["A", "B &amp; C"], "description": ["<b
 {'asin': '000', 'title': u"Pen's \xe9", 'price': 7.5, 'categories': [['A', 'B'], ('C',)]}
 "#;
 const TABLE: &[u8] = b"user,item,value,timestamp\na,\"b, c\",4.5,1500000000\nd,e,,\n";
+const NESTED: &[u8] = br#"{"reviewer_id": "r", "purchase_history": [{"item": {"asin": "a", "category": "X - Y", "price": 3.5}, "review": {"rating": 4, "unix_time": 1529193600}}], "user": {"profile": "p"}, "last_purchase": {"item": {"asin": "b"}, "purchase_reason": "so"}}
+"#;
+/// Reads what stands in REVIEWS and in TABLE.
+const MAPPINGS: [&str; 3] = [
+    "[interactions]\nfiles = []\nuser = \"user_id\"\nitem = \"asin\"\nrating = \"rating\"\ntime = \"timestamp\"\n",
+    "[interactions]\nfiles = []\nuser = \"user\"\nitem = \"item\"\nweight = \"value\"\ntime = \"timestamp\"\n[items]\nfiles = []\nitem = \"item\"\nprice = \"value\"\ncategory = \"item\"\n",
+    "[interactions]\nfiles = []\ntable = { header = [\"a\", \"b\", \"c\", \"d\"], separator = \";\", quoted = false }\nuser = \"a\"\nitem = \"b\"\n",
+];
+
+/// Reads a file through every mapping, under both policies.
+fn read_mapped(path: &Path) {
+    for mapping in MAPPINGS {
+        let text = mapping.replace("files = []", &format!("files = [{path:?}]"));
+        let mut mapping = Mapping::parse(&text).unwrap();
+        for policy in [OnError::Fail, OnError::Skip] {
+            mapping.on_error = policy;
+            let _ = mapping.read();
+            let _ = mapping.reviews(|_| Ok(()));
+        }
+    }
+}
 
 /// A good file with some bytes replaced, removed or doubled, perhaps cut, perhaps compressed and then damaged.
 fn damaged(original: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
@@ -58,11 +82,14 @@ fn read_everything(path: &Path) {
     for policy in [OnError::Fail, OnError::Skip] {
         assert!(Reviews::open(path, policy).unwrap().take(10_000).count() < 10_000);
         assert!(CatalogueRecords::open(path, policy).unwrap().take(10_000).count() < 10_000);
+        let nested = RegenRecords::open(path, &RegenFields::default(), policy).unwrap();
+        assert!(nested.take(10_000).count() < 10_000);
     }
     if let Ok(table) = InteractionTable::open(path, &Columns::default()) {
         assert!(table.take(10_000).count() < 10_000);
     }
     let _ = inspect(path, 100);
+    read_mapped(path);
     let mut lines = Lines::open(path).unwrap();
     let mut count = 0;
     while let Ok(Some(_)) = lines.next_line() {
@@ -81,7 +108,7 @@ proptest! {
 
     #[test]
     fn damaged_files_are_read_or_refused(
-        bytes in prop_oneof![damaged(REVIEWS), damaged(METADATA), damaged(TABLE)]
+        bytes in prop_oneof![damaged(REVIEWS), damaged(METADATA), damaged(TABLE), damaged(NESTED)]
     ) {
         read_everything(file(&bytes).path());
     }
@@ -109,6 +136,7 @@ proptest! {
         pairs in damaged(br#"{"uid": 1, "iid": 2, "title": "t", "item_summary": "s", "explanation": "e", "xrec_prediction": "p"}"#),
         table in damaged(b"user,item\n1,2\n3,4\n"),
         sequences in damaged(br#"{"0": [1, 2], "7": ["1"]}"#),
+        atomic in damaged(b"user_id:token\titem_id:token\trating:float\tprice:float\nu\ti\t4.5\t3\n"),
         items in damaged(br#"{"1": {"title": "t", "brand": null, "description": ["a", "b"]}}"#),
     ) {
         let folder = tempfile::tempdir().unwrap();
@@ -118,6 +146,8 @@ proptest! {
             ("X.inter.json", &sequences),
             ("X.item.json", &items),
             ("dataset.json", &items),
+            ("X.inter", &atomic),
+            ("X.item", &atomic),
         ] {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         }
@@ -125,5 +155,15 @@ proptest! {
         let _ = xrec::published_outputs(folder.path(), Vertical::Amazon);
         let _ = sequences::read(folder.path());
         let _ = prepared::read(folder.path());
+        let _ = recbole::mapping(folder.path()).and_then(|mapping| mapping.read());
+    }
+
+    #[test]
+    fn texts_that_are_no_mapping_are_refused(text in "[a-z_\\[\\]{}=\" \n0-9.]{0,120}", at in any::<prop::sample::Index>()) {
+        let _ = Mapping::parse(&text);
+        // And a good one with something strewn in.
+        let good = MAPPINGS[1];
+        let (head, tail) = good.split_at(at.index(good.len()));
+        let _ = Mapping::parse(&format!("{head}{text}{tail}"));
     }
 }
