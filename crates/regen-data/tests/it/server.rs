@@ -25,7 +25,6 @@ pub(crate) fn completion(text: &str) -> Reply {
 }
 
 pub(crate) struct Asked {
-    pub(crate) head: String,
     pub(crate) body: serde_json::Value,
 }
 
@@ -76,5 +75,5 @@ fn serve(mut stream: TcpStream, reply: Reply) -> Asked {
         Reply::HangUp => {}
         Reply::Silence(wait) => std::thread::sleep(wait),
     }
-    Asked { head, body: serde_json::from_slice(&body).unwrap() }
+    Asked { body: serde_json::from_slice(&body).unwrap() }
 }
