@@ -38,6 +38,23 @@ fn reviews_of_all_three_releases_are_read_alike() {
 }
 
 #[test]
+fn purchases_are_reviews_without_their_texts() {
+    let file = file([R2014, R2014_MIRROR, R2018, "", R2023].join("\n").as_bytes());
+    let mut whole = Vec::new();
+    for review in Reviews::open(file.path(), OnError::Fail).unwrap() {
+        whole.push(regen_data::amazon::Review { title: None, text: None, ..review.unwrap() });
+    }
+    let mut purchases = Vec::new();
+    let mut reviews = Reviews::open(file.path(), OnError::Fail).unwrap();
+    let read = reviews.visit_purchases(|review| {
+        purchases.push(review.into_owned());
+        Ok(())
+    });
+    read.unwrap();
+    assert_eq!(purchases, whole);
+}
+
+#[test]
 fn visiting_sees_what_the_iterator_gives() {
     let file = file([R2014, R2018, R2023].join("\n").as_bytes());
     let mut visited = Vec::new();
