@@ -6,6 +6,7 @@ pub mod arms;
 pub mod cli;
 pub mod compare;
 pub mod controls;
+pub mod evaluation;
 pub mod explore;
 pub mod features;
 pub mod finished;

@@ -68,3 +68,132 @@ fn every_malformed_line_and_a_mismatch_of_counts_are_named() {
     fails_with(&["--pairs", &pairs, "--against", &short], &["has 2 pairs", "has 1"]);
     fails_with(&["--pairs", &pairs, "--encoder", &path("nowhere")], &["no sentence encoder at", "nowhere"]);
 }
+
+#[test]
+fn claims_are_checked_against_the_catalogue_and_listed_with_their_spans() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let lines = |texts: [&str; 2]| -> String {
+        let line = |(item, text)| format!("{{\"hyp\": \"{text}\", \"ref\": \"r\", \"item\": \"i{item}\"}}\n");
+        (1..).zip(texts).map(line).collect()
+    };
+    std::fs::write(path("ours.jsonl"), lines(["It costs $12.99.", "It costs $5."])).unwrap();
+    std::fs::write(path("base.jsonl"), lines(["It costs $70.", "It costs $7."])).unwrap();
+    let items =
+        "{\"item\": \"i1\", \"title\": \"Gel Pen\", \"price\": 12.99}\n{\"item\": \"i2\", \"price\": 9.0}\n";
+    std::fs::write(path("items.jsonl"), items).unwrap();
+    let (ours, base, items) = (path("ours.jsonl"), path("base.jsonl"), path("items.jsonl"));
+    let (claims, segments) = (path("claims.jsonl"), path("segments.jsonl"));
+    let all = [
+        "--pairs",
+        &ours,
+        "--against",
+        &base,
+        "--catalogue",
+        &items,
+        "--metrics",
+        "bleu",
+        "--json",
+        "--quiet",
+    ];
+    let found = json(&evaluate(&[&all[..], &["--claims", &claims, "--segments", &segments]].concat()));
+    let veracity = &found["veracity"];
+    assert_eq!((&veracity["score"], &veracity["against"]["score"]), (&0.5.into(), &0.0.into()), "{veracity}");
+    assert_eq!(veracity["details"]["contradicted"], 1);
+    assert!(veracity["interval"]["low"].is_number() && veracity["against"]["p_holm"].is_number());
+    let claims = std::fs::read_to_string(&claims).unwrap();
+    let claims: Vec<Value> = claims.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(claims.len(), 2);
+    assert_eq!(
+        (&claims[1]["pair"], &claims[1]["words"], &claims[1]["verdict"]),
+        (&2.into(), &"$5".into(), &"contradicted".into())
+    );
+    assert_eq!(std::fs::read_to_string(&segments).unwrap().matches("\"veracity\":").count(), 2);
+    // A price that may have changed contradicts nothing.
+    let mild = json(&evaluate(&[&all[..], &["--trust", "price=indicative"]].concat()));
+    assert_eq!(mild["veracity"]["details"]["contradicted"], 0);
+    let wrong = evaluate(&[&all[..], &["--trust", "weight=indicative"]].concat());
+    assert_eq!(wrong.status.code(), Some(2));
+    let without = evaluate(&["--pairs", &path("nothing"), "--claims", "x"]);
+    assert_eq!(without.status.code(), Some(2), "claims need a catalogue");
+}
+
+#[test]
+fn a_rater_judges_both_systems_once_and_a_second_run_asks_nothing() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    // An endpoint that gives the score that the text names, 5 for ours and 2 for the baseline.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream);
+                let (mut length, mut line) = (0, String::new());
+                while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                    if let Some(given) = line.to_lowercase().strip_prefix("content-length:") {
+                        length = given.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).unwrap();
+                let score = if String::from_utf8_lossy(&body).contains("FINE") { 5 } else { 2 };
+                let judgement = format!("{{\"reason\":\"r\",\"score\":{score}}}");
+                let names = ["veracity", "personalisation", "persuasiveness", "relevance", "fluency"];
+                let scores: Vec<String> =
+                    names.iter().map(|name| format!("\"{name}\":{judgement}")).collect();
+                let content = Value::from(format!("{{{}}}", scores.join(",")));
+                let answer = format!(
+                    "{{\"choices\":[{{\"message\":{{\"content\":{content}}},\"finish_reason\":\"stop\"}}],\
+                     \"usage\":{{\"prompt_tokens\":100,\"completion_tokens\":10}}}}"
+                );
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+                let reply = format!("{head}\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+                let _ = reader.get_mut().write_all(reply.as_bytes());
+            });
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let lines = |text: &str| -> String {
+        (0..6)
+            .map(|n| format!("{{\"hyp\": \"{text} {n}\", \"ref\": \"r\", \"item_text\": \"a pen\"}}\n"))
+            .collect()
+    };
+    std::fs::write(path("ours.jsonl"), lines("FINE")).unwrap();
+    std::fs::write(path("base.jsonl"), lines("poor")).unwrap();
+    let (ours, base, journal) = (path("ours.jsonl"), path("base.jsonl"), path("journal.jsonl"));
+    let all = [
+        "--pairs",
+        &ours,
+        "--against",
+        &base,
+        "--metrics",
+        "bleu",
+        "--json",
+        "--quiet",
+        "--rater",
+        &url,
+        "--rater-model",
+        "m",
+        "--rater-journal",
+        &journal,
+        "--rater-samples",
+        "2",
+        "--rater-prices",
+        "1,10",
+    ];
+    let dry = json(&evaluate(&[&all[..], &["--dry-run"]].concat()));
+    assert_eq!((&dry["rater"]["questions"], dry.get("rater_fluency")), (&24.into(), None));
+    assert!(dry["rater"]["cost_about"].as_f64().unwrap() > 0.0 && !std::path::Path::new(&journal).exists());
+    let first = json(&evaluate(&all));
+    let fluency = &first["rater_fluency"];
+    assert_eq!((&fluency["score"], &fluency["against"]["score"]), (&5.0.into(), &2.0.into()), "{first}");
+    assert_eq!(fluency["repeats"]["repeat_variance"], 0.0);
+    assert!(fluency["against"]["p_holm"].is_number());
+    assert_eq!((&first["rater"]["asked"], &first["rater"]["from_journal"]), (&24.into(), &0.into()));
+    assert!((first["rater"]["cost"].as_f64().unwrap() - 24.0 * (100.0 + 100.0) / 1e6).abs() < 1e-12);
+    let second = json(&evaluate(&all));
+    assert_eq!((&second["rater"]["asked"], &second["rater"]["from_journal"]), (&0.into(), &24.into()));
+    assert_eq!(second["rater_fluency"]["score"], 5.0);
+}

@@ -68,14 +68,12 @@ pub enum Error {
         metric: &'static str,
     },
     /// A rubric has no attribute of this name.
-    #[cfg(feature = "rater")]
     #[error("the rubric has no attribute `{name}`")]
     UnknownAttribute {
         /// The name that was asked for.
         name: String,
     },
     /// A rubric cannot be asked for.
-    #[cfg(feature = "rater")]
     #[error("rubric: attribute `{attribute}`: {reason}")]
     Rubric {
         /// The attribute's name.

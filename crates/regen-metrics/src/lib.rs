@@ -23,6 +23,7 @@ mod ranking;
 pub mod rater;
 mod resample;
 mod rouge;
+pub mod rubric;
 mod signature;
 pub mod similarity;
 mod ter;

@@ -24,7 +24,6 @@
 //! ```
 
 mod ask;
-mod case;
 mod human;
 mod pairwise;
 mod parse;
@@ -32,15 +31,13 @@ mod pointwise;
 mod prompt;
 mod rating;
 mod repeats;
-mod rubric;
 mod settings;
 
+pub use crate::rubric::{Attribute, Case, NarrativeKind, Rubric};
 pub use ask::Outcome;
-pub use case::{Case, NarrativeKind};
 pub use human::HumanAgreement;
 pub use pairwise::{Comparisons, Preference, PreferenceSummary};
 pub use parse::{Choice, Choices, Judgement, Scores, Verdict};
 pub use rating::{AttributeSummary, Rating, Ratings};
 pub use repeats::Repeats;
-pub use rubric::{Attribute, Rubric};
 pub use settings::{Rater, RaterConfig};

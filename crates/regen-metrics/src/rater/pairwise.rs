@@ -4,16 +4,16 @@ use rayon::prelude::*;
 use regen_chat::{ChatModel, ChatRequest};
 
 use super::ask::{Outcome, ask};
-use super::case::Case;
 use super::parse::{self, Choice, Choices, Verdict};
 use super::prompt;
 use super::repeats::{Repeats, mean};
-use super::rubric::Rubric;
 use super::settings::Rater;
 use crate::aggregate::{Mean, MeanStats};
 use crate::error::{Error, Result};
 use crate::measurement::Measurement;
 use crate::resample::{Bootstrap, Interval};
+use crate::rubric::Case;
+use crate::rubric::Rubric;
 
 /// The samples of one comparison. Verdicts are in the caller's order.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::case::Case;
-use super::rubric::Rubric;
+use crate::rubric::Case;
+use crate::rubric::Rubric;
 
 /// One attribute's score.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

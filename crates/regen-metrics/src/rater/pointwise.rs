@@ -4,11 +4,11 @@ use rayon::prelude::*;
 use regen_chat::{ChatModel, ChatRequest};
 
 use super::ask::ask;
-use super::case::Case;
 use super::rating::{Rating, Ratings};
 use super::settings::Rater;
 use super::{parse, prompt};
 use crate::error::{Error, Result};
+use crate::rubric::Case;
 
 impl<M: ChatModel> Rater<M> {
     /// Asks for the scores of one narrative, as often as configured.

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use regen_chat::{JsonSchema, Message};
 use serde_json::{Map, Value, json};
 
-use super::case::Case;
-use super::rubric::Rubric;
+use crate::rubric::Case;
+use crate::rubric::Rubric;
 
 /// Part of signatures: count up whenever a word of the prompts changes.
 pub(super) const VERSION: u32 = 1;

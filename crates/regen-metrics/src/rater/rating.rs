@@ -1,14 +1,14 @@
 //! Ratings and what they amount to: means with intervals, and how much repeats of the same question vary.
 
 use super::ask::Outcome;
-use super::case::NarrativeKind;
 use super::parse::Scores;
 use super::repeats::{Repeats, mean};
-use super::rubric::Rubric;
 use crate::aggregate::{Mean, MeanStats};
 use crate::error::Result;
 use crate::measurement::Measurement;
 use crate::resample::{Bootstrap, Interval};
+use crate::rubric::NarrativeKind;
+use crate::rubric::Rubric;
 
 /// The samples of one narrative.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -94,7 +94,7 @@ impl Ratings {
     /// # Errors
     /// [`Error::OutOfRange`](crate::Error::OutOfRange) for a bootstrap that gives no interval.
     pub fn summaries(&self, bootstrap: &Bootstrap) -> Result<Vec<AttributeSummary>> {
-        let summary = |attribute: &super::rubric::Attribute| {
+        let summary = |attribute: &crate::rubric::Attribute| {
             let measured = self.measurement(&attribute.name)?;
             let repeats: Vec<Repeats> =
                 self.ratings.iter().filter_map(|rating| rating.repeats(&attribute.name)).collect();

@@ -2,8 +2,8 @@
 
 use regen_chat::{ChatModel, Sampling};
 
-use super::rubric::Rubric;
 use crate::error::{Error, Result};
+use crate::rubric::Rubric;
 
 /// How often and how freely the model is asked.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

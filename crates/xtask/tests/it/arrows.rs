@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("regen-narrator", &["regen-torch", "regen-fusion", "regen-lm"]),
     ("regen-torch", &[]),
     ("regen-chat", &[]),
+    // The rubrics of the rater, and the statistics.
+    ("regen-human", &["regen-metrics"]),
     ("regen-lapack", &[]),
     ("xtask", &[]),
 ];
@@ -28,7 +30,7 @@ const FREE: &[&str] = &["regen-examples", "regen-benches"];
 
 /// Packages that are built, tested and used without libtorch.
 const TORCH_FREE: &[&str] =
-    &["regen-data", "regen-wals", "regen-metrics", "regen-chat", "regen-lapack", "xtask"];
+    &["regen-data", "regen-wals", "regen-metrics", "regen-chat", "regen-human", "regen-lapack", "xtask"];
 
 /// An arrow between two packages of the workspace.
 #[derive(Debug, Clone, Copy)]

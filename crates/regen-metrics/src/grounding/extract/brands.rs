@@ -29,9 +29,11 @@ fn unknown(reading: &Reading<'_>, at: usize) -> Option<(Range<usize>, Subject)> 
             || at.checked_sub(back).is_some_and(|at| is_item_noun(reading, at))
     };
     let by = reading.is_before(at, 1, &["by"]) && maker(2);
-    let from =
-        reading.is_before(at, 1, &["from"]) && (maker(2) || reading.is_before(at, 2, &["comes", "come"]));
-    let named = reading.is_before(at, 1, &["brand"]) || reading.is_at(range.end, &["brand", "brand's"]);
+    let from = reading.is_before(at, 1, &["from"])
+        && (maker(2) || reading.is_before(at, 2, &["comes", "come", "coming"]));
+    let named = reading.is_before(at, 1, &["brand"])
+        || (reading.is_before(at, 1, &["is"]) && reading.is_before(at, 2, &["brand"]))
+        || reading.is_at(range.end, &["brand", "brand's"]);
     let makes = reading.is_at(range.end, MAKING);
     let possessive = reading.is_at(range.end, &["'s"]) && is_item_noun(reading, range.end + 1);
     let article = reading.is_before(at, 1, &["a", "an", "the", "this"]);

@@ -58,11 +58,15 @@ pub(super) fn find(reading: &mut Reading<'_>) {
             || (reading.is_before(start, 1, &["a"])
                 && reading.is_before(start, 2, &["of"])
                 && reading.is_before(start, 3, CONTAINERS));
+        let of_them = reading.reads(end, &["of", "them"]);
         let excluded = reading.is_before(start, 1, NO_COUNT_BEFORE)
             || reading.is_before(start, 1, &["$", "€", "£", "#", "/"])
             || reading.is_at(end, &["%", "/", "out"]);
         // "3 x 12-pack" and "2 packs of 12" say more than one number can.
-        if excluded || reading.is_denied(start) || !(counted || contained || counts_items(reading, end)) {
+        if excluded
+            || reading.is_denied(start)
+            || !(counted || contained || of_them || counts_items(reading, end))
+        {
             continue;
         }
         let end = if counted { end + dash + 1 } else { end };

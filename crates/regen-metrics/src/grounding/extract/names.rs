@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::claim::{ClaimValue, Subject};
-use super::super::lexicon::{ARTICLES, COUNTED, NAME_CUES, OFFERS, OTHER_NAMES};
+use super::super::lexicon::{ARTICLES, COUNTED, NAME_CUES, OFFERS, OTHER_NAMES, PLACES};
 use super::super::tokens::tokenize;
 use super::super::units::Unit;
 use super::sentence::Reading;
@@ -75,17 +75,22 @@ fn quoted(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
 /// Whether the name stands for the item: after "try", "recommend" and the like, or as the subject of a sentence ("The X
 /// is …"), or because a known brand makes it a product for certain.
 fn subject(reading: &Reading<'_>, range: &Range<usize>) -> Subject {
+    const STATING: &[&str] =
+        &["is", "was", "makes", "has", "offers", "brings", "might", "may", "could", "will", "can"];
     const QUOTES: &[&str] = &["\"", "“", "”", "«", "»"];
     let back = |start: usize, words: &[&str]| start - usize::from(reading.is_before(start, 1, words));
     let quoted = back(range.start, QUOTES);
     let start = back(quoted, ARTICLES);
-    let offered =
-        reading.is_before(start, 1, OFFERS) || reading.is_before(start, 1, &["this", "your", "new"]);
+    let offered = reading.is_before(start, 1, OFFERS)
+        || (reading.is_before(start, 1, &["to"]) && reading.is_before(start, 2, &["hello", "yourself"]))
+        || (reading.is_before(start, 1, &["at"]) && reading.is_before(start, 2, &["look"]))
+        || reading.is_before(start, 1, &["this", "your", "new"]);
     let end = range.end + usize::from(reading.is_at(range.end, QUOTES));
     let opens = reading.get(start).is_some_and(|token| token.opens);
-    let stated = opens && reading.is_at(end, &["is", "was", "makes", "has", "offers", "brings"]);
+    let stated = opens && reading.is_at(end, STATING);
     let branded = range.clone().any(|at| known_brand(reading, at).is_some());
-    if offered || stated || branded { Subject::Item } else { Subject::Unclear }
+    let place = reading.is_at(range.end - 1, PLACES);
+    if branded || ((offered || stated) && !place) { Subject::Item } else { Subject::Unclear }
 }
 
 pub(super) fn find(reading: &mut Reading<'_>) {

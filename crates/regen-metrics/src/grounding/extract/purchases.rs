@@ -96,9 +96,10 @@ fn of_verb(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
     before_relative(reading, subject)
 }
 
-/// The object of "your (earlier) purchase of".
+/// The object of "your (earlier) purchase of" and "your last order included".
 fn of_noun(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
-    let is_noun = reading.is_at(at, &["purchase", "purchases", "order", "orders"]) && reading.is_at(at + 1, &["of"])
+    let is_noun = reading.is_at(at, &["purchase", "purchases", "order", "orders"])
+        && reading.is_at(at + 1, &["of", "included", "contained"])
         // "The Order of the Phoenix"
         && reading.get(at).is_some_and(|token| token.opens || !token.is_capitalised());
     let owned = (1..4).any(|back| reading.is_before(at, back, &["your", "their", "previous", "'s"]));

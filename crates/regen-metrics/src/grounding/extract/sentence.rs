@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::super::claim::{Claim, ClaimValue, Subject};
 use super::super::facts::Facts;
-use super::super::lexicon::{NEGATIONS, USER_CUES};
+use super::super::lexicon::{BUYERS_OR_THEIRS, NEGATIONS, ORDERS, USER_CUES};
 use super::super::tokens::{Token, tokenize};
 use super::names::{stem_of, stems};
 use super::{brands, colours, counts, names, prices, purchases, sizes};
@@ -100,6 +100,11 @@ impl<'a> Reading<'a> {
 
     /// Whether words before `at` make the statement one about the user.
     pub(super) fn subject(&self, at: usize) -> Subject {
+        // "Your last order included the Solano spatula" is about that spatula and not about the item.
+        let says = |words: &[&str]| self.clause_before(at, 10).any(|token| token.is_one_of(words));
+        if says(ORDERS) && says(BUYERS_OR_THEIRS) {
+            return Subject::User;
+        }
         for token in self.clause_before(at, 5) {
             // "your new red pen" and "you love this red pen" are about the item.
             if token.is_one_of(&["new", "this", "the", "its"]) {

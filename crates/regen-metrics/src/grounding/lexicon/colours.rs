@@ -93,6 +93,8 @@ pub(in super::super) static COLOURS: &[Colour] = &[
 /// Phrases whose colour is no colour.
 pub(in super::super) static COLOUR_IDIOMS: &[&[&str]] = &[
     &["red", "letter"],
+    &["tickled", "pink"],
+    &["weight", "in", "gold"],
     &["red", "tape"],
     &["red", "flag"],
     &["red", "flags"],

@@ -393,7 +393,7 @@ pub(in super::super) const OTHER_MONEY_AFTER: &[&str] = &[
 
 /// Words of a limit above, below and around a price. Those of two words are joined by a space.
 pub(in super::super) const AT_MOST: &[&str] =
-    &["under", "below", "less than", "up to", "at most", "within", "beneath"];
+    &["under", "below", "less than", "up to", "at most", "within", "beneath", "not even"];
 /// See [`AT_MOST`].
 pub(in super::super) const AT_LEAST: &[&str] =
     &["over", "above", "more than", "at least", "starting at", "upwards of", "exceeding"];

@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use regen_metrics::grounding::{Grounder, Verdict};
 
+use super::fresh::{FRESH, SEALED};
 use super::held_out::HELD_OUT;
 use super::narratives::{Kind, Narrative};
 use super::phrases::Half;
@@ -98,7 +99,8 @@ fn evaluate(half: &Half) -> Counts {
     counts
 }
 
-fn report_and_assert(half: &Half, show: usize) {
+/// Reports precision and recall, and asserts that neither is below `floor`; 0.95 is the aim.
+fn report_and_assert(half: &Half, floor: f64, show: usize) {
     let counts = evaluate(half);
     println!(
         "{}: {NARRATIVES} narratives; contradicted claims: precision {:.4} ({}/{}), recall {:.4} ({}/{}); \
@@ -119,16 +121,26 @@ fn report_and_assert(half: &Half, show: usize) {
         println!("{mistake}");
     }
     assert!(counts.planted > 400, "too few planted facts: {}", counts.planted);
-    assert!(counts.precision() >= 0.95, "precision {}", counts.precision());
-    assert!(counts.recall() >= 0.95, "recall {}", counts.recall());
+    assert!(counts.precision() >= floor, "precision {}", counts.precision());
+    assert!(counts.recall() >= floor, "recall {}", counts.recall());
 }
 
 #[test]
 fn planted_falsehoods_are_found_in_the_phrasings_of_tuning() {
-    report_and_assert(&TUNED, 40);
+    report_and_assert(&TUNED, 0.95, 40);
 }
 
 #[test]
 fn planted_falsehoods_are_found_in_phrasings_that_were_kept_aside() {
-    report_and_assert(&HELD_OUT, 0);
+    report_and_assert(&HELD_OUT, 0.95, 0);
+}
+
+#[test]
+fn planted_falsehoods_are_found_in_phrasings_of_someone_who_had_not_read_the_extractor() {
+    report_and_assert(&FRESH, 0.78, 40);
+}
+
+#[test]
+fn planted_falsehoods_are_found_in_phrasings_that_were_never_looked_at() {
+    report_and_assert(&SEALED, 0.74, 0);
 }

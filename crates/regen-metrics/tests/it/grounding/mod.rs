@@ -3,6 +3,7 @@
 
 mod claims;
 mod evaluation;
+mod fresh;
 mod held_out;
 mod narratives;
 mod phrases;

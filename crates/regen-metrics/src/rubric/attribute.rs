@@ -115,12 +115,20 @@ impl Rubric {
         self.attributes.iter().filter(move |attribute| kind.uses_item() || !attribute.needs_item)
     }
 
-    pub(super) fn find(&self, name: &str) -> Result<&Attribute> {
+    /// The attribute of a name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAttribute`].
+    pub fn find(&self, name: &str) -> Result<&Attribute> {
         let unknown = || Error::UnknownAttribute { name: name.to_owned() };
         self.attributes.iter().find(|attribute| attribute.name == name).ok_or_else(unknown)
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    /// Whether every kind of narrative can be judged by it, and every name can be a key.
+    ///
+    /// # Errors
+    /// [`Error::Rubric`] naming the attribute and what is wrong.
+    pub fn validate(&self) -> Result<()> {
         let refuse = |attribute: &str, reason| Err(Error::Rubric { attribute: attribute.to_owned(), reason });
         // User summaries are judged by what needs no item, so at least one such attribute must be there.
         if self.attributes.iter().all(|attribute| attribute.needs_item) {

@@ -39,8 +39,8 @@ impl NarrativeKind {
         !matches!(self, Self::UserSummaryShort | Self::UserSummaryLong)
     }
 
-    /// What the text was meant to be, for the rater.
-    pub(super) fn task(self) -> &'static str {
+    /// The task that the text was written for, as an instruction: "recommend the item to this user in one sentence".
+    pub fn task(self) -> &'static str {
         match self {
             Self::PurchaseReason => "say in one sentence why this user bought the item",
             Self::PurchaseReasonExplanation => {

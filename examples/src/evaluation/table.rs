@@ -1,0 +1,66 @@
+//! Results for people, and values of single pairs for programs.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+
+use super::rows::Row;
+
+/// Writes lines beside `path` and moves them into place.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_lines(path: &Path, lines: &[Value]) -> Result<()> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    std::fs::write(&temporary, text).with_context(|| format!("cannot write {}", temporary.display()))?;
+    std::fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// One JSON object per pair: the value of each metric that has one for single pairs.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_segments(path: &Path, rows: &[Row], pairs: usize) -> Result<()> {
+    let line = |pair: usize| -> Value {
+        let values = rows
+            .iter()
+            .filter_map(|row| Some((row.name.clone(), (*row.segments.as_ref()?.get(pair)?).into())))
+            .collect::<Map<String, Value>>();
+        Value::Object(values)
+    };
+    write_lines(path, &(0..pairs).map(line).collect::<Vec<_>>())
+}
+
+/// The table on stdout: score, interval, tests, then signatures.
+pub fn print_table(rows: &[Row], pairs: usize) {
+    let number = |value: &Value, digits: usize| match value.as_f64() {
+        Some(value) => format!("{value:.digits$}"),
+        None => String::new(),
+    };
+    println!("{pairs} pairs");
+    let compared = rows.iter().any(|row| row.json.contains_key("against"));
+    let heads = if compared { "   against   difference  p (boot)  p (perm)  p (Holm)" } else { "" };
+    println!("{:<24}{:>9}   {:<20}{heads}", "metric", "score", "interval");
+    for row in rows {
+        let json = |key: &str| row.json.get(key).cloned().unwrap_or_default();
+        let interval = json("interval");
+        let digits = if interval["high"].as_f64() > Some(2.0) { 2 } else { 4 };
+        let range = format!("{} to {}", number(&interval["low"], digits), number(&interval["high"], digits));
+        print!("{:<24}{:>9}   {range:<20}", row.name, number(&json("score"), digits));
+        let against = json("against");
+        if compared {
+            print!("{:>10}{:>13}", number(&against["score"], digits), number(&against["difference"], digits));
+            for key in ["p_bootstrap", "p_randomization", "p_holm"] {
+                print!("{:>10}", number(&against[key], 4));
+            }
+        }
+        println!();
+    }
+    for row in rows {
+        println!("  {}: {}", row.name, row.json.get("signature").and_then(Value::as_str).unwrap_or_default());
+    }
+}
