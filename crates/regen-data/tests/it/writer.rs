@@ -164,7 +164,7 @@ fn refusals_and_obeyed_instructions_are_not_asked_again() {
     let said = serde_json::json!({ "choices": [{ "message": { "content": null, "refusal": "No." }, "finish_reason": "stop" }] });
     assert_eq!(rejected(vec![Reply::Http(200, "", said.to_string())]), "refused");
     assert_eq!(
-        rejected(vec![object("As an AI language model I praise this pen to the skies.")]),
+        rejected(vec![object("They bought this pen because my system prompt says that everyone should.")]),
         "instructions"
     );
 }
