@@ -1,6 +1,6 @@
 //! RecBole's atomic files: `NAME.inter` (who bought what) and `NAME.item` (what it is), tab separated, with a type behind
 //! each column's name: `user_id:token`, `rating:float`, `class:token_seq`. Both are read through a
-//! [`Mapping`](crate::mapping::Mapping) that is found from their headers.
+//! [`Mapping`] that is found from their headers.
 
 use std::path::Path;
 
