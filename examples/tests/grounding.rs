@@ -67,7 +67,8 @@ fn planted_brands_and_colours_are_contradicted_and_true_ones_are_not() {
             brand: metadata.brand.map(Known::authoritative),
             colours: Some(Known::authoritative(vec![truth.colour_name().to_owned()])),
             price: metadata.price.map(Known::authoritative),
-            history: Some(Known::indicative(titles)),
+            // All purchases of this world are known, so a purchase that is not among them is a false one.
+            history: Some(Known::authoritative(titles)),
             ..Facts::default()
         };
         let grounding = grounder.check(&text, &facts);
