@@ -12,8 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use regen_examples::cli::Common;
-use regen_lm::generate::generate_with;
-use regen_lm::{Decoder, GenerateOptions, PaddingMask, Sampling, TextTokenizer};
+use regen_lm::{Decoder, GenerateOptions, PaddingMask, Sampling, TextTokenizer, Writer};
 use regen_torch::{Placement, Precision};
 use serde_json::json;
 use tch::{Kind, Tensor};
@@ -104,7 +103,9 @@ fn main() -> Result<()> {
     };
     let rows = match args.generate {
         0 => Vec::new(),
-        _ => generate_with(&decoder, &prompt, &prompt_mask, &options, |_, _| match session.interrupted() {
+        _ => Writer::plain(&decoder).generate_with(&prompt, &prompt_mask, &options, |_, _| match session
+            .interrupted()
+        {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         })?,

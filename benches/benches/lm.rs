@@ -11,7 +11,7 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput};
 use regen_lm::train::{AdamW, AdamWConfig, ParameterGroup, clip_gradients};
 use regen_lm::{
-    Decoder, DecoderConfig, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, generate, masked_loss,
+    Decoder, DecoderConfig, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Writer, masked_loss,
 };
 use regen_torch::seed;
 use tch::{Device, Kind, Tensor, nn};
@@ -87,16 +87,16 @@ fn training(preset: &str, vocab: i64, kind: Kind, batch: i64, seq: i64, lora: bo
 }
 
 fn generation(kind: Kind, packed: bool, batch: i64) -> Run {
-    let (vs, mut decoder) = model("26m", VOCAB, kind);
-    if packed {
-        decoder.pack_weights().expect("packed weights");
-    }
+    let (vs, decoder) = model("26m", VOCAB, kind);
+    // It lives as long as the program: the packed copy is made once, as whoever writes many texts would.
+    let decoder: &'static Decoder = Box::leak(Box::new(decoder));
+    let writer = if packed { Writer::new(decoder).expect("packed weights") } else { Writer::plain(decoder) };
     let prompt = ids(batch, 64, VOCAB);
     let options = GenerateOptions { max_new_tokens: 64, ..GenerateOptions::default() };
     Box::new(move || {
         let _parameters = &vs;
         let embeds = decoder.embed(&prompt).expect("embeddings");
-        let rows = generate(&decoder, &embeds, &PaddingMask::full(batch, 64), &options).expect("new ids");
+        let rows = writer.generate(&embeds, &PaddingMask::full(batch, 64), &options).expect("new ids");
         assert!(rows.iter().all(|row| row.len() == 64));
         rows.iter().flatten().sum::<i64>() as f64
     })

@@ -188,7 +188,8 @@ impl Decoder {
             let b = variable(vs, &format!("{module}.lora_B.weight"), &b, device, kind)?;
             projection.attach(LowRank { a, b, scale: config.scale() });
         }
-        self.set_trainable(false)
+        self.set_trainable(false);
+        Ok(())
     }
 
     /// The tensors of attached low-rank updates, for an optimiser's group.

@@ -13,8 +13,7 @@ use crate::cache::KvCache;
 use crate::config::{DecoderConfig, Positions};
 use crate::error::{Error, Result};
 use crate::families::{self, Init};
-use crate::kernel::Packed;
-use crate::layers::{Block, Norm, Projection, Rotary, Shared, Weights, serves};
+use crate::layers::{Block, Norm, Projection, Rotary, Shared, Weights};
 use crate::mask::{PaddingMask, Visibility};
 
 /// A decoder language model of any of the [families](crate::Family).
@@ -25,14 +24,13 @@ use crate::mask::{PaddingMask, Visibility};
 pub struct Decoder {
     config: DecoderConfig,
     named: Vec<(String, Tensor)>,
-    embedding: Tensor,
-    position_embedding: Option<Tensor>,
-    blocks: Vec<Block>,
-    final_norm: Norm,
-    head: Tensor,
-    packed_head: Option<Packed>,
-    global_rope: Option<Rotary>,
-    local_rope: Option<Rotary>,
+    pub(crate) embedding: Tensor,
+    pub(crate) position_embedding: Option<Tensor>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) final_norm: Norm,
+    pub(crate) head: Tensor,
+    pub(crate) global_rope: Option<Rotary>,
+    pub(crate) local_rope: Option<Rotary>,
 }
 
 impl Decoder {
@@ -125,7 +123,6 @@ impl Decoder {
             local_rope: config.local_rope.as_ref().map(|rope| Rotary::new(rope, device)),
             embedding,
             head,
-            packed_head: None,
             named,
             config,
         })
@@ -171,40 +168,11 @@ impl Decoder {
     }
 
     /// Stops (or starts again) gradients for every parameter of the model; low-rank updates are not among
-    /// them and stay trainable. Starting again forgets packed weights.
-    ///
-    /// # Errors
-    /// [`Error::Libtorch`].
-    pub fn set_trainable(&mut self, trainable: bool) -> Result<()> {
-        if trainable {
-            self.pack(false)?;
-        }
+    /// them and stay trainable.
+    pub fn set_trainable(&mut self, trainable: bool) {
         for (_, tensor) in &self.named {
             let _ = tensor.set_requires_grad(trainable);
         }
-        Ok(())
-    }
-
-    /// Prepares for writing text: freezes the parameters and keeps a second copy of the weights, packed for
-    /// products with the few rows of one decoding step, which libtorch computes far below the speed of
-    /// memory. Returns whether anything was packed: weights in f32 on an x86-64 CPU with AVX2 are, on
-    /// others libtorch's path is kept. Results differ by the rounding of f32 sums.
-    ///
-    /// The copy is of the weights as they are now; pack again after changing them by other means than
-    /// [`set_trainable`](Self::set_trainable) and [`merge_lora`](Self::merge_lora).
-    ///
-    /// # Errors
-    /// [`Error::Libtorch`], [`Error::Checkpoint`] when memory is exhausted.
-    pub fn pack_weights(&mut self) -> Result<bool> {
-        self.set_trainable(false)?;
-        self.pack(true)?;
-        Ok(self.packed_head.is_some())
-    }
-
-    fn pack(&mut self, packed: bool) -> Result<()> {
-        self.projections().try_for_each(|projection| projection.pack(packed))?;
-        self.packed_head = if packed { Packed::new(&[(self.head.shallow_clone(), None)])? } else { None };
-        Ok(())
     }
 
     /// Every projection of every block.
@@ -375,10 +343,7 @@ impl Decoder {
             let expected = format!("[.., {}]", self.config.hidden);
             return Err(Error::shape("hidden states", expected, &size));
         }
-        let logits = match &self.packed_head {
-            Some(packed) if !self.head.requires_grad() && serves(hidden) => packed.forward(hidden)?,
-            _ => hidden.f_linear(&self.head, None::<&Tensor>)?,
-        };
+        let logits = hidden.f_linear(&self.head, None::<&Tensor>)?;
         match self.config.logit_softcap {
             Some(cap) => Ok(logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
             None => Ok(logits),

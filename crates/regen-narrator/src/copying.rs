@@ -167,8 +167,8 @@ impl NextToken for Copying<'_> {
         Ok(())
     }
 
-    fn scores(&mut self, decoder: &Decoder, hidden: &Tensor) -> regen_lm::Result<Tensor> {
-        let written = decoder.logits(hidden)?.f_log_softmax(-1, Kind::Float)?;
+    fn scores(&mut self, hidden: &Tensor, logits: Tensor) -> regen_lm::Result<Tensor> {
+        let written = logits.f_log_softmax(-1, Kind::Float)?;
         let Some(keys) = &self.keys else { return Ok(written) };
         let attention = self.head.attention(hidden, keys, &self.passage, &self.again.f_unsqueeze(1)?)?;
         let nothing = written.f_zeros_like()?;

@@ -46,7 +46,8 @@ fn stepwise(narrator: &Narrator, example: &Example, beside: &Example) -> Vec<f64
     let mut row = 1;
     let mut found = Vec::new();
     for (step, &id) in answer.iter().chain([&narrator.tokens.eos]).enumerate() {
-        let scores = copying.scores(decoder, &last).unwrap().log_softmax(-1, Kind::Double);
+        let scores =
+            copying.scores(&last, decoder.logits(&last).unwrap()).unwrap().log_softmax(-1, Kind::Double);
         found.push(scores.double_value(&[row, 0, id]));
         if step == 0 {
             // The row beside it ends at once.

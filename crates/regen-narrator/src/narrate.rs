@@ -2,8 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use regen_lm::generate::generate_scored;
-use regen_lm::{GenerateOptions, generate};
+use regen_lm::{GenerateOptions, Writer};
 
 use crate::copying::Copying;
 use crate::losses::Control;
@@ -45,18 +44,19 @@ impl Narrator {
         order.sort_by_key(|&index| sequences[index].len());
         let mut written: Vec<Option<String>> = vec![None; sequences.len()];
         let mut done = 0;
+        let writer = Writer::new(&self.decoder)?;
         for chunk in order.chunks(batch.max(1)) {
             let rows: Vec<&Sequence> = chunk.iter().map(|&index| &sequences[index]).collect();
             let answers = tch::no_grad(|| {
                 let batch = self.batch(&rows, Padding::Left)?;
                 let embeddings = self.embeddings(&batch, Control::Nothing)?;
-                let (decoder, mask) = (&self.decoder, &batch.mask);
+                let mask = &batch.mask;
                 let Some(head) = &self.copying else {
-                    return Ok::<_, crate::Error>(generate(decoder, &embeddings, mask, &options)?);
+                    return Ok::<_, crate::Error>(writer.generate(&embeddings, mask, &options)?);
                 };
                 let mut copying = Copying::new(head, &batch);
                 let go_on = |_, _| ControlFlow::Continue(());
-                let rows = generate_scored(decoder, &embeddings, mask, &options, &mut copying, go_on)?;
+                let rows = writer.generate_scored(&embeddings, mask, &options, &mut copying, go_on)?;
                 Ok(rows.into_iter().map(|row| row.ids).collect())
             })?;
             for (&index, ids) in chunk.iter().zip(answers) {

@@ -3,38 +3,19 @@
 use std::ops::ControlFlow;
 
 use rand_chacha::ChaCha8Rng;
-use regen_torch::{seed, tensor_to_vec_f32};
+use regen_torch::{seed, tensor_from_f32, tensor_to_vec_f32};
 use tch::Tensor;
 
 use super::options::{GenerateOptions, Generated};
 use super::sampling::{choose, forbid_repeats, log_probability, penalise};
+use crate::cache::KvCache;
 use crate::error::{Error, Result};
 use crate::mask::PaddingMask;
 use crate::model::Decoder;
+use crate::packed::{PackedCache, PackedDecoder};
 
-/// Continues every row of a batch of prompts; returns the new ids without stop ids.
-///
-/// Prompts are padded on the left. Finished rows leave the batch, so a long row does not pay for short
-/// ones. Greedy ids and seeded draws of a row do not depend on the rows beside it.
-///
-/// **Shapes** `prompt_embeds: [batch, seq, hidden]`, `mask: [batch, seq]`.
-///
-/// # Errors
-/// [`Error::EmptyPrompt`], [`Error::PromptNotLeftPadded`], [`Error::TooLong`] if the longest prompt and
-/// `max_new_tokens` exceed the positions, [`Error::Argument`] for options out of range, and those of
-/// [`Decoder::forward`].
-pub fn generate(
-    decoder: &Decoder,
-    prompt_embeds: &Tensor,
-    mask: &PaddingMask,
-    options: &GenerateOptions,
-) -> Result<Vec<Vec<i64>>> {
-    let rows = generate_with(decoder, prompt_embeds, mask, options, |_, _| ControlFlow::Continue(()))?;
-    Ok(rows.into_iter().map(|row| row.ids).collect())
-}
-
-/// Turns final hidden states into scores of the next token: where a caller mixes another distribution into the
-/// model's own, such as one over the words of the prompt.
+/// Turns the model's scores of the next token into others: where a caller mixes another distribution into the model's own,
+/// such as one over the words of the prompt.
 pub trait NextToken {
     /// Sees the prompts once, before the first token is chosen.
     ///
@@ -50,30 +31,13 @@ pub trait NextToken {
     /// As [`prompt`](Self::prompt).
     fn chosen(&mut self, rows: &[usize], ids: &[i64]) -> Result<()>;
 
-    /// Scores every token of the vocabulary for every present row, as logits.
+    /// Scores every token of the vocabulary for every present row, as logits. `logits` are the model's own.
     ///
-    /// **Shapes** `hidden: [rows, 1, hidden] → [rows, 1, vocab]`.
+    /// **Shapes** `hidden: [rows, 1, hidden]`, `logits: [rows, 1, vocab] → [rows, 1, vocab]`.
     ///
     /// # Errors
     /// As [`prompt`](Self::prompt).
-    fn scores(&mut self, decoder: &Decoder, hidden: &Tensor) -> Result<Tensor>;
-}
-
-/// The model's own scores.
-struct Plain;
-
-impl NextToken for Plain {
-    fn prompt(&mut self, _hidden: &Tensor) -> Result<()> {
-        Ok(())
-    }
-
-    fn chosen(&mut self, _rows: &[usize], _ids: &[i64]) -> Result<()> {
-        Ok(())
-    }
-
-    fn scores(&mut self, decoder: &Decoder, hidden: &Tensor) -> Result<Tensor> {
-        decoder.logits(hidden)
-    }
+    fn scores(&mut self, hidden: &Tensor, logits: Tensor) -> Result<Tensor>;
 }
 
 /// A row that is still being written.
@@ -83,89 +47,161 @@ struct Row {
     rng: ChaCha8Rng,
 }
 
-/// As [`generate`], with log-probabilities; `on_token(row, id)` sees each id as it is chosen, and ends the
-/// row by breaking (the id stays).
-///
-/// # Errors
-/// As [`generate`].
-pub fn generate_with(
-    decoder: &Decoder,
-    prompt_embeds: &Tensor,
-    mask: &PaddingMask,
-    options: &GenerateOptions,
-    on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
-) -> Result<Vec<Generated>> {
-    generate_scored(decoder, prompt_embeds, mask, options, &mut Plain, on_token)
+/// One decoding run: what to write with, and how.
+pub(super) struct Run<'a> {
+    pub(super) decoder: &'a Decoder,
+    pub(super) packed: Option<&'a PackedDecoder>,
+    pub(super) options: &'a GenerateOptions,
 }
 
-/// As [`generate_with`], with the scores that `next` gives in place of the model's own.
-///
-/// # Errors
-/// As [`generate`], and those of `next`.
-pub fn generate_scored(
-    decoder: &Decoder,
-    prompt_embeds: &Tensor,
-    mask: &PaddingMask,
-    options: &GenerateOptions,
-    next_token: &mut dyn NextToken,
-    mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
-) -> Result<Vec<Generated>> {
-    let batch = mask.batch() as usize;
-    options.validate(batch)?;
-    check_prompt(decoder, mask, options.max_new_tokens)?;
-    let mut results: Vec<Generated> = (0..batch)
-        .map(|_| Generated { ids: Vec::new(), log_probabilities: Vec::new(), stopped: false })
-        .collect();
-    if options.max_new_tokens == 0 {
-        return Ok(results);
-    }
-    let _guard = tch::no_grad_guard();
-    let capacity = mask.seq() + options.max_new_tokens as i64 - 1;
-    let mut cache = decoder.new_cache(mask.batch(), capacity)?;
-    let hidden = decoder.forward(prompt_embeds, mask, Some(&mut cache))?;
-    next_token.prompt(&hidden)?;
-    let mut last = hidden.f_narrow(1, mask.seq() - 1, 1)?;
-    let mut rows: Vec<Row> =
-        (0..batch).map(|index| Row { index, rng: seed::rng(options.seed, stream(options, index)) }).collect();
-    for step in 1..=options.max_new_tokens {
-        let logits = tensor_to_vec_f32(&next_token.scores(decoder, &last)?)?;
+impl Run<'_> {
+    /// Writes. **Shapes** `prompt_embeds: [batch, seq, hidden]`, `mask: [batch, seq]`.
+    pub(super) fn write(
+        &self,
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        mut next_token: Option<&mut dyn NextToken>,
+        on_token: &mut dyn FnMut(usize, i64) -> ControlFlow<()>,
+    ) -> Result<Vec<Generated>> {
+        let (decoder, options) = (self.decoder, self.options);
+        let batch = mask.batch() as usize;
+        options.validate(batch)?;
+        check_prompt(decoder, mask, options.max_new_tokens)?;
+        let mut results: Vec<Generated> = (0..batch)
+            .map(|_| Generated { ids: Vec::new(), log_probabilities: Vec::new(), stopped: false })
+            .collect();
+        if options.max_new_tokens == 0 {
+            return Ok(results);
+        }
+        let _guard = tch::no_grad_guard();
+        let more = options.max_new_tokens - 1;
+        let (mut continuation, prompt) = Continuation::begin(self, prompt_embeds, mask, more)?;
+        if let Some(next_token) = &mut next_token {
+            next_token.prompt(&prompt)?;
+        }
+        let last = Hidden::Tensor(prompt.f_narrow(1, mask.seq() - 1, 1)?);
+        let mut logits = self.scores(&last, batch, &mut next_token)?;
+        let mut rows: Vec<Row> = (0..batch)
+            .map(|index| Row { index, rng: seed::rng(options.seed, stream(options, index)) })
+            .collect();
         let vocab = decoder.config().vocab as usize;
-        let mut next = Vec::with_capacity(rows.len());
-        let mut kept = Vec::with_capacity(rows.len());
-        for (place, (row, logits)) in rows.iter_mut().zip(logits.chunks_exact(vocab)).enumerate() {
-            let result = &mut results[row.index];
-            let id = pick(logits, options, row, &result.ids);
-            if options.stop.contains(&(id as i64)) {
-                result.stopped = true;
-                continue;
+        for step in 1..=options.max_new_tokens {
+            let mut next = Vec::with_capacity(rows.len());
+            let mut kept = Vec::with_capacity(rows.len());
+            for (place, (row, logits)) in rows.iter_mut().zip(logits.chunks_exact(vocab)).enumerate() {
+                let result = &mut results[row.index];
+                let id = pick(logits, options, row, &result.ids);
+                if options.stop.contains(&(id as i64)) {
+                    result.stopped = true;
+                    continue;
+                }
+                result.ids.push(id as i64);
+                result.log_probabilities.push(log_probability(logits, id));
+                if on_token(row.index, id as i64).is_break() {
+                    result.stopped = true;
+                    continue;
+                }
+                next.push(id as i64);
+                kept.push(place);
             }
-            result.ids.push(id as i64);
-            result.log_probabilities.push(log_probability(logits, id));
-            if on_token(row.index, id as i64).is_break() {
-                result.stopped = true;
-                continue;
+            if kept.is_empty() || step == options.max_new_tokens {
+                break;
             }
-            next.push(id as i64);
-            kept.push(place);
+            if let Some(next_token) = &mut next_token {
+                next_token.chosen(&kept, &next)?;
+            }
+            if kept.len() < rows.len() {
+                continuation.keep(&kept)?;
+                let mut place = 0;
+                rows.retain(|_| {
+                    let keep = kept.contains(&place);
+                    place += 1;
+                    keep
+                });
+            }
+            let hidden = continuation.step(self, &next)?;
+            logits = self.scores(&hidden, next.len(), &mut next_token)?;
         }
-        if kept.is_empty() || step == options.max_new_tokens {
-            break;
-        }
-        next_token.chosen(&kept, &next)?;
-        if kept.len() < rows.len() {
-            cache.select_rows(&kept)?;
-            let mut place = 0;
-            rows.retain(|_| {
-                let keep = kept.contains(&place);
-                place += 1;
-                keep
-            });
-        }
-        let count = next.len() as i64;
-        let embeds = decoder.embed(&Tensor::f_from_slice(&next)?.f_view([count, 1])?)?;
-        last = decoder.forward(&embeds, &PaddingMask::full(count, 1), Some(&mut cache))?;
+        Ok(results)
     }
-    Ok(results)
+
+    /// Row-major `[rows, vocab]`.
+    fn scores(
+        &self,
+        hidden: &Hidden,
+        rows: usize,
+        next_token: &mut Option<&mut dyn NextToken>,
+    ) -> Result<Vec<f32>> {
+        let logits = match (hidden, self.packed) {
+            (Hidden::Rows(hidden), Some(packed)) => packed.logits(hidden),
+            _ => tensor_to_vec_f32(&self.decoder.logits(&self.tensor(hidden, rows)?)?)?,
+        };
+        let Some(next_token) = next_token else { return Ok(logits) };
+        let shape = [rows as i64, 1, self.decoder.config().vocab];
+        let logits = tensor_from_f32(&logits, &shape)?.f_to_device(self.decoder.device())?;
+        tensor_to_vec_f32(&next_token.scores(&self.tensor(hidden, rows)?, logits)?)
+            .map_err(crate::Error::from)
+    }
+
+    /// **Shapes** → `[rows, 1, hidden]`.
+    fn tensor(&self, hidden: &Hidden, rows: usize) -> Result<Tensor> {
+        match hidden {
+            Hidden::Tensor(tensor) => Ok(tensor.shallow_clone()),
+            Hidden::Rows(values) => {
+                Ok(tensor_from_f32(values, &[rows as i64, 1, self.decoder.config().hidden])?)
+            }
+        }
+    }
+}
+
+/// Final hidden states of one token of each row.
+enum Hidden {
+    /// `[rows, 1, hidden]`.
+    Tensor(Tensor),
+    /// `[rows, hidden]`.
+    Rows(Vec<f32>),
+}
+
+/// Keys and values of what was written, in either memory.
+enum Continuation<'a> {
+    Torch(KvCache),
+    Packed(&'a PackedDecoder, PackedCache),
+}
+
+impl<'a> Continuation<'a> {
+    /// Reads the prompts; gives their hidden states, `[batch, seq, hidden]`.
+    fn begin(run: &Run<'a>, embeds: &Tensor, mask: &PaddingMask, more: usize) -> Result<(Self, Tensor)> {
+        let room = if run.packed.is_some() { 0 } else { more as i64 };
+        let mut cache = run.decoder.new_cache(mask.batch(), mask.seq() + room)?;
+        let hidden = run.decoder.forward(embeds, mask, Some(&mut cache))?;
+        let continuation = match run.packed {
+            Some(packed) => Self::Packed(packed, packed.cache(&cache, more)?),
+            None => Self::Torch(cache),
+        };
+        Ok((continuation, hidden))
+    }
+
+    fn keep(&mut self, places: &[usize]) -> Result<()> {
+        match self {
+            Self::Torch(cache) => cache.select_rows(places),
+            Self::Packed(_, cache) => {
+                cache.keep(places);
+                Ok(())
+            }
+        }
+    }
+
+    fn step(&mut self, run: &Run<'_>, ids: &[i64]) -> Result<Hidden> {
+        match self {
+            Self::Packed(packed, cache) => Ok(Hidden::Rows(packed.step(ids, cache))),
+            Self::Torch(cache) => {
+                let count = ids.len() as i64;
+                let embeds = run.decoder.embed(&Tensor::f_from_slice(ids)?.f_view([count, 1])?)?;
+                let mask = PaddingMask::full(count, 1);
+                Ok(Hidden::Tensor(run.decoder.forward(&embeds, &mask, Some(cache))?))
+            }
+        }
+    }
 }
 
 fn stream(options: &GenerateOptions, index: usize) -> u64 {

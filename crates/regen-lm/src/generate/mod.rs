@@ -4,7 +4,9 @@ mod decode;
 mod options;
 mod sampling;
 mod stream;
+mod writer;
 
-pub use decode::{NextToken, generate, generate_scored, generate_with};
+pub use decode::NextToken;
 pub use options::{GenerateOptions, Generated, Sampling};
 pub use stream::TextStream;
+pub use writer::{Writer, generate};

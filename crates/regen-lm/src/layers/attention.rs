@@ -15,9 +15,9 @@ use crate::mask::Visible;
 /// **Source** Vaswani et al. 2017, section 3.2; Ainslie et al. 2023, "GQA", for shared key and value heads.
 #[derive(Debug)]
 pub(crate) struct Attention {
-    qkv: Qkv,
-    output: Projection,
-    head_norms: Option<(Norm, Norm)>,
+    pub(crate) qkv: Qkv,
+    pub(crate) output: Projection,
+    pub(crate) head_norms: Option<(Norm, Norm)>,
     heads: i64,
     kv_heads: i64,
     head_dim: i64,
@@ -25,8 +25,9 @@ pub(crate) struct Attention {
     softcap: Option<f64>,
 }
 
+/// The projections of attention's three inputs.
 #[derive(Debug)]
-enum Qkv {
+pub(crate) enum Qkv {
     Separate { query: Projection, key: Projection, value: Projection },
     Fused(Projection),
 }

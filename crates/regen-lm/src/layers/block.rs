@@ -14,15 +14,15 @@ use crate::mask::{Visibility, Visible};
 /// x + attention(norm(x)), then x + mlp(norm(x)); Gemma norms both branches again before adding.
 #[derive(Debug)]
 pub(crate) struct Block {
-    attention_norm: Norm,
-    attention: Attention,
-    after_attention: Option<Norm>,
-    mlp_norm: Norm,
-    mlp: Mlp,
-    after_mlp: Option<Norm>,
-    windowed: bool,
+    pub(crate) attention_norm: Norm,
+    pub(crate) attention: Attention,
+    pub(crate) after_attention: Option<Norm>,
+    pub(crate) mlp_norm: Norm,
+    pub(crate) mlp: Mlp,
+    pub(crate) after_mlp: Option<Norm>,
+    pub(crate) windowed: bool,
     /// Uses the rope of windowed layers.
-    local_rope: bool,
+    pub(crate) local_rope: bool,
 }
 
 /// What every block of one forward pass shares.

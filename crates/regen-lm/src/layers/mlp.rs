@@ -13,13 +13,14 @@ use crate::families::MlpNames;
 /// **Source** Shazeer 2020, "GLU Variants Improve Transformer", equation 6.
 #[derive(Debug)]
 pub(crate) struct Mlp {
-    into: Into,
-    down: Projection,
-    activation: Activation,
+    pub(crate) into: MlpInto,
+    pub(crate) down: Projection,
+    pub(crate) activation: Activation,
 }
 
+/// The projections into the wide part.
 #[derive(Debug)]
-enum Into {
+pub(crate) enum MlpInto {
     Gated { gate: Projection, up: Projection },
     GatedFused(Projection),
     Plain(Projection),
@@ -31,9 +32,9 @@ impl Mlp {
         let take = |name: &str| Projection::take(weights, &format!("{layer}.{name}"), names.transposed);
         Self {
             into: match names.mlp {
-                MlpNames::Gated { gate, up } => Into::Gated { gate: take(gate), up: take(up) },
-                MlpNames::GatedFused(fused) => Into::GatedFused(take(fused)),
-                MlpNames::Plain(plain) => Into::Plain(take(plain)),
+                MlpNames::Gated { gate, up } => MlpInto::Gated { gate: take(gate), up: take(up) },
+                MlpNames::GatedFused(fused) => MlpInto::GatedFused(take(fused)),
+                MlpNames::Plain(plain) => MlpInto::Plain(take(plain)),
             },
             down: take(names.down),
             activation: config.activation,
@@ -42,9 +43,9 @@ impl Mlp {
 
     pub(crate) fn projections(&mut self) -> Vec<&mut Projection> {
         let mut all = match &mut self.into {
-            Into::Gated { gate, up } => vec![gate, up],
-            Into::GatedFused(fused) => vec![fused],
-            Into::Plain(plain) => vec![plain],
+            MlpInto::Gated { gate, up } => vec![gate, up],
+            MlpInto::GatedFused(fused) => vec![fused],
+            MlpInto::Plain(plain) => vec![plain],
         };
         all.push(&mut self.down);
         all
@@ -53,14 +54,14 @@ impl Mlp {
     /// **Shapes** `[.., hidden] → [.., hidden]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let inner = match &self.into {
-            Into::Gated { gate, up } => self.activate(&gate.forward(x)?)?.f_mul(&up.forward(x)?)?,
-            Into::GatedFused(fused) => {
+            MlpInto::Gated { gate, up } => self.activate(&gate.forward(x)?)?.f_mul(&up.forward(x)?)?,
+            MlpInto::GatedFused(fused) => {
                 let both = fused.forward(x)?;
                 let width = both.size()[both.dim() - 1] / 2;
                 let gate = both.f_narrow(-1, 0, width)?;
                 self.activate(&gate)?.f_mul(&both.f_narrow(-1, width, width)?)?
             }
-            Into::Plain(plain) => self.activate(&plain.forward(x)?)?,
+            MlpInto::Plain(plain) => self.activate(&plain.forward(x)?)?,
         };
         self.down.forward(&inner)
     }

@@ -8,8 +8,10 @@ mod projection;
 mod rope;
 mod weights;
 
+pub(crate) use attention::Qkv;
 pub(crate) use block::{Block, Shared};
+pub(crate) use mlp::MlpInto;
 pub(crate) use norm::Norm;
-pub(crate) use projection::{LowRank, Projection, serves};
+pub(crate) use projection::{LowRank, Projection};
 pub(crate) use rope::{Rotary, RotaryTables};
 pub(crate) use weights::Weights;

@@ -12,10 +12,10 @@ use crate::families::NormKind;
 /// "Layer Normalization".
 #[derive(Debug)]
 pub(crate) struct Norm {
-    kind: NormKind,
-    weight: Tensor,
-    bias: Option<Tensor>,
-    epsilon: f64,
+    pub(crate) kind: NormKind,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) epsilon: f64,
 }
 
 impl Norm {

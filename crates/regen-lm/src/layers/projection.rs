@@ -4,7 +4,6 @@ use tch::Tensor;
 
 use super::Weights;
 use crate::error::Result;
-use crate::kernel::Packed;
 
 /// y = x·Wᵀ + b, or y = x·W + b where the checkpoint stores `[in, out]`; plus a low-rank update where one
 /// is attached.
@@ -15,12 +14,7 @@ pub(crate) struct Projection {
     bias: Option<Tensor>,
     transposed: bool,
     lora: Option<LowRank>,
-    /// A packed copy, for products of few rows without gradients.
-    packed: Option<Box<Packed>>,
 }
-
-/// Above this many rows libtorch's blocked product is at least as fast.
-const PACKED_ROWS: usize = 32;
 
 /// scale·B·A beside a weight.
 ///
@@ -42,7 +36,6 @@ impl Projection {
             bias: weights.find(module, "bias"),
             transposed,
             lora: None,
-            packed: None,
         }
     }
 
@@ -65,15 +58,15 @@ impl Projection {
         self.lora.as_ref()
     }
 
-    /// Packs the weight as it is now, or forgets the packed copy.
-    pub(crate) fn pack(&mut self, packed: bool) -> Result<()> {
-        self.packed = None;
-        if packed {
-            let weight = if self.transposed { self.weight.f_tr()? } else { self.weight.shallow_clone() };
-            let bias = self.bias.as_ref().map(Tensor::shallow_clone);
-            self.packed = Packed::new(&[(weight, bias)])?.map(Box::new);
-        }
-        Ok(())
+    /// The weight as `[out, in]` with the low-rank update added, and the bias.
+    pub(crate) fn dense(&self) -> Result<(Tensor, Option<Tensor>)> {
+        tch::no_grad(|| {
+            let mut weight = if self.transposed { self.weight.f_tr()? } else { self.weight.shallow_clone() };
+            if let Some(LowRank { a, b, scale }) = &self.lora {
+                weight = weight.f_add(&b.f_matmul(a)?.f_mul_scalar(*scale)?)?;
+            }
+            Ok((weight, self.bias.as_ref().map(Tensor::shallow_clone)))
+        })
     }
 
     /// Adds the low-rank update to the weight, in place, and forgets it.
@@ -81,7 +74,6 @@ impl Projection {
         let Some(lora) = self.lora.take() else {
             return Ok(());
         };
-        self.packed = None;
         tch::no_grad(|| {
             let mut update = lora.b.f_matmul(&lora.a)?.f_mul_scalar(lora.scale)?;
             if self.transposed {
@@ -95,11 +87,7 @@ impl Projection {
     /// **Shapes** `[.., in] → [.., out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let bias = self.bias.as_ref();
-        let plain = if let Some(packed) =
-            self.packed.as_ref().filter(|_| !self.weight.requires_grad() && serves(x))
-        {
-            packed.forward(x)?
-        } else if self.transposed {
+        let plain = if self.transposed {
             x.f_linear(&self.weight.f_tr()?, bias)?
         } else {
             x.f_linear(&self.weight, bias)?
@@ -113,10 +101,4 @@ impl Projection {
             }
         }
     }
-}
-
-/// Whether a packed product may stand in: few rows, and nobody asks for gradients.
-pub(crate) fn serves(x: &Tensor) -> bool {
-    let width = x.size().last().copied().unwrap_or(1).max(1) as usize;
-    x.numel() / width <= PACKED_ROWS && !x.requires_grad()
 }

@@ -9,9 +9,9 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(crate) struct Rotary {
     /// `[rotary_dim / 2]` f32.
-    frequencies: Tensor,
+    pub(crate) frequencies: Tensor,
     /// cos and sin are multiplied by this (YaRN).
-    magnitude: f64,
+    pub(crate) magnitude: f64,
 }
 
 /// cos and signed sin for the positions of one forward pass.

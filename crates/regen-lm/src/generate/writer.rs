@@ -1,0 +1,116 @@
+//! Writing with a decoder: with libtorch alone, or with packed weights where they are faster.
+
+use std::ops::ControlFlow;
+
+use tch::Tensor;
+
+use super::decode::{NextToken, Run};
+use super::options::{GenerateOptions, Generated};
+use crate::error::Result;
+use crate::mask::PaddingMask;
+use crate::model::Decoder;
+use crate::packed::PackedDecoder;
+
+/// Writes text with a decoder that does not change meanwhile.
+///
+/// [`Writer::new`] keeps a second copy of the weights for decoding steps on a CPU; make one and use it for everything that
+/// is to be written. What it writes differs from [`Writer::plain`] by the rounding of f32 sums.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    decoder: &'a Decoder,
+    packed: Option<PackedDecoder>,
+}
+
+impl<'a> Writer<'a> {
+    /// Packs the weights as they are now, attached low-rank updates included, where that is faster: weights in f32 on an
+    /// x86-64 CPU with AVX2, any family, any activation but the exact GELU. On others it is as [`Writer::plain`].
+    ///
+    /// # Errors
+    /// [`Error::Libtorch`](crate::Error::Libtorch), [`Error::Checkpoint`](crate::Error::Checkpoint) when memory is exhausted.
+    pub fn new(decoder: &'a Decoder) -> Result<Self> {
+        Ok(Self { decoder, packed: PackedDecoder::new(decoder)? })
+    }
+
+    /// Every step is libtorch's.
+    pub fn plain(decoder: &'a Decoder) -> Self {
+        Self { decoder, packed: None }
+    }
+
+    /// Whether decoding steps use packed weights.
+    pub fn is_packed(&self) -> bool {
+        self.packed.is_some()
+    }
+
+    /// The decoder that it writes with.
+    pub fn decoder(&self) -> &'a Decoder {
+        self.decoder
+    }
+
+    /// Continues every row of a batch of prompts; returns the new ids without stop ids.
+    ///
+    /// Prompts are padded on the left. Finished rows leave the batch, so a long row does not pay for short
+    /// ones. Greedy ids and seeded draws of a row do not depend on the rows beside it.
+    ///
+    /// **Shapes** `prompt_embeds: [batch, seq, hidden]`, `mask: [batch, seq]`.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`](crate::Error::EmptyPrompt), [`Error::PromptNotLeftPadded`](crate::Error::PromptNotLeftPadded),
+    /// [`Error::TooLong`](crate::Error::TooLong) if the longest prompt and `max_new_tokens` exceed the positions,
+    /// [`Error::Argument`](crate::Error::Argument) for options out of range, and those of [`Decoder::forward`].
+    pub fn generate(
+        &self,
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        options: &GenerateOptions,
+    ) -> Result<Vec<Vec<i64>>> {
+        let rows = self.generate_with(prompt_embeds, mask, options, |_, _| ControlFlow::Continue(()))?;
+        Ok(rows.into_iter().map(|row| row.ids).collect())
+    }
+
+    /// As [`generate`](Self::generate), with log-probabilities; `on_token(row, id)` sees each id as it is chosen, and ends
+    /// the row by breaking (the id stays).
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn generate_with(
+        &self,
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        options: &GenerateOptions,
+        mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
+    ) -> Result<Vec<Generated>> {
+        self.run(options).write(prompt_embeds, mask, None, &mut on_token)
+    }
+
+    /// As [`generate_with`](Self::generate_with), with the scores that `next_token` makes of the model's own.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate), and those of `next_token`.
+    pub fn generate_scored(
+        &self,
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        options: &GenerateOptions,
+        next_token: &mut dyn NextToken,
+        mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
+    ) -> Result<Vec<Generated>> {
+        self.run(options).write(prompt_embeds, mask, Some(next_token), &mut on_token)
+    }
+
+    fn run<'b>(&'b self, options: &'b GenerateOptions) -> Run<'b> {
+        Run { decoder: self.decoder, packed: self.packed.as_ref(), options }
+    }
+}
+
+/// As [`Writer::generate`] of a [`Writer::plain`].
+///
+/// # Errors
+/// As there.
+pub fn generate(
+    decoder: &Decoder,
+    prompt_embeds: &Tensor,
+    mask: &PaddingMask,
+    options: &GenerateOptions,
+) -> Result<Vec<Vec<i64>>> {
+    Writer::plain(decoder).generate(prompt_embeds, mask, options)
+}

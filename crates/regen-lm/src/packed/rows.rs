@@ -1,0 +1,156 @@
+//! What happens to rows between two products: norms, rotation, attention.
+
+use regen_torch::tensor_to_vec_f32;
+
+use super::lanes::{Level, Work};
+use crate::error::Result;
+use crate::families::NormKind;
+use crate::layers::{Norm, Rotary};
+
+/// A norm over the last dimension; see `layers/norm.rs`.
+#[derive(Debug)]
+pub(super) struct RowNorm {
+    kind: NormKind,
+    /// The factor of each input; one more than the checkpoint's where the family says so.
+    factor: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    epsilon: f32,
+}
+
+impl RowNorm {
+    pub(super) fn new(norm: &Norm) -> Result<Self> {
+        let mut factor = tensor_to_vec_f32(&norm.weight)?;
+        if norm.kind == NormKind::RmsPlusOne {
+            factor.iter_mut().for_each(|factor| *factor += 1.0);
+        }
+        let bias = norm.bias.as_ref().map(tensor_to_vec_f32).transpose()?;
+        Ok(Self { kind: norm.kind, factor, bias, epsilon: norm.epsilon as f32 })
+    }
+
+    /// Norms each piece of `x` that is as long as the weight, in place.
+    pub(super) fn apply(&self, level: Level, x: &mut [f32]) {
+        level.run(Normed { norm: self, x });
+    }
+}
+
+struct Normed<'a> {
+    norm: &'a RowNorm,
+    x: &'a mut [f32],
+}
+
+impl Work for Normed<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { norm, x } = self;
+        let width = norm.factor.len();
+        for row in x.chunks_exact_mut(width) {
+            if norm.kind == NormKind::Layer {
+                let mean = row.iter().sum::<f32>() / width as f32;
+                row.iter_mut().for_each(|value| *value -= mean);
+            }
+            let scale = 1.0 / (dot(row, row) / width as f32 + norm.epsilon).sqrt();
+            row.iter_mut().zip(&norm.factor).for_each(|(value, factor)| *value *= scale * factor);
+            if let Some(bias) = &norm.bias {
+                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+            }
+        }
+    }
+}
+
+/// The frequencies of a model's rotary positions.
+#[derive(Debug)]
+pub(super) struct Frequencies {
+    /// `[rotary_dim / 2]`.
+    values: Vec<f32>,
+    /// cos and sin are multiplied by this.
+    magnitude: f32,
+}
+
+/// cos and sin of one row's position.
+#[derive(Debug)]
+pub(super) struct Turn(Vec<(f32, f32)>);
+
+impl Frequencies {
+    pub(super) fn new(rotary: &Rotary) -> Result<Self> {
+        let values = tensor_to_vec_f32(&rotary.frequencies)?;
+        Ok(Self { values, magnitude: rotary.magnitude as f32 })
+    }
+
+    /// What turns a head at `position`.
+    pub(super) fn at(&self, position: usize) -> Turn {
+        let turn = |frequency: &f32| {
+            let (sin, cos) = (position as f32 * frequency).sin_cos();
+            (cos * self.magnitude, sin * self.magnitude)
+        };
+        Turn(self.values.iter().map(turn).collect())
+    }
+}
+
+impl Turn {
+    /// Turns each head of a row; only the first rotary dimensions of each move.
+    ///
+    /// **Shapes** `heads: [heads, head_dim]`.
+    pub(super) fn apply(&self, heads: &mut [f32], head_dim: usize) {
+        for head in heads.chunks_exact_mut(head_dim) {
+            let (low, high) = head[..2 * self.0.len()].split_at_mut(self.0.len());
+            for ((low, high), (cos, sin)) in low.iter_mut().zip(high).zip(&self.0) {
+                (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
+            }
+        }
+    }
+}
+
+/// softmax(cap(scale·q·K))·V for the queries that share a key head.
+///
+/// **Shapes** `queries, out: [group, head_dim]`, `keys, values: [len, head_dim]`.
+pub(super) struct Attend<'a> {
+    pub(super) queries: &'a [f32],
+    pub(super) keys: &'a [f32],
+    pub(super) values: &'a [f32],
+    pub(super) head_dim: usize,
+    pub(super) scale: f32,
+    pub(super) softcap: Option<f32>,
+    pub(super) out: &'a mut [f32],
+}
+
+impl Work for Attend<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { queries, keys, values, head_dim, scale, softcap, out } = self;
+        let mut scores = vec![0.0; keys.len() / head_dim];
+        for (query, out) in queries.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim)) {
+            let mut top = f32::NEG_INFINITY;
+            for (score, key) in scores.iter_mut().zip(keys.chunks_exact(head_dim)) {
+                *score = dot(query, key) * scale;
+                if let Some(cap) = softcap {
+                    *score = (*score / cap).tanh() * cap;
+                }
+                top = top.max(*score);
+            }
+            let mut total = 0.0;
+            for score in &mut scores {
+                *score = (*score - top).exp();
+                total += *score;
+            }
+            out.fill(0.0);
+            for (score, value) in scores.iter().zip(values.chunks_exact(head_dim)) {
+                let share = score / total;
+                out.iter_mut().zip(value).for_each(|(out, value)| *out = value.mul_add(share, *out));
+            }
+        }
+    }
+}
+
+/// Σ aᵢbᵢ in sixteen sums, so that it is computed in vectors.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = a.mul_add(*b, *sum);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
