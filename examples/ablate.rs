@@ -6,11 +6,12 @@
 //! ```
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use regen_examples::ablation::{Findings, Plan, finished, run};
+use regen_examples::ablation::{Findings, Jobs, Plan, Worker, finished, run, work};
 use regen_examples::cli::Common;
 use regen_examples::features::load_encoder;
 
@@ -31,13 +32,21 @@ struct Args {
     /// Folder of the sentence encoder.
     #[arg(long, env = "REGEN_ENCODER")]
     encoder: PathBuf,
+    /// Processes that train cells at the same time [default: 1]. --threads is then the number of threads of each [default:
+    /// its share of the cores]. On a GPU they share the device.
+    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    jobs: NonZeroUsize,
+    /// Train what no other process holds, and write no report: what --jobs starts. May be started by hand, on several
+    /// machines that see the same --out.
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["jobs", "list", "json"])]
+    worker: Option<Worker>,
     /// Print the cells of the plan, and which of them --out holds, and stop.
     #[arg(long)]
     list: bool,
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
+    let mut args = Args::parse();
     let plan = Plan::read(&args.plan)?;
     if args.list {
         for cell in plan.cells() {
@@ -48,14 +57,41 @@ fn main() -> Result<()> {
     }
     let text =
         fs::read_to_string(&args.plan).with_context(|| format!("cannot read {}", args.plan.display()))?;
+    let jobs = args.jobs.get();
+    if jobs > 1 && args.common.threads.is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        args.common.threads = Some((cores / jobs).max(1));
+    }
     let session = args.common.start()?;
+    if jobs > 1 {
+        let jobs = Jobs { jobs, threads: session.threads };
+        jobs.run(&args.for_workers()?, &plan, &args.common.out, &session)?;
+    }
     let encoder = load_encoder(&args.encoder, &session)?;
+    if let Some(worker) = args.worker {
+        return work(worker, &plan, args.data.as_deref(), &encoder, &args.common.out, &session);
+    }
     let findings = run(&plan, args.data.as_deref(), &encoder, &args.common.out, &session)?;
     report(&findings, &plan, &text, &args.common.out)?;
     if args.common.json {
         println!("{}", serde_json::to_string(&findings)?);
     }
     Ok(())
+}
+
+impl Args {
+    /// The arguments of a worker on the same plan, without its threads and its number.
+    fn for_workers(&self) -> Result<Vec<String>> {
+        let mut paths =
+            vec![("--plan", &self.plan), ("--out", &self.common.out), ("--encoder", &self.encoder)];
+        paths.extend(self.data.as_ref().map(|data| ("--data", data)));
+        let mut arguments = vec!["--device".to_owned(), self.common.device.to_string()];
+        for (flag, path) in paths {
+            let path = path.to_str().with_context(|| format!("{flag} must be valid Unicode for --jobs"))?;
+            arguments.extend([flag.to_owned(), path.to_owned()]);
+        }
+        Ok(arguments)
+    }
 }
 
 fn report(findings: &Findings, plan: &Plan, text: &str, out: &Path) -> Result<()> {

@@ -74,13 +74,23 @@ def onnx_runner(folder):
     import onnxruntime
     from transformers import AutoModel, AutoTokenizer
 
-    model = AutoModel.from_pretrained(ARGS.model, attn_implementation="eager").eval()
+    class Tokens(torch.nn.Module):
+        """Token vectors from three tensors by place, as the exporter calls it."""
+
+        def __init__(self):
+            super().__init__()
+            self.model = AutoModel.from_pretrained(ARGS.model, attn_implementation="eager").eval()
+
+        def forward(self, ids, mask, types):
+            return self.model(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
+
+    model = Tokens().eval()
     tokenizer = AutoTokenizer.from_pretrained(ARGS.model)
     path = os.path.join(folder, "model.onnx")
     example = tokenizer(["a pen", "a red pen"], padding=True, return_tensors="pt")
     axes = {0: "batch", 1: "seq"}
     torch.onnx.export(model, (example["input_ids"], example["attention_mask"], example["token_type_ids"]), path,
-                      input_names=["ids", "mask", "types"], output_names=["tokens", "pooled"],
+                      input_names=["ids", "mask", "types"], output_names=["tokens"],
                       dynamic_axes={"ids": axes, "mask": axes, "types": axes, "tokens": axes}, dynamo=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = ARGS.threads

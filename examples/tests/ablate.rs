@@ -85,6 +85,21 @@ fn an_experiment_goes_on_where_it_was_stopped_and_comes_to_the_same() {
         assert_eq!(scores(&before), scores(&after));
     }
 
+    // Two processes share the cells and come to the same.
+    let shared = dir.path().join("shared");
+    let run = ablate(&plan, &shared, &["--jobs", "2", "--quiet"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    let together: Value =
+        serde_json::from_str(&fs::read_to_string(shared.join("findings.json")).unwrap()).unwrap();
+    for variant in 0..3 {
+        let scores = |findings: &Value| findings["settings"][0]["variants"][variant]["scores"].clone();
+        assert_eq!(scores(&before), scores(&together));
+    }
+    let said: Vec<String> =
+        (1..=2).map(|job| fs::read_to_string(shared.join(format!("logs/job-{job}.log"))).unwrap()).collect();
+    assert_eq!(said.concat().matches(": running").count(), 6, "{said:?}");
+    assert!(said.iter().all(|said| said.contains(": running")), "{said:?}");
+
     // Other settings under the same folder are not mixed with these.
     fs::write(&plan, PLAN.replace("steps = 6", "steps = 7")).unwrap();
     let run = ablate(&plan, &out, &["--quiet"]);

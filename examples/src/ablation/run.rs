@@ -2,25 +2,48 @@
 
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use regen_semantic::SentenceEncoder;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::cell;
 use super::findings::Findings;
+use super::jobs::Claim;
 use super::plan::{Cell, Plan};
-use super::records::{CellRecord, WorldRecord, find, keep};
+use super::records::{CellRecord, Record, WorldRecord, find, keep};
 use super::world::World;
 use crate::cli::Session;
+
+/// Which of several processes this one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worker {
+    /// From 1.
+    pub number: usize,
+    /// Workers in all.
+    pub of: usize,
+}
+
+impl FromStr for Worker {
+    type Err = String;
+
+    fn from_str(given: &str) -> Result<Self, String> {
+        let parts = given.split_once('/').map(|(number, of)| (number.parse(), of.parse()));
+        match parts {
+            Some((Ok(number), Ok(of))) if (1..=of).contains(&number) => Ok(Self { number, of }),
+            _ => Err(format!("{given:?} is not like 2/4")),
+        }
+    }
+}
 
 /// Runs every cell of `plan` that `out` does not hold yet, and gives the findings of all.
 ///
 /// `folder` is that of real data. A run that was stopped goes on with the next cell when it is called again.
 ///
 /// # Errors
-/// If data, encoder or training refuse their input, a record in `out` is damaged or was made with other settings, or the
-/// user stops it.
+/// If data, encoder or training refuse their input, a record in `out` is damaged or was made with other settings, another
+/// process is at work on one of the cells, or the user stops it.
 pub fn run(
     plan: &Plan,
     folder: Option<&Path>,
@@ -28,6 +51,50 @@ pub fn run(
     out: &Path,
     session: &Session,
 ) -> Result<Findings> {
+    let all = plan.cells();
+    let kept = visit(plan, &all, folder, encoder, out, session)?;
+    ensure!(
+        kept.worlds.len() == World::count(&all) && kept.cells.len() == all.len(),
+        "another process is at work in {}: start this again when it is done",
+        out.display()
+    );
+    Findings::of(plan, &kept.worlds, &kept.cells)
+}
+
+/// Runs cells of `plan` that `out` does not hold yet and no other process is at work on. Workers begin at different
+/// places.
+///
+/// # Errors
+/// As [`run`].
+pub fn work(
+    worker: Worker,
+    plan: &Plan,
+    folder: Option<&Path>,
+    encoder: &SentenceEncoder,
+    out: &Path,
+    session: &Session,
+) -> Result<()> {
+    let mut all = plan.cells();
+    let place = (worker.number - 1) * all.len() / worker.of;
+    all.rotate_left(place);
+    visit(plan, &all, folder, encoder, out, session).map(drop)
+}
+
+/// What a visit of all cells found or made.
+#[derive(Default)]
+struct Kept {
+    worlds: Vec<WorldRecord>,
+    cells: Vec<CellRecord>,
+}
+
+fn visit(
+    plan: &Plan,
+    all: &[Cell],
+    folder: Option<&Path>,
+    encoder: &SentenceEncoder,
+    out: &Path,
+    session: &Session,
+) -> Result<Kept> {
     let (world_folder, cell_folder) = (out.join("worlds"), out.join("cells"));
     for folder in [&world_folder, &cell_folder] {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -38,45 +105,56 @@ pub fn run(
         "device": format!("{:?}", session.placement.device),
         "threads": session.threads,
     });
-    let all = plan.cells();
-    let (mut worlds, mut cells) = (Vec::new(), Vec::new());
+    let mut kept = Kept::default();
+    let mut place = 0;
     for of_world in all.chunk_by(|a, b| World::name(a) == World::name(b)) {
         let Some(first) = of_world.first() else { continue };
         let world = World::prepare(plan, first, folder, &common)?;
         let mut vectors = None;
         let path = world_folder.join(World::name(first) + ".json");
-        let record = match find::<WorldRecord>(&path, &world.settings)? {
-            Some(record) => record,
-            None => {
-                let made = vectors.insert(world.vectors(encoder, session)?);
-                let record = world.record(made, encoder, session)?;
-                keep(&path, &record)?;
-                record
-            }
-        };
-        worlds.push(record);
+        kept.worlds.extend(once(&path, &world.settings, || {
+            let made = vectors.insert(world.vectors(encoder, session)?);
+            world.record(made, encoder, session)
+        })?);
         for one in of_world {
             session.check("the experiment")?;
+            place += 1;
+            let note = |how: &str| session.note(&format!("cell {place}/{} {}: {how}", all.len(), one.name()));
             let path = cell_folder.join(one.name() + ".json");
-            let settings = cell::settings(plan, one, &world.settings);
-            let kept = find::<CellRecord>(&path, &settings)?;
-            let how = if kept.is_some() { "kept from an earlier run" } else { "running" };
-            session.note(&format!("cell {}/{} {}: {how}", cells.len() + 1, all.len(), one.name()));
-            cells.push(match kept {
-                Some(record) => record,
-                None => {
-                    if vectors.is_none() {
-                        vectors = Some(world.vectors(encoder, session)?);
-                    }
-                    let vectors = vectors.as_ref().context("vectors were just made")?;
-                    let record = cell::run(plan, one, &world, vectors, encoder, session)?;
-                    keep(&path, &record)?;
-                    record
+            let mut ran = false;
+            let record = once(&path, &cell::settings(plan, one, &world.settings), || {
+                ran = true;
+                note("running");
+                if vectors.is_none() {
+                    vectors = Some(world.vectors(encoder, session)?);
                 }
-            });
+                let vectors = vectors.as_ref().context("vectors were just made")?;
+                cell::run(plan, one, &world, vectors, encoder, session)
+            })?;
+            match &record {
+                None => note("another process is at work on it"),
+                Some(_) if !ran => note("kept from an earlier run"),
+                Some(_) => {}
+            }
+            kept.cells.extend(record);
         }
     }
-    Findings::of(plan, &worlds, &cells)
+    Ok(kept)
+}
+
+/// The record at `path`, made and kept if it is not there yet; `None` while another process makes it.
+fn once<R: Record>(path: &Path, settings: &Value, make: impl FnOnce() -> Result<R>) -> Result<Option<R>> {
+    if let Some(record) = find(path, settings)? {
+        return Ok(Some(record));
+    }
+    let Some(_claim) = Claim::take(path)? else { return Ok(None) };
+    // Between the first look and the claim, another process may have kept it.
+    if let Some(record) = find(path, settings)? {
+        return Ok(Some(record));
+    }
+    let record = make()?;
+    keep(path, &record)?;
+    Ok(Some(record))
 }
 
 /// How many of the plan's cells `out` holds.

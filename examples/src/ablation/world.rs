@@ -92,6 +92,11 @@ impl World {
         format!("{}_h{}_s{}", slug(&cell.data), cell.history, cell.seed)
     }
 
+    /// How many worlds the cells are of.
+    pub(super) fn count(cells: &[Cell]) -> usize {
+        cells.chunk_by(|a, b| Self::name(a) == Self::name(b)).count()
+    }
+
     /// Factors of the training interactions, embeddings of item texts and references.
     pub(super) fn vectors(&self, encoder: &SentenceEncoder, session: &Session) -> Result<Vectors> {
         let dataset = &self.input.dataset;
