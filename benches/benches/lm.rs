@@ -13,7 +13,7 @@ use regen_lm::train::{AdamW, AdamWConfig, ParameterGroup, clip_gradients};
 use regen_lm::{
     Decoder, DecoderConfig, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Writer, masked_loss,
 };
-use regen_torch::seed;
+use regen_torch::{keep_freed_memory, seed};
 use tch::{Device, Kind, Tensor, nn};
 
 const VOCAB: i64 = 8192;
@@ -162,6 +162,7 @@ fn serve(dir: &Path) {
 }
 
 fn main() {
+    keep_freed_memory();
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == "--serve") {
         serve(Path::new(arguments.get(at + 1).expect("a folder after --serve")));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use regen_torch::{DeviceChoice, Placement, Precision};
+use regen_torch::{DeviceChoice, Placement, Precision, keep_freed_memory};
 
 use crate::progress::LogLines;
 
@@ -54,6 +54,7 @@ impl Common {
     /// # Errors
     /// If the device cannot be used, with the reason.
     pub fn start(&self) -> Result<Session> {
+        keep_freed_memory();
         let available = std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = self.threads.unwrap_or(available).max(1);
         tch::set_num_threads(i32::try_from(threads).context("--threads is too large")?);

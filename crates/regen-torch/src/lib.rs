@@ -3,6 +3,7 @@
 mod checkpoint;
 mod cuda;
 mod error;
+mod memory;
 mod placement;
 pub mod seed;
 mod tensors;
@@ -11,6 +12,7 @@ mod vector_math;
 pub use checkpoint::{Checkpoint, Surplus, save_tensors};
 pub use cuda::{CudaStatus, cuda_status};
 pub use error::{Error, Result};
+pub use memory::keep_freed_memory;
 pub use placement::{DeviceChoice, Placement, Precision};
 pub use tensors::{tensor_from_f32, tensor_to_vec_f32};
 pub use vector_math::settle_vector_math;

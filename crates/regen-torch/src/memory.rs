@@ -1,0 +1,74 @@
+//! Memory that is kept for the next tensor instead of being given back to the system.
+
+/// Lets this process keep the memory of freed tensors. For programs, not for libraries: it is for the whole process.
+///
+/// glibc takes large blocks from the system and gives each back as soon as it is freed. A training step frees and takes the same
+/// hundred blocks again, and the system clears every page each time: 14 % of the time of a step of a 26 M decoder on two
+/// cores. After this call, freed memory up to 2 GiB stays with the process. Returns whether it was done: glibc on Linux only.
+pub fn keep_freed_memory() -> bool {
+    glibc::keep()
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+mod glibc {
+    //! The one `unsafe` corner: two settings of the C library's allocator.
+
+    unsafe extern "C" {
+        /// `malloc.h`; returns 1 on success.
+        fn mallopt(parameter: i32, value: i32) -> i32;
+    }
+
+    const M_TRIM_THRESHOLD: i32 = -1;
+    const M_TOP_PAD: i32 = -2;
+    const M_MMAP_MAX: i32 = -4;
+
+    pub(super) fn keep() -> bool {
+        // SAFETY: `mallopt` has this signature in glibc, may be called at any time, and changes only how blocks are taken from
+        // and given back to the system, never a block that was handed out.
+        unsafe {
+            mallopt(M_MMAP_MAX, 0) == 1
+                && mallopt(M_TRIM_THRESHOLD, i32::MAX) == 1
+                && mallopt(M_TOP_PAD, 64 << 20) == 1
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+mod glibc {
+    //! Other systems keep their own ways.
+
+    pub(super) fn keep() -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn freed_memory_serves_the_next_tensor() {
+        let kept = keep_freed_memory();
+        assert_eq!(kept, cfg!(all(target_os = "linux", target_env = "gnu")));
+        if kept {
+            let fill = || drop(Tensor::ones([1 << 20], (Kind::Float, Device::Cpu)));
+            fill();
+            let before = page_faults();
+            (0..100).for_each(|_| fill());
+            // 100 tensors of 1,024 pages; pages that were kept are not faulted in again.
+            let faults = page_faults() - before;
+            assert!(faults < 20 * 1024, "{faults}");
+        }
+    }
+
+    /// Pages that the system had to provide to this process so far.
+    fn page_faults() -> u64 {
+        let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux tells");
+        // Fields after the name in parentheses: state, parent, …; minor faults are the eighth.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        fields.split(' ').nth(7).and_then(|field| field.parse().ok()).expect("a number")
+    }
+}
