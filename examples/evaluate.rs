@@ -13,9 +13,9 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use regen_chat::Prices;
 use regen_examples::evaluation::{
-    Catalogue, FieldTrust, MetricName, RaterChoice, Run, Settings, Words, correct_for_many_questions,
-    print_table, rater_rows, read, same_references, score, similarity_row, veracity_row, write_lines,
-    write_segments,
+    BertScoreChoice, Catalogue, FieldTrust, MetricName, RaterChoice, Run, Settings, Words, bertscore_row,
+    correct_for_many_questions, print_table, rater_rows, read, same_references, score, similarity_row,
+    veracity_row, write_lines, write_segments,
 };
 use regen_metrics::BleuTokenizer;
 use regen_metrics::rubric::NarrativeKind;
@@ -52,6 +52,15 @@ struct Args {
     /// nearest.
     #[arg(long)]
     encoder: Option<PathBuf>,
+    /// Adds bertscore: how well the encoder's tokens of one text match those of the other. Needs --encoder.
+    #[arg(long, requires = "encoder")]
+    bertscore: bool,
+    /// The layer whose vectors BERTScore compares, from 0, the embeddings [default: the last].
+    #[arg(long, value_name = "N", requires = "bertscore")]
+    bertscore_layer: Option<usize>,
+    /// In BERTScore, tokens weigh by how rare they are in the references.
+    #[arg(long, requires = "bertscore")]
+    idf: bool,
     /// Where the encoder computes: auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -163,7 +172,12 @@ fn main() -> Result<()> {
         rows.push(score(metric, words, run).with_context(|| format!("{metric}"))?);
     }
     if let Some(folder) = &args.encoder {
-        rows.push(similarity_row(folder, Placement::choose(args.device, Precision::F32)?, run)?);
+        let placement = Placement::choose(args.device, Precision::F32)?;
+        rows.push(similarity_row(folder, placement, run)?);
+        if args.bertscore {
+            let choice = BertScoreChoice { encoder: folder, layer: args.bertscore_layer, idf: args.idf };
+            rows.push(bertscore_row(choice, placement, run)?);
+        }
     }
     let catalogue = args.catalogue.as_deref().map(Catalogue::read).transpose()?;
     if let Some(catalogue) = &catalogue {

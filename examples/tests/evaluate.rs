@@ -1,6 +1,6 @@
 //! `evaluate` as scripts use it: JSON in, JSON out, and malformed input named by its line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -48,6 +48,42 @@ fn an_encoder_adds_similarity_to_the_nearest_reference_with_interval_and_test() 
 
     let without = json(&evaluate(&["--pairs", &pairs, "--metrics", "bleu,rouge_l", "--json", "--quiet"]));
     assert!(without.get("semantic_similarity").is_none() && without["rouge_l"]["score"] == 1.0);
+}
+
+#[test]
+fn bertscore_is_that_of_bert_score_on_the_same_encoder() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bertscore");
+    let expected: Value =
+        serde_json::from_str(&std::fs::read_to_string(golden.join("expected.json")).unwrap()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let segments = dir.path().join("segments.jsonl");
+    let (pairs, segments) = (golden.join("pairs.jsonl"), segments.to_str().unwrap());
+    let encoder = std::env::var("REGEN_ENCODER").unwrap();
+    let settings: [(&str, &[&str], &str); 3] = [
+        ("last", &[], "|layer:6|idf:no|"),
+        ("last, idf", &["--idf"], "|layer:6|idf:yes|"),
+        ("third", &["--bertscore-layer", "3"], "|layer:3|idf:no|"),
+    ];
+    for (name, more, signature) in settings {
+        let arguments = ["--pairs", pairs.to_str().unwrap(), "--segments", segments, "--encoder", &encoder];
+        let asked = ["--metrics", "bleu", "--bertscore", "--json", "--quiet"];
+        let found = json(&evaluate(&[&arguments[..], &asked, more].concat()));
+        let row = &found["bertscore"];
+        assert!(row["signature"].as_str().unwrap().contains(signature), "{row}");
+        let expected: Vec<[f64; 3]> = serde_json::from_value(expected[name].clone()).unwrap();
+        let close = |got: &Value, expected: f64| (got.as_f64().unwrap() - expected).abs() < 1e-5;
+        let written = std::fs::read_to_string(segments).unwrap();
+        for (line, expected) in written.lines().zip(&expected) {
+            let segment: Value = serde_json::from_str(line).unwrap();
+            assert!(close(&segment["bertscore"], expected[2]), "{name}: {segment} {expected:?}");
+        }
+        let mean = |at: usize| expected.iter().map(|row| row[at]).sum::<f64>() / expected.len() as f64;
+        assert!(close(&row["precision"], mean(0)) && close(&row["recall"], mean(1)), "{name}: {row}");
+        assert!(row["interval"]["low"].as_f64() < row["interval"]["high"].as_f64());
+    }
+    let arguments = ["--pairs", pairs.to_str().unwrap(), "--encoder", &encoder, "--bertscore"];
+    let refused = evaluate(&[&arguments[..], &["--bertscore-layer", "7"]].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("layers 0 (embeddings) to 6"));
 }
 
 #[test]

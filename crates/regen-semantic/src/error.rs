@@ -78,6 +78,14 @@ pub enum Error {
         /// The folder's names.
         known: Vec<String>,
     },
+    /// The encoder has no such layer.
+    #[error("layer {layer} was asked for; the encoder has layers 0 (embeddings) to {layers}")]
+    UnknownLayer {
+        /// The layer asked for.
+        layer: usize,
+        /// The last there is.
+        layers: usize,
+    },
     /// The tokenizer made nothing of a text, so there is nothing to embed.
     #[error("text {text} has no tokens")]
     NoTokens {

@@ -13,6 +13,7 @@ mod pooling;
 mod sentence;
 mod store;
 mod template;
+mod token_vectors;
 mod tokens;
 mod transformer;
 
@@ -26,3 +27,4 @@ pub use plan::Padding;
 pub use sentence::{EncodeOptions, Prompt, SentenceEncoder};
 pub use store::{EmbeddingStore, Origin, Storage};
 pub use template::ItemText;
+pub use token_vectors::TokenVectors;

@@ -21,8 +21,8 @@ use crate::{EncoderConfig, Error, Pooling, Result};
 #[derive(Debug)]
 pub struct SentenceEncoder {
     network: Network,
-    tokens: TextTokens,
-    config: EncoderConfig,
+    pub(crate) tokens: TextTokens,
+    pub(crate) config: EncoderConfig,
     layout: Layout,
     dim: i64,
 }
@@ -129,6 +129,11 @@ impl SentenceEncoder {
         let network =
             Network { transformer, pooling: layout.pooling.clone(), tail, padding_id: config.padding_id };
         Ok(Self { network, tokens, config, layout, dim })
+    }
+
+    /// The transformer, and the padding id of families that count positions past it.
+    pub(crate) fn transformer(&self) -> (&Transformer, Option<i64>) {
+        (&self.network.transformer, self.network.padding_id)
     }
 
     /// Width of an embedding.

@@ -68,6 +68,16 @@ impl TextTokens {
         Ok(encodings.iter().map(|e| e.get_ids().iter().map(|&id| i64::from(id)).collect()).collect())
     }
 
+    /// The tokens that are put around every text.
+    pub(crate) fn special(&self) -> Result<Vec<i64>> {
+        let encoding = self.tokenizer.encode("", true).map_err(|source| Error::Tokenizer {
+            action: "tokenise an empty text",
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
     /// Tokens of a prompt that stand before the text: its own and leading special ones, not a closing one.
     pub(crate) fn prompt_tokens(&self, prompt: &str) -> Result<i64> {
         let encoding = self.tokenizer.encode(prompt, true).map_err(|source| Error::Tokenizer {

@@ -218,12 +218,17 @@ impl Transformer {
 
     /// `batch → [tokens, hidden]`. Vectors of padding are arbitrary.
     pub(crate) fn forward(&self, batch: &Batch) -> Result<Tensor> {
+        self.forward_to(batch, self.layers.len())
+    }
+
+    /// As [`forward`](Self::forward), with the first `layers` layers only.
+    pub(crate) fn forward_to(&self, batch: &Batch, layers: usize) -> Result<Tensor> {
         let run = || -> Torch<Tensor> {
             let words = self.word.f_index_select(0, &batch.ids)?;
             let mut state =
                 self.norm.forward(&words.f_add(&self.position.f_index_select(0, &batch.positions)?)?)?;
             let masks = batch.groups.iter().map(|group| self.mask(group)).collect::<Torch<Vec<_>>>()?;
-            for layer in &self.layers {
+            for layer in self.layers.iter().take(layers) {
                 state = self.layer(layer, &state, &batch.groups, &masks)?;
             }
             Ok(state)

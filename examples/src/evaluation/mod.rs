@@ -1,6 +1,7 @@
 //! What `evaluate` is made of: pairs read, metrics with intervals and tests, claims checked against a catalogue, a chat
 //! model as rater, and the table.
 
+mod bertscore;
 mod facts;
 mod grounding;
 mod metrics;
@@ -9,6 +10,7 @@ mod rating;
 mod rows;
 mod table;
 
+pub use bertscore::{BertScoreChoice, bertscore_row};
 pub use facts::{Catalogue, FieldTrust};
 pub use grounding::veracity_row;
 pub use metrics::{MetricName, Words, score, similarity_row};

@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use regen_semantic::{EncodeOptions, Error, SentenceEncoder};
+use regen_semantic::{EncodeOptions, Error, Padding, SentenceEncoder};
 use regen_torch::{Placement, tensor_to_vec_f32};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -53,6 +53,43 @@ fn check(folder: &Path, texts: &[String], expected: &[Vec<f64>], tolerance: f64)
             }
         }
     }
+}
+
+#[test]
+fn token_vectors_are_those_that_the_sentence_vector_is_made_of_whatever_the_batch() {
+    let encoder = SentenceEncoder::load(&golden("tiny_bert/model"), Placement::cpu()).unwrap();
+    let layers = encoder.config().layers as usize;
+    let all = ["a red pen", "", "pen", "a much longer text about a red pen and some paper", "red pen a"];
+    let options = EncodeOptions { batch_texts: 3, ..EncodeOptions::default() };
+    let single = EncodeOptions { batch_texts: 1, ..EncodeOptions::default() };
+    let padded = EncodeOptions { padding: Some(Padding::ToLongest), ..EncodeOptions::default() };
+    for layer in 0..=layers {
+        let together = encoder.token_vectors(&all, layer, &options).unwrap();
+        for other in [&single, &padded] {
+            for (one, other) in together.iter().zip(encoder.token_vectors(&all, layer, other).unwrap()) {
+                assert_eq!((&one.ids, &one.special), (&other.ids, &other.special));
+                let pairs = one.vectors.iter().zip(&other.vectors);
+                assert!(pairs.clone().count() == one.vectors.len() && pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5));
+            }
+        }
+        // A start and an end stand around every text, and around nothing.
+        assert!(together.iter().all(|text| text.special.iter().filter(|special| **special).count() == 2));
+        assert_eq!(together[1].special, [true, true]);
+        let changed = encoder.token_vectors(&["blue"], layer, &options).unwrap();
+        assert_ne!(changed[0].vectors, together[2].vectors);
+    }
+    let words = encoder.token_vectors(&all[..1], 0, &options).unwrap();
+    let last = encoder.token_vectors(&all[..1], layers, &options).unwrap();
+    assert_ne!(words, last);
+    // Of this folder: the mean of the last layer's tokens, scaled to unit length.
+    let width = last[0].vectors.len() / last[0].ids.len();
+    let mut mean = vec![0.0; width];
+    last[0].vectors.chunks(width).for_each(|token| mean.iter_mut().zip(token).for_each(|(sum, v)| *sum += v));
+    let norm = mean.iter().map(|v| v * v).sum::<f32>().sqrt();
+    let sentence = tensor_to_vec_f32(&encoder.encode(&all[..1], &options).unwrap()).unwrap();
+    assert!(mean.iter().zip(&sentence).all(|(sum, sentence)| (sum / norm - sentence).abs() < 1e-5));
+    let error = encoder.token_vectors(&all, layers + 1, &options).unwrap_err();
+    assert!(matches!(error, Error::UnknownLayer { .. }), "{error}");
 }
 
 #[test]
