@@ -7,6 +7,7 @@
 //! cargo run --release --example prepare_data -- --inspect office.jsonl.gz
 //! ```
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -44,9 +45,10 @@ struct Arguments {
     /// Which vertical of the XRec release: amazon or google.
     #[arg(long, requires = "data")]
     vertical: Option<Vertical>,
-    /// The synthetic office world, drawn from --seed.
-    #[arg(long)]
-    synthetic: bool,
+    /// The synthetic office world, drawn from --seed; with a TOML file, one of other size, density or mixture (the fields of
+    /// `SyntheticConfig`; a seed in the file counts). Its ground truth is written beside the data.
+    #[arg(long, value_name = "FILE.toml")]
+    synthetic: Option<Option<PathBuf>>,
     /// Show the fields of this file (JSON lines, JSON, CSV, TSV; plain or compressed) and stop.
     #[arg(long)]
     inspect: Option<PathBuf>,
@@ -148,9 +150,13 @@ fn main() -> Result<()> {
 }
 
 fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
-    if arguments.synthetic {
-        let config = SyntheticConfig { seed: arguments.seed, ..SyntheticConfig::default() };
-        return Ok((config.generate()?.dataset, None));
+    if let Some(file) = &arguments.synthetic {
+        let config = synthetic_config(file.as_deref(), arguments.seed)?;
+        let world = config.generate()?;
+        fs::create_dir_all(&arguments.out)
+            .with_context(|| format!("cannot create {}", arguments.out.display()))?;
+        world.write_truth(&arguments.out, &config)?;
+        return Ok((world.dataset, None));
     }
     if let Some(path) = &arguments.mapping {
         let mut mapping = Mapping::load(path)?;
@@ -199,6 +205,17 @@ fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
     let (dataset, report) = from_reviews(&name, &arguments.reviews, &arguments.metadata, &config)
         .context("a bad line ends the reading; --on-error skip leaves such lines out and counts them")?;
     Ok((dataset, Some(report)))
+}
+
+/// The world that a file describes; of no file, the default one.
+fn synthetic_config(file: Option<&Path>, seed: u64) -> Result<SyntheticConfig> {
+    let Some(file) = file else { return Ok(SyntheticConfig { seed, ..SyntheticConfig::default() }) };
+    let at = || format!("{}", file.display());
+    let mut fields: toml::Table =
+        toml::from_str(&fs::read_to_string(file).with_context(at)?).with_context(at)?;
+    let seed = i64::try_from(seed).context("--seed is too large for TOML")?;
+    fields.entry("seed").or_insert(toml::Value::Integer(seed));
+    fields.try_into().with_context(at)
 }
 
 fn print_card(card: &DataCard) {

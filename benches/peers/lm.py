@@ -11,6 +11,7 @@ compute in f32, losses and greedy ids are compared.
 import argparse
 import json
 import os
+import pathlib
 import statistics
 import subprocess
 import tempfile
@@ -22,6 +23,8 @@ parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--only", default="", help="cases whose name begins like this")
 args = parser.parse_args()
+# For the Rust side: the libraries that it was linked with, as `cargo xtask setup` laid them.
+os.environ.setdefault("LD_LIBRARY_PATH", str(pathlib.Path(__file__).parents[2] / ".regen/libtorch/torch/lib"))
 os.environ["OMP_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = str(args.threads)
 
 import torch  # noqa: E402  (after the thread count)

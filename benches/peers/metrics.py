@@ -2,6 +2,7 @@
 
     cargo build --release --example evaluate
     python3 benches/peers/metrics.py [--pairs 5000] [--rounds 3] [--evaluate target/release/examples/evaluate]
+    python3 benches/peers/metrics.py --parity FILE.jsonl     # hyp (or pred) and ref; every sentence and the corpus, untimed
 
 Needs sacrebleu 2.6.0, rouge-score 0.1.2 and nltk 3.10.4. Both sides start from texts in memory: reading the file is
 not counted, tokenising is. Python's caches of tokenised lines are emptied before each round. Values are compared to
@@ -10,6 +11,7 @@ BLEU over all pairs, where sacrebleu's time is that of a score with interval les
 """
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -23,6 +25,10 @@ from nltk.translate.meteor_score import meteor_score  # noqa: E402
 from rouge_score.rouge_scorer import RougeScorer  # noqa: E402
 from sacrebleu.metrics import BLEU, CHRF, TER  # noqa: E402
 from sacrebleu.tokenizers import tokenizer_13a, tokenizer_re  # noqa: E402
+
+
+# The libraries that the Rust side was linked with, as `cargo xtask setup` laid them.
+os.environ.setdefault("LD_LIBRARY_PATH", str(pathlib.Path(__file__).parents[2] / ".regen/libtorch/torch/lib"))
 
 
 class NoSynonyms:
@@ -66,15 +72,41 @@ def empty_caches():
         cached.cache_clear()
 
 
-def ours(evaluate, pairs, metric, stemmer=False, resamples=2):
+def ours(evaluate, pairs, metric, stemmer=False, resamples=2, more=()):
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         for hypothesis, reference in pairs:
             file.write(json.dumps({"hyp": hypothesis, "ref": reference}) + "\n")
         file.flush()
         output = subprocess.run(
             [evaluate, "--pairs", file.name, "--metrics", metric, "--threads", "1", "--resamples", str(resamples),
-             "--quiet", "--json"] + ["--stemmer"] * stemmer, check=True, capture_output=True, text=True).stdout
+             "--quiet", "--json", *more] + ["--stemmer"] * stemmer, check=True, capture_output=True, text=True).stdout
     return json.loads(output.splitlines()[-1])[metric]
+
+
+# Sentence values, as `evaluate --segments` writes them.
+SENTENCES = {
+    "bleu": lambda h, r: BLEU(effective_order=True).sentence_score(h, [r]).score,
+    "chrf": lambda h, r: CHRF().sentence_score(h, [r]).score,
+    "chrf++": lambda h, r: CHRF(word_order=2).sentence_score(h, [r]).score,
+    "ter": lambda h, r: TER().sentence_score(h, [r]).score,
+}
+
+
+def parity(evaluate, path):
+    """Compares every sentence and the corpus; prints the largest differences, and fails above 1e-9."""
+    lines = [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
+    pairs = [(line.get("hyp", line.get("pred")), line["ref"]) for line in lines]
+    hypotheses, references = map(list, zip(*pairs))
+    print("| metric | pairs | reference | corpus differs by | sentences differ by at most |\n| --- | --- | --- | --- | --- |")
+    for label, (metric, stemmer, name, peer) in PEERS.items():
+        with tempfile.NamedTemporaryFile("w+", suffix=".jsonl") as segments:
+            found = ours(evaluate, pairs, metric, stemmer, more=["--segments", segments.name])
+            values = [json.loads(line)[metric] for line in pathlib.Path(segments.name).read_text().splitlines()]
+        one = SENTENCES.get(label, lambda h, r: peer([h], [r]))
+        worst = max(abs(one(h, r) - value) for (h, r), value in zip(pairs, values, strict=True))
+        corpus = abs(peer(hypotheses, references) - found["score"])
+        print(f"| {label} | {len(pairs)} | {name} | {corpus:.1e} | {worst:.1e} |", flush=True)
+        assert max(worst, corpus) < 1e-9, label
 
 
 def timed(work):
@@ -97,7 +129,10 @@ def main():
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--metrics", nargs="*", default=list(PEERS) + ["bootstrap"])
     arguments.add_argument("--evaluate", default="target/release/examples/evaluate")
+    arguments.add_argument("--parity", metavar="FILE")
     options = arguments.parse_args()
+    if options.parity:
+        return parity(options.evaluate, options.parity)
 
     everything = texts(options.pairs)
     print("| metric | pairs | reference | Python, s | regen, ms | times faster |\n| --- | --- | --- | --- | --- | --- |")

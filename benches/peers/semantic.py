@@ -10,6 +10,7 @@ counted; tokenising is. The vectors are compared with sentence-transformers' in 
 import argparse
 import json
 import os
+import pathlib
 import random
 import statistics
 import subprocess
@@ -25,6 +26,8 @@ PARSER.add_argument("--short", type=int, default=2000)
 PARSER.add_argument("--long", type=int, default=500)
 PARSER.add_argument("--skip-onnx", action="store_true")
 ARGS = PARSER.parse_args()
+# For the Rust side: the libraries that it was linked with, as `cargo xtask setup` laid them.
+os.environ.setdefault("LD_LIBRARY_PATH", str(pathlib.Path(__file__).parents[2] / ".regen/libtorch/torch/lib"))
 os.environ["OMP_NUM_THREADS"] = str(ARGS.threads)
 os.environ["TOKENIZERS_PARALLELISM"] = "true"
 

@@ -66,11 +66,34 @@ pub(crate) fn ci(workspace: &Workspace, cache: &Cache) -> Result<ExitCode> {
         }
         summary.push(format!("{name} {:.0} s", step.elapsed().as_secs_f64()));
     }
+    match missing_browser() {
+        None => {
+            eprintln!("== browser: cargo {}", BROWSER.join(" "));
+            if !workspace.cargo_command().args(BROWSER).status()?.success() {
+                failed.push("browser");
+            }
+        }
+        Some(program) => {
+            eprintln!("== browser: NOT RUN, {program} is not installed (Debian: chromium chromium-driver)");
+            summary.push("browser tests not run".to_owned());
+        }
+    }
     eprintln!("== {}; total {:.0} s", summary.join(", "), start.elapsed().as_secs_f64());
     if !failed.is_empty() {
         bail!("did not pass: {}", failed.join(", "));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tests of `regen-human` in a real browser.
+const BROWSER: &[&str] =
+    &["test", "-p", "regen-human", "--test", "it", "--locked", "browser", "--", "--ignored"];
+
+/// The program that those tests need and this machine lacks.
+fn missing_browser() -> Option<&'static str> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let there = |program: &str| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+    ["chromium", "chromedriver"].into_iter().find(|program| !there(program))
 }
 
 #[cfg(test)]

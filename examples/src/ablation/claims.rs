@@ -75,7 +75,16 @@ pub(super) fn judge(settings: &[Setting]) -> Vec<Claim> {
     claims.extend(settings.iter().flat_map(fusion_gains));
     claims.extend(settings.iter().flat_map(unseen_users));
     claims.extend(settings.iter().flat_map(semantic_weighs_more));
-    claims.extend(share_rises_with_density(settings));
+    let density = ("interaction density", "densities");
+    let planted = (
+        "the planted weight of what only co-purchases tell (the attribution recovers the mixture)",
+        "weights",
+    );
+    // Where the mixture is what varies, density does not.
+    if settings.iter().all(|setting| setting.planted.is_none()) {
+        claims.extend(share_rises(settings, |setting| Some(setting.density), 3, density));
+    }
+    claims.extend(share_rises(settings, |setting| setting.planted, 5, planted));
     claims
 }
 
@@ -186,37 +195,38 @@ fn semantic_weighs_more(setting: &Setting) -> Vec<Claim> {
     claims
 }
 
-/// Over data sets that differ in density, every seed a point.
-fn share_rises_with_density(settings: &[Setting]) -> Option<Claim> {
+/// Over data sets that differ in `x`, every seed a point; `least` of them must differ.
+fn share_rises(
+    settings: &[Setting],
+    x: impl Fn(&Setting) -> Option<f64>,
+    least: usize,
+    (what, of): (&str, &str),
+) -> Option<Claim> {
     let mut points: Vec<(f64, f64)> = Vec::new();
-    let mut densities: Vec<f64> = Vec::new();
+    let mut levels: Vec<f64> = Vec::new();
     for setting in settings {
+        let Some(x) = x(setting) else { continue };
         for variant in setting.variants.iter().filter(|variant| variant.arm == "fusion") {
             if let Some((_, per_seed)) = &variant.shares {
-                points.extend(per_seed.iter().map(|&share| (setting.density, share)));
-                if !densities.contains(&setting.density) {
-                    densities.push(setting.density);
+                points.extend(per_seed.iter().map(|&share| (x, share)));
+                if !levels.contains(&x) {
+                    levels.push(x);
                 }
             }
         }
     }
-    if densities.len() < 3 {
+    if levels.len() < least {
         return None;
     }
     let (x, y): (Vec<f64>, Vec<f64>) = points.into_iter().unzip();
     let (rho, p) = correlation(&x, &y)?;
-    densities.sort_by(f64::total_cmp);
+    levels.sort_by(f64::total_cmp);
     Some(Claim {
         claim: format!(
-            "The collaborative share rises with interaction density (Spearman, p < {LEVEL} by permutation; contradicted where \
-             it falls as surely)"
+            "The collaborative share rises with {what} (Spearman, p < {LEVEL} by permutation; contradicted where it falls as \
+             surely)"
         ),
-        on: format!(
-            "{} densities from {:.5} to {:.5}",
-            densities.len(),
-            densities[0],
-            densities[densities.len() - 1]
-        ),
+        on: format!("{} {of} from {:.5} to {:.5}", levels.len(), levels[0], levels[levels.len() - 1]),
         verdict: match (p < LEVEL, rho > 0.0) {
             (true, true) => Verdict::Holds,
             (true, false) => Verdict::DoesNotHoldHere,

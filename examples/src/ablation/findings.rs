@@ -44,6 +44,8 @@ pub struct Setting {
     pub remarks: Vec<String>,
     /// Purchases over all pairs of user and item, mean over seeds.
     pub density: f64,
+    /// Of a made-up world with a set mixture: the weight of what only co-purchases tell against what only texts tell.
+    pub planted: Option<f64>,
     /// Each seed's world, for the record.
     pub worlds: Vec<WorldFacts>,
     /// The variants in the order of the plan.
@@ -179,6 +181,7 @@ fn setting(
     }
     let (baselines, floor) = baselines(worlds, &bootstrap)?;
     let contrasts = contrasts(&variants, &floor, &bootstrap)?;
+    let planted = plan.planted(&data);
     let density = worlds.iter().map(|world| world.density()).sum::<f64>() / worlds.len().max(1) as f64;
     Ok(Setting {
         remarks: worlds.first().map_or(Vec::new(), |world| world.remarks.clone()),
@@ -196,6 +199,7 @@ fn setting(
         history,
         language_model,
         density,
+        planted,
         baselines,
         contrasts,
         variants: variants.into_iter().map(|(variant, _)| variant).collect(),

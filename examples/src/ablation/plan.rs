@@ -229,6 +229,13 @@ impl Plan {
         self.data.iter().find(|data| data.name == name)
     }
 
+    /// Of a made-up world with a set mixture: the weight of what only co-purchases tell against what only texts tell, 0 to 1.
+    pub fn planted(&self, name: &str) -> Option<f64> {
+        let DataSource::Synthetic(world) = &self.data(name)?.source else { return None };
+        let [co_purchase, text, _] = world.mixture?.shares();
+        (co_purchase + text > 0.0).then(|| co_purchase / (co_purchase + text))
+    }
+
     /// What a cell may spend.
     pub fn budget(&self, cell: &Cell) -> Budget {
         let Training { steps, reading_steps, batch, learning_rate } = self.training;

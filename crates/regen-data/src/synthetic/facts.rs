@@ -11,6 +11,8 @@ use crate::Dataset;
 pub enum FactKind {
     /// Where the target is used; in a user summary, what most of the purchases are for.
     Affinity,
+    /// What the target is used for, which is of its affinity too. In narratives of a set mixture.
+    Activity,
     /// The target's brand.
     Brand,
     /// The target's colour.
@@ -19,6 +21,8 @@ pub enum FactKind {
     Category,
     /// The target's material.
     Material,
+    /// The target's price band. In narratives of a set mixture.
+    PriceBand,
     /// The most frequent colour of the history.
     FavouriteColour,
     /// The most frequent category of the history.
@@ -47,7 +51,10 @@ pub struct Fact {
 impl Fact {
     /// What gives this fact away.
     pub fn signal(&self) -> Signal {
-        if self.kind == FactKind::Affinity { Signal::CoPurchase } else { Signal::Text }
+        match self.kind {
+            FactKind::Affinity | FactKind::Activity => Signal::CoPurchase,
+            _ => Signal::Text,
+        }
     }
 
     /// Whether `text` states the fact: whether it holds its words, whole and side by side, in any case. A colour is
@@ -120,6 +127,21 @@ pub struct UserTruth {
     pub colour: usize,
     /// The two favourite categories.
     pub categories: [usize; 2],
+}
+
+impl UserTruth {
+    /// `classroom`, `law firm`, …
+    pub fn affinity_name(&self) -> &'static str {
+        affinity_name(self.affinity)
+    }
+    /// `teal`, …
+    pub fn colour_name(&self) -> &'static str {
+        COLOURS[self.colour]
+    }
+    /// `gel pen`, … twice.
+    pub fn category_names(&self) -> [&'static str; 2] {
+        self.categories.map(|category| CATEGORIES[category].one)
+    }
 }
 
 /// Everything that the generator knew.

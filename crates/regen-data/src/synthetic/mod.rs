@@ -14,15 +14,20 @@
 //! these an item counts [`SyntheticConfig::taste`] times more for the favourite colour, and as much again for a
 //! favourite category. Taste leaves a trace of colour and category in the co-purchases; brand and material leave none.
 //!
-//! **Mixtures.** [`SyntheticConfig::affinity_share`] sets what only co-purchases tell, [`SyntheticConfig::taste`] what both
+//! **Mixtures.** With [`SyntheticConfig::mixture`] the texts about items are made of clauses that only co-purchases, only texts, or
+//! both can tell, in set shares. Beside it, [`SyntheticConfig::affinity_share`] sets what only co-purchases tell, [`SyntheticConfig::taste`] what both
 //! tell, and brand and material are what only text tells; at an affinity share of 0 co-purchases know the taste alone.
 //! [`SyntheticConfig::with_density`] sets how much there is to learn from, and [`SyntheticConfig::stream`] draws worlds that
 //! are larger than memory.
 
 mod facts;
+mod mixture;
 mod phrases;
+mod truth_files;
 mod vocabulary;
 mod world;
 
 pub use facts::{Fact, FactKind, GroundTruth, ItemTruth, Signal, UserTruth};
+pub use mixture::Mixture;
+pub use truth_files::TRUTH_VERSION;
 pub use world::{StreamedUser, SyntheticConfig, SyntheticWorld};

@@ -105,7 +105,7 @@ pub(super) fn narrative(
 }
 
 /// `template` with `{slot}` replaced and "a" before a vowel written "an".
-fn filled<'a>(template: &str, fill: impl Fn(&str) -> &'a str) -> String {
+pub(super) fn filled<'a>(template: &str, fill: impl Fn(&str) -> &'a str) -> String {
     let mut text = String::with_capacity(2 * template.len());
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{GroundTruth, ItemTruth, UserTruth};
+use super::mixture::{self, Mixture};
 use super::phrases::{self, HistoryFacts};
 use super::vocabulary::{AFFINITIES, BANDS, BRANDS, CATEGORIES, COLOURS, MATERIALS};
 use crate::{Dataset, Error, Interaction, ItemId, Narrative, NarrativeKind, Result};
@@ -37,6 +38,9 @@ pub struct SyntheticConfig {
     /// What is written: [`PurchaseReason`](NarrativeKind::PurchaseReason),
     /// [`EndorsementShort`](NarrativeKind::EndorsementShort), [`UserSummaryShort`](NarrativeKind::UserSummaryShort).
     pub kinds: Vec<NarrativeKind>,
+    /// What texts about items are made of; without it, of affinity, brand, material, colour and category in fixed phrases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixture: Option<Mixture>,
 }
 
 impl Default for SyntheticConfig {
@@ -59,6 +63,7 @@ impl Default for SyntheticConfig {
                 NarrativeKind::EndorsementShort,
                 NarrativeKind::UserSummaryShort,
             ],
+            mixture: None,
         }
     }
 }
@@ -158,9 +163,13 @@ impl SyntheticConfig {
                         true => (Some(ItemId::from_index(bought[at])), &seen[..at]),
                         false => (None, &seen[..]),
                     };
-                    let counted = HistoryFacts::of(history);
-                    let (text, facts) = phrases::narrative(kind, &seen[at], &counted, &mut rng)
-                        .ok_or_else(|| unwritten(kind))?;
+                    let mixed = self.mixture.as_ref();
+                    let mixed =
+                        mixed.and_then(|mixture| mixture::narrative(kind, &seen[at], mixture, &mut rng));
+                    let plain = |rng: &mut ChaCha8Rng| {
+                        phrases::narrative(kind, &seen[at], &HistoryFacts::of(history), rng)
+                    };
+                    let (text, facts) = mixed.or_else(|| plain(&mut rng)).ok_or_else(|| unwritten(kind))?;
                     dataset.narratives.push(Narrative { user, item, kind, text });
                     truth.facts.push(facts);
                 }
@@ -300,6 +309,9 @@ impl SyntheticConfig {
         }
         if !(1.0..=1e6).contains(&self.taste) {
             return invalid("taste", "1 to 1,000,000", self.taste.to_string());
+        }
+        if let Some(mixture) = &self.mixture {
+            mixture.check()?;
         }
         let written =
             [NarrativeKind::PurchaseReason, NarrativeKind::EndorsementShort, NarrativeKind::UserSummaryShort];

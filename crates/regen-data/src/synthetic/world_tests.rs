@@ -251,3 +251,64 @@ fn the_default_world_never_changes() {
     data.item_texts().iter().flatten().for_each(|text| add(text.as_bytes()));
     assert_eq!(format!("{hash:016x}"), "ff1457d96797c8cb");
 }
+
+#[test]
+fn narratives_tell_what_the_mixture_asks_for() {
+    for (mixture, co_purchase) in [
+        (Mixture { co_purchase: 1.0, text: 0.0, both: 0.0 }, 1.0),
+        (Mixture { co_purchase: 3.0, text: 1.0, both: 0.0 }, 0.75),
+        (Mixture { co_purchase: 1.0, text: 1.0, both: 2.0 }, 0.25),
+        (Mixture { co_purchase: 0.0, text: 5.0, both: 0.0 }, 0.0),
+    ] {
+        let kinds = vec![NarrativeKind::PurchaseReason, NarrativeKind::EndorsementShort];
+        let config =
+            SyntheticConfig { users: 300, items: 150, kinds, mixture: Some(mixture), ..Default::default() };
+        let SyntheticWorld { dataset, truth } = config.generate().unwrap();
+        let mut told = [0usize; 2];
+        for (narrative, facts) in dataset.narratives.iter().zip(&truth.facts) {
+            let words = narrative.text.split_whitespace().count();
+            assert!((20..=45).contains(&words), "{words} words: {}", narrative.text);
+            assert!(!narrative.text.contains(['{', '}']), "{}", narrative.text);
+            assert!(facts.iter().all(|fact| fact.is_stated_in(&narrative.text)), "{}", narrative.text);
+            // Clauses of the affinity are the only ones with a place or an activity in them.
+            let clauses = narrative.text.split(", and ");
+            let hidden = AFFINITIES.iter().flat_map(|affinity| [affinity.place, affinity.activity]);
+            let hidden: Vec<&str> = hidden.collect();
+            for clause in clauses {
+                told[0] += usize::from(hidden.iter().any(|words| clause.contains(words)));
+                told[1] += 1;
+            }
+        }
+        let share = told[0] as f64 / told[1] as f64;
+        // 2,400 clauses: a standard deviation of at most 0.01.
+        assert!((share - co_purchase).abs() < 0.04, "{mixture:?}: {share}");
+        assert_eq!(told[1], 4 * dataset.narratives.len());
+    }
+    let refused = [(-1.0, 1.0), (0.0, 0.0), (f64::NAN, 1.0)];
+    for (co_purchase, text) in refused {
+        let mixture = Some(Mixture { co_purchase, text, both: 0.0 });
+        let config = SyntheticConfig { mixture, ..Default::default() };
+        assert!(matches!(config.generate(), Err(Error::InvalidConfig { field: "mixture", .. })));
+    }
+}
+
+#[test]
+#[ignore = "a minute: cargo test --release -p regen-data --lib ten_million -- --ignored"]
+fn ten_million_purchases_are_streamed_in_bounded_memory() {
+    let config = SyntheticConfig { users: 600_000, items: 2_000, ..Default::default() };
+    let (mut purchases, mut users) = (0usize, 0usize);
+    config
+        .stream(|user| {
+            users += 1;
+            purchases += user.purchases.len();
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(users, 600_000);
+    assert!(purchases > 10_000_000, "{purchases}");
+    // The most that this process ever held, in KiB.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 64 << 10, "{peak} KiB for {purchases} purchases");
+}
