@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use regen_torch::{seed, tensor_from_f32, tensor_to_vec_f32};
 use tch::Tensor;
 
@@ -88,15 +89,22 @@ impl Run<'_> {
         for step in 1..=options.max_new_tokens {
             let mut next = Vec::with_capacity(rows.len());
             let mut kept = Vec::with_capacity(rows.len());
-            for (place, (row, logits)) in rows.iter_mut().zip(logits.chunks_exact(vocab)).enumerate() {
+            let picked: Vec<(usize, f32)> = rows
+                .par_iter_mut()
+                .zip(logits.par_chunks_exact(vocab))
+                .map(|(row, logits)| {
+                    let id = pick(logits, options, row, &results[row.index].ids);
+                    (id, log_probability(logits, id))
+                })
+                .collect();
+            for (place, (row, (id, log_probability))) in rows.iter().zip(picked).enumerate() {
                 let result = &mut results[row.index];
-                let id = pick(logits, options, row, &result.ids);
                 if options.stop.contains(&(id as i64)) {
                     result.stopped = true;
                     continue;
                 }
                 result.ids.push(id as i64);
-                result.log_probabilities.push(log_probability(logits, id));
+                result.log_probabilities.push(log_probability);
                 if on_token(row.index, id as i64).is_break() {
                     result.stopped = true;
                     continue;

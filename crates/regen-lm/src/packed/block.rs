@@ -105,7 +105,7 @@ impl PackedBlock {
         self.mlp_norm.apply(level, &mut normed);
         let mut inner = self.into.multiply(&normed);
         if let Some(activation) = self.activation {
-            inner.iter_mut().for_each(|value| *value = activate(activation, *value));
+            activate(level, activation, &mut inner);
         }
         let mut branch = self.down.multiply(&inner);
         if let Some(norm) = &self.after_mlp {

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use regen_torch::tensor_to_vec_f32;
 use tch::Tensor;
 
-use super::lanes::{Level, PANEL};
+use super::exp::exp;
+use super::lanes::{Level, PANEL, Work};
 use crate::config::Activation;
 use crate::error::Result;
 
@@ -136,8 +137,10 @@ impl Matrix {
         self.level.multiply(up, columns, &mut sums);
         self.add_bias(index, 0, &mut gates);
         self.add_bias(index, 1, &mut sums);
-        for ((value, up), gate) in part.iter_mut().zip(sums.as_flattened()).zip(gates.as_flattened()) {
-            *value = activate(activation, *gate) * up;
+        let (gates, ups) = (gates.as_flattened_mut(), sums.as_flattened());
+        activate(self.level, activation, gates);
+        for ((value, up), gate) in part.iter_mut().zip(ups).zip(gates) {
+            *value = *gate * up;
         }
     }
 
@@ -151,15 +154,28 @@ impl Matrix {
     }
 }
 
-/// The nonlinearity of one value. The exact GELU is not among those that are packed.
-pub(super) fn activate(activation: Activation, x: f32) -> f32 {
-    match activation {
-        Activation::Silu => x / (1.0 + (-x).exp()),
-        Activation::GeluTanh | Activation::Gelu => {
-            let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
-            0.5 * x * (1.0 + inner.tanh())
+/// The nonlinearity, in place. The exact GELU is not among those that are packed.
+pub(super) fn activate(level: Level, activation: Activation, x: &mut [f32]) {
+    level.run(Activate { activation, x });
+}
+
+struct Activate<'a> {
+    activation: Activation,
+    x: &'a mut [f32],
+}
+
+impl Work for Activate<'_> {
+    #[inline(always)]
+    fn run(self) {
+        match self.activation {
+            Activation::Silu => self.x.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
+            // tanh(y) = 1 − 2 / (1 + exp(2y)), so ½x(1 + tanh(y)) = x − x / (1 + exp(2y)).
+            Activation::GeluTanh | Activation::Gelu => self.x.iter_mut().for_each(|x| {
+                let inner = (2.0 / std::f32::consts::PI).sqrt() * (*x + 0.044_715 * *x * *x * *x);
+                *x -= *x / (1.0 + exp(2.0 * inner));
+            }),
+            Activation::Relu => self.x.iter_mut().for_each(|x| *x = x.max(0.0)),
         }
-        Activation::Relu => x.max(0.0),
     }
 }
 

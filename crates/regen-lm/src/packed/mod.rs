@@ -7,6 +7,7 @@
 
 mod block;
 mod cache;
+mod exp;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 #[cfg(not(target_arch = "x86_64"))]

@@ -2,6 +2,7 @@
 
 use regen_torch::tensor_to_vec_f32;
 
+use super::exp::exp;
 use super::lanes::{Level, Work};
 use crate::error::Result;
 use crate::families::NormKind;
@@ -127,11 +128,8 @@ impl Work for Attend<'_> {
                 }
                 top = top.max(*score);
             }
-            let mut total = 0.0;
-            for score in &mut scores {
-                *score = (*score - top).exp();
-                total += *score;
-            }
+            scores.iter_mut().for_each(|score| *score = exp(*score - top));
+            let total: f32 = scores.iter().sum();
             out.fill(0.0);
             for (score, value) in scores.iter().zip(values.chunks_exact(head_dim)) {
                 let share = score / total;
