@@ -156,19 +156,19 @@ impl AdamW {
                 tch::no_grad(|| -> Result<()> {
                     let gradient = gradient.f_to_kind(Kind::Float)?;
                     let _ = state.mean.f_lerp_(&gradient, 1.0 - beta1)?;
-                    let _ = state.square.f_mul_scalar_(beta2)?;
-                    // addcmul_ has no scalar in these bindings: √(1−β₂)·g squared is the same term.
-                    let scaled = gradient.f_mul_scalar((1.0 - beta2).sqrt())?;
-                    let _ = state.square.f_addcmul_(&scaled, &scaled)?;
-                    let mut update = state.square.f_sqrt()?;
-                    let _ = update.f_div_scalar_(correction2.sqrt())?.f_add_scalar_(epsilon)?;
-                    let _ = update.f_reciprocal_()?.f_mul_(&state.mean)?;
-                    let _ = update.f_mul_scalar_(-rate / correction1)?;
+                    let _ = state.square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
+                    // η m̂ / (√v̂ + ε) as m over one factor, since every pass over a large tensor costs.
+                    let root = correction2.sqrt();
+                    let mut divisor = state.square.f_sqrt()?;
+                    let _ = divisor.f_add_scalar_(epsilon * root)?;
+                    let _ = divisor.f_mul_scalar_(-correction1 / (rate * root))?;
                     let target = state.master.as_mut().unwrap_or(tensor);
                     if group.weight_decay > 0.0 && target.dim() >= 2 {
                         let _ = target.f_mul_scalar_(decay)?;
                     }
-                    let _ = target.f_add_(&update)?;
+                    if rate > 0.0 {
+                        let _ = target.f_addcdiv_(&state.mean, &divisor)?;
+                    }
                     if let Some(master) = &state.master {
                         tensor.f_copy_(master)?;
                     }
