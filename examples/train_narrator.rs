@@ -55,6 +55,9 @@ struct Args {
     /// Hidden layers of --adapter mlp.
     #[arg(long, default_value_t = 1)]
     mlp_depth: usize,
+    /// Experts of --adapter moe.
+    #[arg(long, default_value_t = 8)]
+    experts: usize,
     /// Training updates.
     #[arg(long, default_value_t = 1000)]
     steps: u64,
@@ -76,6 +79,8 @@ enum AdapterName {
     Projection,
     Mlp,
     Gated,
+    /// Mixture of experts.
+    Moe,
 }
 
 fn main() -> Result<()> {
@@ -108,6 +113,7 @@ fn main() -> Result<()> {
         AdapterName::Projection => AdapterKind::Projection,
         AdapterName::Mlp => AdapterKind::Mlp { width: args.mlp_width, depth: args.mlp_depth },
         AdapterName::Gated => AdapterKind::Gated,
+        AdapterName::Moe => AdapterKind::MixtureOfExperts { experts: args.experts },
     };
     let task = Task::new(&dataset, &split, &examples, args.reading_steps > 0, seed);
     let ids = dataset.items.names().map(str::to_owned).collect();

@@ -42,6 +42,7 @@ pub fn of(given: Given) -> Vec<Control> {
     let mut controls = vec![Control::ShuffledItems];
     controls.extend(sources.cf().then_some(Control::WithoutCf));
     controls.extend(sources.semantic().then_some(Control::WithoutSemantic));
+    controls.extend((sources.cf() && sources.semantic()).then_some(Control::WithoutVectors));
     controls
 }
 
@@ -85,5 +86,6 @@ pub fn in_words(control: Control) -> &'static str {
         Control::ShuffledItems => "another user's items",
         Control::WithoutCf => "no collaborative vectors",
         Control::WithoutSemantic => "no semantic vectors",
+        Control::WithoutVectors => "neither",
     }
 }

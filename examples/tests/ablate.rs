@@ -67,6 +67,8 @@ fn an_experiment_goes_on_where_it_was_stopped_and_comes_to_the_same() {
     assert!(page.contains("<svg") && !page.contains("http") && !page.contains("<script"));
     assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("| arm | BLEU |"));
 
+    assert!(page.contains("What is each side worth?"), "the fusion arm's controls give Shapley values");
+
     // A run that was stopped before its last cell trains that one alone.
     let read = || fs::read_to_string(out.join("findings.json")).unwrap();
     let before: Value = serde_json::from_str(&read()).unwrap();

@@ -86,6 +86,15 @@ pub enum AdapterKind {
     /// A projection of each side, mixed componentwise by a learned gate that sees both:
     /// `g ⊙ W₁·e_i + (1 − g) ⊙ W₂·e_s + b` with `g = σ(U·[e_i; e_s] + c)`. Needs both sides.
     Gated,
+    /// Linear experts on the concatenation, weighed by a softmax that sees it too: `Σ_k g_k (W_k·[e_i; e_s] + b_k)` with
+    /// `g = softmax(U·[e_i; e_s] + c)`. All experts are computed and mixed; no noise is added to the gate and no loss balances
+    /// the experts.
+    ///
+    /// **Source** Ma et al. 2024, "XRec: Large Language Models for Explainable Recommendation", section 3.2.
+    MixtureOfExperts {
+        /// Number of experts, at least 2.
+        experts: usize,
+    },
 }
 
 impl AdapterKind {
@@ -95,6 +104,7 @@ impl AdapterKind {
             Self::Projection => "projection",
             Self::Mlp { .. } => "mlp",
             Self::Gated => "gated",
+            Self::MixtureOfExperts { .. } => "mixture of experts",
         }
     }
 }
@@ -151,6 +161,12 @@ impl AdapterConfig {
                 positive("kind.mlp.width", width)?;
                 positive("kind.mlp.depth", depth as i64)
             }
+            AdapterKind::MixtureOfExperts { experts } if experts >= 2 => Ok(()),
+            AdapterKind::MixtureOfExperts { experts } => Err(Error::InvalidConfig {
+                field: "kind.mixture_of_experts.experts",
+                got: experts.to_string(),
+                expected: "at least 2",
+            }),
             AdapterKind::Gated if self.sources == Sources::Fusion => Ok(()),
             AdapterKind::Gated => Err(Error::InvalidConfig {
                 field: "sources",

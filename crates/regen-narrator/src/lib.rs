@@ -8,6 +8,7 @@ mod losses;
 mod narrate;
 mod narrator;
 mod prompt;
+mod shapley;
 mod tables;
 mod train;
 
@@ -17,5 +18,6 @@ pub use losses::{Control, NarrativeLoss};
 pub use narrate::NarrateProgress;
 pub use narrator::{Narrator, NarratorConfig, PassageConfig};
 pub use prompt::{Example, Request, special_tokens};
+pub use shapley::SideWorth;
 pub use tables::{ItemTable, ItemTables};
 pub use train::{LossPoint, TrainConfig, TrainProgress, TrainReport};

@@ -24,17 +24,19 @@ pub enum Control {
     WithoutCf,
     /// Every item is said to have no semantic vector.
     WithoutSemantic,
+    /// Every item is said to have neither vector: only how many there are is left.
+    WithoutVectors,
 }
 
 impl Control {
     /// Whether the collaborative side is taken away.
     pub(crate) fn hides_cf(self) -> bool {
-        self == Self::WithoutCf
+        matches!(self, Self::WithoutCf | Self::WithoutVectors)
     }
 
     /// Whether the semantic side is taken away.
     pub(crate) fn hides_semantic(self) -> bool {
-        self == Self::WithoutSemantic
+        matches!(self, Self::WithoutSemantic | Self::WithoutVectors)
     }
 }
 
@@ -164,6 +166,11 @@ mod tests {
 
     /// A narrator whose adapter gives the same soft token for everything.
     fn deaf() -> Narrator {
+        narrator(|_| true)
+    }
+
+    /// A narrator whose adapter has those of its parameters at zero that are named.
+    fn narrator(zeroed: impl Fn(&str) -> bool) -> Narrator {
         let kinds = vec!["purchase_reason".to_owned()];
         let special = special_tokens(&kinds);
         let special: Vec<&str> = special.iter().map(String::as_str).collect();
@@ -192,11 +199,47 @@ mod tests {
         let ids = vec!["a".to_owned(), "b".to_owned()];
         let narrator = Narrator::new(config, tables, ids, tokenizer, Device::Cpu, 5).unwrap();
         tch::no_grad(|| {
-            for mut variable in narrator.adapter_vs.variables().into_values() {
-                let _ = variable.zero_();
+            for (name, mut variable) in narrator.adapter_vs.variables() {
+                // Large enough that soft tokens move the loss.
+                let _ = if zeroed(&name) { variable.zero_() } else { variable.g_mul_scalar_(20.0) };
             }
         });
         narrator
+    }
+
+    #[test]
+    fn a_side_that_the_model_is_deaf_to_is_worth_nothing_and_worths_add_up() {
+        let example = |history: Vec<u32>, target: u32| Example {
+            request: Request {
+                kind: "purchase_reason".into(),
+                history,
+                target: Some(target),
+                passage: Vec::new(),
+            },
+            text: "the lamp".into(),
+        };
+        let examples = [example(vec![0], 1), example(vec![1, 0], 0), example(vec![0, 1, 1], 0)];
+        let of_cf = |name: &str| name.ends_with(".cf");
+        for (zeroed, deaf_to_cf, deaf_to_semantic) in [
+            (Box::new(of_cf) as Box<dyn Fn(&str) -> bool>, true, false),
+            (Box::new(|name: &str| name.ends_with(".semantic")), false, true),
+            (Box::new(|_: &str| false), false, false),
+        ] {
+            let narrator = narrator(zeroed);
+            let worths = narrator.side_worth(&examples, 2).unwrap();
+            let losses = |control| narrator.losses(&examples, control, 2, 0).unwrap();
+            let (whole, none) = (losses(Control::Nothing), losses(Control::WithoutVectors));
+            for ((worth, whole), none) in worths.iter().zip(&whole).zip(&none) {
+                assert_eq!(worth.tokens, whole.tokens);
+                let saved = none.nats - whole.nats;
+                assert!(
+                    (worth.cf + worth.semantic - saved).abs() <= 1e-5 * saved.abs().max(1e-3),
+                    "{worth:?}"
+                );
+                assert_eq!(worth.cf.abs() < 1e-5, deaf_to_cf, "{worth:?}");
+                assert_eq!(worth.semantic.abs() < 1e-5, deaf_to_semantic, "{worth:?}");
+            }
+        }
     }
 
     #[test]
@@ -213,7 +256,9 @@ mod tests {
         };
         let examples = [example(vec![0], 1), example(vec![1], 0)];
         let plain = narrator.losses(&examples, Control::Nothing, 2, 1).unwrap();
-        for control in [Control::ShuffledItems, Control::WithoutCf, Control::WithoutSemantic] {
+        for control in
+            [Control::ShuffledItems, Control::WithoutCf, Control::WithoutSemantic, Control::WithoutVectors]
+        {
             assert_eq!(narrator.losses(&examples, control, 2, 1).unwrap(), plain, "{control:?}");
         }
         let mean = plain.iter().map(|loss| loss.nats).sum::<f64>()

@@ -211,6 +211,9 @@ fn variant_name(record: &CellRecord) -> String {
         None | Some(AdapterKind::Projection) => record.cell.arm.to_string(),
         Some(AdapterKind::Mlp { width, depth }) => format!("{}, MLP {depth}×{width}", record.cell.arm),
         Some(AdapterKind::Gated) => format!("{}, gated", record.cell.arm),
+        Some(AdapterKind::MixtureOfExperts { experts }) => {
+            format!("{}, {experts} experts", record.cell.arm)
+        }
     }
 }
 

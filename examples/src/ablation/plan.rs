@@ -254,6 +254,7 @@ impl Cell {
             None | Some(AdapterKind::Projection) => {}
             Some(AdapterKind::Mlp { width, depth }) => name.push_str(&format!("_mlp{depth}x{width}")),
             Some(AdapterKind::Gated) => name.push_str("_gated"),
+            Some(AdapterKind::MixtureOfExperts { experts }) => name.push_str(&format!("_experts{experts}")),
         }
         format!("{name}_h{}_{}_s{}", self.history, slug(&self.language_model), self.seed)
     }

@@ -1,5 +1,7 @@
 //! Findings as a report: verdicts first, then setting by setting what they rest on.
 
+use regen_narrator::Control;
+
 use super::contrasts::{Asks, Contrast};
 use super::document::{Block, Document, Entry};
 use super::findings::{Findings, Setting, Variant};
@@ -62,6 +64,7 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
     blocks.extend(identity(setting));
     blocks.extend(facts(setting));
     blocks.extend(controls(setting));
+    blocks.extend(worths(setting));
     blocks.extend(shares(setting));
     blocks.push(Block::Heading(3, "Learning curves".to_owned()));
     blocks.push(curves(setting));
@@ -230,6 +233,43 @@ fn controls(setting: &Setting) -> Vec<Block> {
         Block::Note(
             "Loss on the test narratives, nats a token, and what it costs when every prompt is given the items of another \
              user, or one side of every item is taken away. A model that ignored its soft tokens would lose nothing."
+                .to_owned(),
+        ),
+    ]
+}
+
+/// What each side saves, nats a token: Shapley values of two players, from what it costs to take away either and both.
+///
+/// **Source** Shapley 1953, "A Value for n-Person Games".
+fn side_worth(variant: &Variant) -> Option<[f64; 2]> {
+    let cost =
+        |wanted| variant.costs.iter().find(|(control, ..)| *control == wanted).map(|(_, cost, _)| cost.value);
+    let (cf, semantic) = (cost(Control::WithoutCf)?, cost(Control::WithoutSemantic)?);
+    let neither = cost(Control::WithoutVectors)?;
+    Some([0.5 * (neither - semantic + cf), 0.5 * (neither - cf + semantic)])
+}
+
+fn worths(setting: &Setting) -> Vec<Block> {
+    let row = |variant: &Variant| {
+        let [cf, semantic] = side_worth(variant)?;
+        let share = if cf + semantic > 0.0 { percent(cf / (cf + semantic)) } else { "–".to_owned() };
+        Some(vec![
+            variant.name.clone().into(),
+            format!("{cf:+.3}").into(),
+            format!("{semantic:+.3}").into(),
+            share.into(),
+        ])
+    };
+    let rows: Vec<Vec<Entry>> = setting.variants.iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Block::Heading(3, "What is each side worth?".to_owned()),
+        table(&["arm", "collaborative", "semantic", "collaborative share"], rows),
+        Block::Note(
+            "Nats a token that a side saves: its Shapley value for the loss, the mean of being added first and being added \
+             last. The two add up to what both save together. Defined for every adapter."
                 .to_owned(),
         ),
     ]

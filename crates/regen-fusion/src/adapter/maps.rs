@@ -2,7 +2,7 @@
 //! `[batch, seq, tokens_per_item · hidden]`.
 
 use regen_torch::seed::{self, ChaCha8Rng};
-use tch::{Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 use crate::inputs::SideName;
 use crate::normalise::component_rms;
@@ -30,9 +30,24 @@ impl Layer {
 
 #[derive(Debug)]
 pub(super) enum Map {
-    Projection { weights: Vec<Tensor>, bias: Tensor },
-    Mlp { hidden: Vec<Layer>, output: Layer },
-    Gated { weights: Vec<Tensor>, bias: Tensor, gate: Layer },
+    Projection {
+        weights: Vec<Tensor>,
+        bias: Tensor,
+    },
+    Mlp {
+        hidden: Vec<Layer>,
+        output: Layer,
+    },
+    Gated {
+        weights: Vec<Tensor>,
+        bias: Tensor,
+        gate: Layer,
+    },
+    /// `experts` gives the outputs of all experts one after the other.
+    Mixture {
+        experts: Layer,
+        gate: Layer,
+    },
 }
 
 impl Map {
@@ -77,6 +92,16 @@ impl Map {
                 let std = config.initial_rms / after.sqrt();
                 Self::Mlp { hidden, output: Layer::new(vs / "output", rng, (width, output), std) }
             }
+            AdapterKind::MixtureOfExperts { experts } => {
+                let count = experts as i64;
+                let energy: f64 = dims.iter().map(|&(_, dim)| dim as f64 * rms(dim) * rms(dim)).sum();
+                // Mixed evenly, independent experts keep one part in `experts` of their variance.
+                let std = config.initial_rms * (experts as f64 / energy).sqrt();
+                Self::Mixture {
+                    experts: Layer::new(vs / "experts", rng, (total, count * output), std),
+                    gate: Layer::new(vs / "gate", rng, (total, count), 0.02),
+                }
+            }
             AdapterKind::Gated => {
                 // The gate starts near one half, where each side keeps a quarter of its variance.
                 let weights = projections(2.0);
@@ -98,6 +123,16 @@ impl Map {
                 }
                 output.forward(&state)
             }
+            Self::Mixture { experts, gate } => {
+                let input = Tensor::cat(sides, -1);
+                let shares = gate.forward(&input).softmax(-1, Kind::Float).unsqueeze(-2);
+                let each = experts.forward(&input);
+                // [.., 1, experts] · [.., experts, output]
+                let mut shape = each.size();
+                let (count, width) = (shares.size()[shares.dim() - 1], shape.pop().unwrap_or(0));
+                shape.extend([count, width / count]);
+                shares.matmul(&each.reshape(shape)).squeeze_dim(-2)
+            }
             Self::Gated { weights, bias, gate } => {
                 let gate = gate.forward(&Tensor::cat(sides, -1)).sigmoid();
                 let parts = project(sides, weights);
@@ -110,7 +145,7 @@ impl Map {
     pub(super) fn contributions(&self, sides: &[Tensor]) -> Option<Vec<Tensor>> {
         match self {
             Self::Projection { weights, .. } => Some(project(sides, weights)),
-            Self::Mlp { .. } | Self::Gated { .. } => None,
+            Self::Mlp { .. } | Self::Gated { .. } | Self::Mixture { .. } => None,
         }
     }
 }

@@ -10,8 +10,12 @@ const SEQ: i64 = 3;
 const CF: i64 = 5;
 const SEMANTIC: i64 = 7;
 const HIDDEN: i64 = 11;
-const KINDS: [AdapterKind; 3] =
-    [AdapterKind::Projection, AdapterKind::Mlp { width: 13, depth: 2 }, AdapterKind::Gated];
+const KINDS: [AdapterKind; 4] = [
+    AdapterKind::Projection,
+    AdapterKind::Mlp { width: 13, depth: 2 },
+    AdapterKind::Gated,
+    AdapterKind::MixtureOfExperts { experts: 3 },
+];
 
 fn config(sources: Sources, kind: AdapterKind) -> AdapterConfig {
     AdapterConfig {
@@ -238,6 +242,10 @@ fn impossible_configurations_are_refused_by_field() {
         ("initial_rms", AdapterConfig { initial_rms: f64::NAN, ..good }),
         ("kind.mlp.depth", AdapterConfig { kind: AdapterKind::Mlp { width: 4, depth: 0 }, ..good }),
         ("sources", AdapterConfig { kind: AdapterKind::Gated, sources: Sources::Cf, ..good }),
+        (
+            "kind.mixture_of_experts.experts",
+            AdapterConfig { kind: AdapterKind::MixtureOfExperts { experts: 1 }, ..good },
+        ),
     ];
     for (wanted, config) in cases {
         let vs = nn::VarStore::new(Device::Cpu);
@@ -255,4 +263,33 @@ fn the_same_seed_gives_the_same_adapter_and_its_config_survives_json() {
     assert_eq!(serde_json::from_str::<AdapterConfig>(&text).unwrap(), config);
     let (a, b) = (build(&config).1, build(&config).1);
     assert!(a.forward(&batch()).unwrap().embeddings.equal(&b.forward(&batch()).unwrap().embeddings));
+}
+
+#[test]
+fn a_mixture_is_the_sum_of_its_experts_by_their_shares() {
+    let mixture = AdapterConfig {
+        normalisation: Normalisation::None,
+        ..config(Sources::Fusion, AdapterKind::MixtureOfExperts { experts: 3 })
+    };
+    let (vs, adapter) = build(&mixture);
+    let parts = vs.variables();
+    let all = Tensor::ones([BATCH, SEQ], (Kind::Bool, Device::Cpu));
+    let side = |vectors: Tensor| Some(Side { vectors, present: all.copy() });
+    let (cf, semantic) = {
+        let items = batch();
+        (items.cf.unwrap().vectors, items.semantic.unwrap().vectors)
+    };
+    let items = ItemVectors { cf: side(cf.copy()), semantic: side(semantic.copy()), mask: all.copy() };
+    let input = Tensor::cat(&[cf, semantic], -1).to_kind(Kind::Double);
+    let get = |name: &str| parts[name].to_kind(Kind::Double);
+    let shares = (input.matmul(&get("gate.weight").tr()) + get("gate.bias")).softmax(-1, Kind::Double);
+    let outputs = input.matmul(&get("experts.weight").tr()) + get("experts.bias");
+    let width = HIDDEN * 2;
+    let expected = (0..3)
+        .map(|expert| outputs.narrow(-1, expert * width, width) * shares.narrow(-1, expert, 1))
+        .reduce(|sum, part| sum + part)
+        .unwrap();
+    let got = adapter.forward(&items).unwrap().embeddings.reshape([BATCH, SEQ, width]);
+    let difference = (got.to_kind(Kind::Double) - expected).abs().max().double_value(&[]);
+    assert!(difference < 1e-6, "{difference:e}");
 }
