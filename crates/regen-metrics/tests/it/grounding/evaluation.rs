@@ -11,6 +11,7 @@ use super::fresh::{FRESH, SEALED};
 use super::held_out::HELD_OUT;
 use super::narratives::{Kind, Narrative};
 use super::phrases::Half;
+use super::sealed::LETTERS;
 use super::tuned::TUNED;
 
 const NARRATIVES: usize = 600;
@@ -132,15 +133,20 @@ fn planted_falsehoods_are_found_in_the_phrasings_of_tuning() {
 
 #[test]
 fn planted_falsehoods_are_found_in_phrasings_that_were_kept_aside() {
-    report_and_assert(&HELD_OUT, 0.95, 0);
+    report_and_assert(&HELD_OUT, 0.95, 400);
 }
 
 #[test]
 fn planted_falsehoods_are_found_in_phrasings_of_someone_who_had_not_read_the_extractor() {
-    report_and_assert(&FRESH, 0.78, 40);
+    report_and_assert(&FRESH, 0.78, 400);
 }
 
 #[test]
 fn planted_falsehoods_are_found_in_phrasings_that_were_never_looked_at() {
-    report_and_assert(&SEALED, 0.74, 0);
+    report_and_assert(&SEALED, 0.74, 400);
+}
+
+#[test]
+fn planted_falsehoods_are_found_in_letters_that_were_never_looked_at() {
+    report_and_assert(&LETTERS, 0.0, 0);
 }

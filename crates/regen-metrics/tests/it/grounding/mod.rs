@@ -7,5 +7,6 @@ mod fresh;
 mod held_out;
 mod narratives;
 mod phrases;
+mod sealed;
 mod tuned;
 mod worlds;
