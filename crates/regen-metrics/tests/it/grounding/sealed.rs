@@ -1,5 +1,6 @@
 //! A half in the style of letters from a shop assistant: long sentences with clauses inside, asides, the fact early or late. Written
-//! and measured before the extractor was mended by the mistakes of the other halves; its own mistakes were never looked at.
+//! by someone who had read the extractor, before it was mended by the mistakes of the other halves. Measured at first contact
+//! (precision 0.848, recall 0.853) and after; which mistakes it makes here was never looked at.
 
 use super::phrases::Half;
 
