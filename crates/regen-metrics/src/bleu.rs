@@ -5,9 +5,10 @@
 
 use crate::aggregate::{Aggregate, Metric, ReferenceCount, Scored, Statistics};
 use crate::error::{Error, Result};
-use crate::ngrams::{NgramMatcher, Vocabulary};
+use crate::ngrams::NgramMatcher;
 use crate::signature::{VERSION, yes_no};
 use crate::tokenize::{BleuTokenizer, Span};
+use crate::vocabulary::Vocabulary;
 
 /// The highest n-gram order that the statistics have room for.
 pub const MAX_ORDER: usize = 8;
@@ -249,7 +250,7 @@ impl Metric for Bleu {
                 scratch
                     .reference_spans
                     .iter()
-                    .map(|span| scratch.vocabulary.intern(&reference.as_bytes()[span.range()])),
+                    .map(|span| scratch.vocabulary.intern_at(reference.as_bytes(), span.range())),
             );
             scratch.matcher.add_reference(words, scratch.vocabulary.len(), max_order);
             if closest.is_none_or(|best| distance(words.len()) < distance(best)) {
@@ -261,7 +262,7 @@ impl Metric for Bleu {
             scratch
                 .hypothesis_spans
                 .iter()
-                .map(|span| scratch.vocabulary.find(&hypothesis.as_bytes()[span.range()])),
+                .map(|span| scratch.vocabulary.find_at(hypothesis.as_bytes(), span.range())),
         );
 
         let mut stats = BleuStats {

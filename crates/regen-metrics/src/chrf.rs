@@ -6,9 +6,10 @@
 use crate::aggregate::{Aggregate, Metric, ReferenceCount, Scored, Statistics};
 use crate::chargrams::CharGrams;
 use crate::error::{Error, Result};
-use crate::ngrams::{NgramMatcher, Vocabulary};
+use crate::ngrams::NgramMatcher;
 use crate::signature::{VERSION, yes_no};
 use crate::tokenize::split_python;
+use crate::vocabulary::Vocabulary;
 
 const MAX_CHAR_ORDER: usize = 6;
 const MAX_WORD_ORDER: usize = 4;
@@ -245,13 +246,11 @@ fn read_words(text: &str, vocabulary: &mut Vocabulary, words: &mut Vec<u32>) {
             [first, ..] if first.is_ascii_punctuation() => Some(1),
             _ => None,
         };
-        match cut {
-            Some(cut) => {
-                let (front, back) = bytes.split_at(cut);
-                words.push(vocabulary.intern(front));
-                words.push(vocabulary.intern(back));
-            }
-            None => words.push(vocabulary.intern(bytes)),
+        let start = word.as_ptr() as usize - text.as_ptr() as usize;
+        let (cut, end) = (start + cut.unwrap_or(0), start + bytes.len());
+        if cut > start {
+            words.push(vocabulary.intern_at(text.as_bytes(), start..cut));
         }
+        words.push(vocabulary.intern_at(text.as_bytes(), cut..end));
     }
 }

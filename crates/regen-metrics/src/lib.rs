@@ -26,8 +26,11 @@ mod rouge;
 pub mod rubric;
 mod signature;
 pub mod similarity;
+mod stems;
+mod table;
 mod ter;
 mod tokenize;
+mod vocabulary;
 
 pub use aggregate::{
     Aggregate, FScore, FScoreStats, Mean, MeanStats, Metric, ReferenceCount, Scored, Statistics,

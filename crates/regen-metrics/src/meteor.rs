@@ -8,9 +8,10 @@
 
 use crate::aggregate::{Aggregate, MeanStats, Metric, ReferenceCount};
 use crate::error::{Error, Result};
-use crate::ngrams::Vocabulary;
 use crate::porter;
+use crate::stems::Stems;
 use crate::tokenize::{BleuTokenizer, Span};
+use crate::vocabulary::Vocabulary;
 
 /// The choices that move METEOR. The default has NLTK's weights, and words are what white space separates,
 /// since NLTK leaves the cutting to its caller.
@@ -105,7 +106,7 @@ struct Word {
 #[derive(Default)]
 pub struct MeteorScratch {
     vocabulary: Vocabulary,
-    spans: Vec<Span>,
+    reader: Reader,
     hypothesis: Vec<Word>,
     reference: Vec<Word>,
     /// For each hypothesis word the reference word it is matched with.
@@ -119,13 +120,13 @@ impl Metric for Meteor {
     type Scratch = MeteorScratch;
 
     fn segment_with(&self, scratch: &mut MeteorScratch, hypothesis: &str, references: &[&str]) -> MeanStats {
-        let MeteorScratch { vocabulary, spans, hypothesis: words, .. } = scratch;
+        let MeteorScratch { vocabulary, reader, hypothesis: words, .. } = scratch;
         vocabulary.clear();
-        read_words(hypothesis, self.config.tokenizer, spans, vocabulary, words);
+        reader.read(hypothesis, self.config.tokenizer, vocabulary, words);
         let mut best: f64 = 0.0;
         for reference in references {
-            let MeteorScratch { vocabulary, spans, reference: words, .. } = scratch;
-            read_words(reference, self.config.tokenizer, spans, vocabulary, words);
+            let MeteorScratch { vocabulary, reader, reference: words, .. } = scratch;
+            reader.read(reference, self.config.tokenizer, vocabulary, words);
             best = best.max(self.compare(scratch));
         }
         MeanStats::of(best)
@@ -141,31 +142,50 @@ impl Metric for Meteor {
     }
 }
 
-fn read_words(
-    text: &str,
-    tokenizer: BleuTokenizer,
-    spans: &mut Vec<Span>,
-    vocabulary: &mut Vocabulary,
-    words: &mut Vec<Word>,
-) {
-    let text = tokenizer.prepare(text, false);
-    spans.clear();
-    tokenizer.split(&text, spans);
-    words.clear();
-    words.extend(spans.iter().map(|span| {
-        let word = text[span.range()].to_lowercase();
-        let exact = vocabulary.intern(word.as_bytes());
-        let stem = if word.is_ascii() {
-            let mut letters = word.into_bytes();
-            porter::stem(&mut letters);
-            vocabulary.intern(&letters)
-        } else {
+/// Cuts texts into words and stems them.
+#[derive(Default)]
+struct Reader {
+    spans: Vec<Span>,
+    stems: Stems,
+    lower: Vec<u8>,
+}
+
+impl Reader {
+    fn read(
+        &mut self,
+        text: &str,
+        tokenizer: BleuTokenizer,
+        vocabulary: &mut Vocabulary,
+        words: &mut Vec<Word>,
+    ) {
+        let text = tokenizer.prepare(text, false);
+        self.spans.clear();
+        tokenizer.split(&text, &mut self.spans);
+        words.clear();
+        if text.is_ascii() {
+            // Lower case keeps every place here; elsewhere it depends on a word's end, so words are taken singly.
+            self.lower.clear();
+            self.lower.extend(text.bytes().map(|byte| byte.to_ascii_lowercase()));
+            words.extend(self.spans.iter().map(|span| {
+                let exact = vocabulary.intern_at(&self.lower, span.range());
+                let (bytes, stem) = self.stems.of(&self.lower, span.range());
+                Word { exact, stem: vocabulary.intern_at(bytes, stem) }
+            }));
+            return;
+        }
+        words.extend(self.spans.iter().map(|span| {
+            let word = text[span.range()].to_lowercase();
+            let exact = vocabulary.intern(word.as_bytes());
+            if word.is_ascii() {
+                let (bytes, stem) = self.stems.of(word.as_bytes(), 0..word.len());
+                return Word { exact, stem: vocabulary.intern_at(bytes, stem) };
+            }
             let mut letters: Vec<char> = word.chars().collect();
             porter::stem(&mut letters);
-            vocabulary.intern(letters.into_iter().collect::<String>().as_bytes())
-        };
-        Word { exact, stem }
-    }));
+            let stem = vocabulary.intern(letters.into_iter().collect::<String>().as_bytes());
+            Word { exact, stem }
+        }));
+    }
 }
 
 /// One stage: hypothesis words from the last to the first take the last free reference word that is equal.

@@ -1,58 +1,9 @@
 //! Counting n-grams exactly and without allocating per n-gram.
 //!
-//! Words become small integers (equal words, equal integers: bytes are compared, not only hashes), and an
-//! n-gram is the pair of its prefix's number and its last word's number. Such a pair fits one `u64`, so
-//! a table keyed by it can never confuse two n-grams.
+//! Words are small integers already (see `vocabulary`), and an n-gram is the pair of its prefix's number and its
+//! last word's number. Such a pair fits one `u64`, so a table keyed by it can never confuse two n-grams.
 
-/// Numbers the distinct words of one segment.
-#[derive(Default)]
-pub(crate) struct Vocabulary {
-    table: Table,
-    bytes: Vec<u8>,
-    /// End of word `id` in `bytes`.
-    ends: Vec<usize>,
-}
-
-impl Vocabulary {
-    /// Forgets all words and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.table.clear();
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    /// How many distinct words there are.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// The number of a word, new or known.
-    pub(crate) fn intern(&mut self, word: &[u8]) -> u32 {
-        self.table.reserve(self.ends.len() + 1);
-        let hash = hash_bytes(word);
-        match self.table.probe(hash, |id| word_at(&self.bytes, &self.ends, id) == word) {
-            Ok(id) => id,
-            Err(free) => {
-                let id = self.ends.len() as u32;
-                self.bytes.extend_from_slice(word);
-                self.ends.push(self.bytes.len());
-                self.table.fill(free, hash, id);
-                id
-            }
-        }
-    }
-
-    /// The number of a word if it is known.
-    pub(crate) fn find(&self, word: &[u8]) -> Option<u32> {
-        self.table.probe(hash_bytes(word), |id| word_at(&self.bytes, &self.ends, id) == word).ok()
-    }
-}
-
-fn word_at<'a>(bytes: &'a [u8], ends: &[usize], id: u32) -> &'a [u8] {
-    let id = id as usize;
-    let start = if id == 0 { 0 } else { ends[id - 1] };
-    &bytes[start..ends[id]]
-}
+use crate::table::Table;
 
 /// How often an n-gram occurs in the references.
 #[derive(Clone, Copy, Default)]
@@ -84,12 +35,14 @@ impl Count {
 /// Clipped n-gram matches of one hypothesis with one or more references, for all orders up to a maximum.
 #[derive(Default)]
 pub(crate) struct NgramMatcher {
-    table: Table,
+    table: Table<u64>,
     references: u32,
     /// By word, for order 1.
     words: Vec<Count>,
-    /// By n-gram, for the higher orders.
+    /// By n-gram, for the higher orders; longer than there are n-grams.
     ngrams: Vec<Count>,
+    /// How many n-grams there are.
+    known: u32,
 }
 
 /// Marks a prefix that is a single word, so that it differs from every n-gram's number.
@@ -102,17 +55,23 @@ impl NgramMatcher {
         self.references = 0;
         self.words.clear();
         self.ngrams.clear();
+        self.known = 0;
     }
 
     /// Adds a reference whose words are numbered below `vocabulary`.
     pub(crate) fn add_reference(&mut self, words: &[u32], vocabulary: usize, max_order: usize) {
         self.references += 1;
         self.words.resize(vocabulary.max(self.words.len()), Count::default());
+        let most = self.known as usize + words.len() * (max_order - 1);
+        self.ngrams.resize(most, Count::default());
+        self.table.reserve(most);
         for (start, &first) in words.iter().enumerate() {
             self.words[first as usize].bump(self.references);
             let mut prefix = first | WORD;
             for &word in words.iter().skip(start + 1).take(max_order - 1) {
-                prefix = self.intern(prefix, word);
+                let (ngram, is_new) = self.table.number(pair(prefix, word), self.known);
+                self.known += u32::from(is_new);
+                prefix = ngram;
                 self.ngrams[prefix as usize].bump(self.references);
             }
         }
@@ -135,20 +94,6 @@ impl NgramMatcher {
         }
     }
 
-    fn intern(&mut self, prefix: u32, word: u32) -> u32 {
-        self.table.reserve(self.ngrams.len() + 1);
-        let key = pair(prefix, word);
-        match self.table.probe(key, |_| true) {
-            Ok(id) => id,
-            Err(free) => {
-                let id = self.ngrams.len() as u32;
-                self.ngrams.push(Count::default());
-                self.table.fill(free, key, id);
-                id
-            }
-        }
-    }
-
     fn find(&self, prefix: u32, word: u32) -> Option<u32> {
         self.table.probe(pair(prefix, word), |_| true).ok()
     }
@@ -158,92 +103,92 @@ fn pair(prefix: u32, word: u32) -> u64 {
     u64::from(prefix) << 32 | u64::from(word)
 }
 
-/// A slot of the table; valid where `epoch` is the table's current one, so that emptying the table is
-/// one addition.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    key: u64,
-    epoch: u32,
-    id: u32,
+/// Common n-grams of one order, none counted more often than it occurs on either side.
+#[derive(Default)]
+pub(crate) struct CommonNgrams {
+    table: Table<u64>,
+    /// By word for order 1, by n-gram (and prefix of one) above: how many of the reference are left to match.
+    left: Vec<u32>,
 }
 
-/// An open-addressing table from 64-bit keys to numbers, at most half full.
-struct Table {
-    slots: Vec<Slot>,
-    epoch: u32,
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self { slots: vec![Slot::default(); 256], epoch: 1 }
-    }
-}
-
-impl Table {
-    fn clear(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
-        if self.epoch == 0 {
-            self.slots.fill(Slot::default());
-            self.epoch = 1;
+impl CommonNgrams {
+    /// Counts them; words of both sides are numbered below `vocabulary`.
+    pub(crate) fn count(
+        &mut self,
+        hypothesis: &[u32],
+        reference: &[u32],
+        order: usize,
+        vocabulary: usize,
+    ) -> usize {
+        self.left.clear();
+        if order == 1 {
+            self.left.resize(vocabulary, 0);
+            reference.iter().for_each(|&word| self.left[word as usize] += 1);
+            return hypothesis.iter().map(|&word| self.take(word)).sum();
         }
-    }
-
-    /// Makes room for `entries` entries in all.
-    fn reserve(&mut self, entries: usize) {
-        if 2 * entries <= self.slots.len() {
-            return;
-        }
-        let doubled = vec![Slot::default(); 2 * self.slots.len()];
-        let old = std::mem::replace(&mut self.slots, doubled);
-        for slot in old.into_iter().filter(|slot| slot.epoch == self.epoch) {
-            let mut at = self.home(slot.key);
-            while self.slots[at].epoch == self.epoch {
-                at = (at + 1) & (self.slots.len() - 1);
+        // The last place is that of all n-grams which the reference has not, and stays zero.
+        let most = reference.len() * (order - 1);
+        let (absent, mut known) = (most as u32, 0);
+        self.left.resize(most + 1, 0);
+        self.table.clear();
+        self.table.reserve(most);
+        for ngram in reference.windows(order) {
+            let (mut prefix, rest) = first_word(ngram);
+            for &word in rest {
+                let (number, is_new) = self.table.number(pair(prefix, word), known);
+                known += u32::from(is_new);
+                prefix = number;
             }
-            self.slots[at] = slot;
+            self.left[prefix as usize] += 1;
         }
-    }
-
-    /// The number of the entry with this key that `is_it` accepts, or the free slot where it would go.
-    fn probe(&self, key: u64, is_it: impl Fn(u32) -> bool) -> Result<u32, usize> {
-        let mut at = self.home(key);
-        loop {
-            let slot = self.slots[at];
-            if slot.epoch != self.epoch {
-                return Err(at);
-            }
-            if slot.key == key && is_it(slot.id) {
-                return Ok(slot.id);
-            }
-            at = (at + 1) & (self.slots.len() - 1);
+        let mut common = 0;
+        for ngram in hypothesis.windows(order) {
+            let (prefix, rest) = first_word(ngram);
+            let find = |prefix, &word: &u32| self.table.find_or(pair(prefix, word), absent);
+            let number = rest.iter().fold(prefix, find);
+            common += self.take(number);
         }
+        common
     }
 
-    fn fill(&mut self, at: usize, key: u64, id: u32) {
-        self.slots[at] = Slot { key, epoch: self.epoch, id };
-    }
-
-    fn home(&self, key: u64) -> usize {
-        let product = key.wrapping_mul(GOLDEN);
-        (product ^ (product >> 32)) as usize & (self.slots.len() - 1)
+    #[inline]
+    fn take(&mut self, number: u32) -> usize {
+        let left = &mut self.left[number as usize];
+        let taken = (*left).min(1);
+        *left -= taken;
+        taken as usize
     }
 }
 
-/// 2⁶⁴ divided by the golden ratio: multiplying by it spreads nearby keys.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The first word of an n-gram as a prefix, and the other words.
+fn first_word(ngram: &[u32]) -> (u32, &[u32]) {
+    ngram.split_first().map_or((WORD, &[]), |(first, rest)| (first | WORD, rest))
+}
 
-fn hash_bytes(word: &[u8]) -> u64 {
-    let mut hash = word.len() as u64;
-    let mut add = |lane: u64| hash = (hash.rotate_left(5) ^ lane).wrapping_mul(GOLDEN);
-    let mut chunks = word.chunks_exact(8);
-    for chunk in &mut chunks {
-        let mut lane = [0; 8];
-        lane.copy_from_slice(chunk);
-        add(u64::from_le_bytes(lane));
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        #[test]
+        fn common_ngrams_are_the_intersection_of_the_multisets_also_with_used_buffers(
+            texts in prop::collection::vec(prop::collection::vec(0u32..5, 0..40), 2..6),
+            order in 1usize..5,
+        ) {
+            let mut counter = CommonNgrams::default();
+            for pair in texts.windows(2) {
+                let count = |text: &[u32]| {
+                    let mut counts: HashMap<Vec<u32>, usize> = HashMap::new();
+                    text.windows(order).for_each(|ngram| *counts.entry(ngram.to_vec()).or_default() += 1);
+                    counts
+                };
+                let theirs = count(&pair[1]);
+                let common = |(ngram, n): (Vec<u32>, usize)| n.min(theirs.get(&ngram).copied().unwrap_or(0));
+                let expected: usize = count(&pair[0]).into_iter().map(common).sum();
+                prop_assert_eq!(counter.count(&pair[0], &pair[1], order, 5), expected);
+            }
+        }
     }
-    let rest = chunks.remainder();
-    let mut lane = [0; 8];
-    lane[..rest.len()].copy_from_slice(rest);
-    add(u64::from_le_bytes(lane));
-    hash
 }

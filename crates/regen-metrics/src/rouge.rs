@@ -8,9 +8,11 @@
 use crate::aggregate::{Aggregate, FScore, FScoreStats, Metric, ReferenceCount};
 use crate::error::{Error, Result};
 use crate::lcs::{LcsLength, mark_lcs};
-use crate::ngrams::{NgramMatcher, Vocabulary};
-use crate::porter;
+use crate::ngrams::CommonNgrams;
 use crate::signature::ROUGE_VERSION;
+use crate::stems::Stems;
+use crate::tokenize::{Folded, Found};
+use crate::vocabulary::Vocabulary;
 
 /// What ROUGE counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -96,13 +98,11 @@ impl Aggregate for Rouge {
 /// Buffers of one thread.
 #[derive(Default)]
 pub struct RougeScratch {
-    vocabulary: Vocabulary,
-    matcher: NgramMatcher,
+    reader: Reader,
+    ngrams: CommonNgrams,
     lcs: LcsLength,
-    word: Vec<u8>,
     hypothesis: Lines,
     reference: Lines,
-    known: Vec<Option<u32>>,
     table: Vec<u32>,
     used: Vec<bool>,
     left: Vec<[u32; 2]>,
@@ -130,15 +130,11 @@ impl Metric for Rouge {
     type Scratch = RougeScratch;
 
     fn segment_with(&self, scratch: &mut RougeScratch, hypothesis: &str, references: &[&str]) -> FScoreStats {
-        let RougeScratch { vocabulary, word, hypothesis: lines, known, .. } = scratch;
-        vocabulary.clear();
-        read_words(hypothesis, self.stemmer, word, vocabulary, lines);
-        known.clear();
-        known.extend(lines.words.iter().copied().map(Some));
+        scratch.reader.vocabulary.clear();
+        scratch.reader.read(hypothesis, self.stemmer, &mut scratch.hypothesis);
         let mut best: Option<FScore> = None;
         for reference in references {
-            let RougeScratch { vocabulary, word, reference: lines, .. } = scratch;
-            read_words(reference, self.stemmer, word, vocabulary, lines);
+            scratch.reader.read(reference, self.stemmer, &mut scratch.reference);
             let score = self.compare(scratch);
             if best.is_none_or(|best| score.f1 > best.f1) {
                 best = Some(score);
@@ -163,18 +159,16 @@ impl Metric for Rouge {
 impl Rouge {
     /// Compares the hypothesis with the reference that the buffers hold.
     fn compare(&self, scratch: &mut RougeScratch) -> FScore {
-        let RougeScratch { vocabulary, matcher, lcs, hypothesis, reference, known, .. } = scratch;
+        let RougeScratch { reader, ngrams, lcs, hypothesis, reference, .. } = scratch;
         let (ours, theirs) = (hypothesis.words.len(), reference.words.len());
+        let vocabulary = reader.vocabulary.len();
         let (hits, ours, theirs) = match self.variant {
             RougeVariant::N(order) => {
-                let mut matches = [0; 9];
-                matcher.clear();
-                matcher.add_reference(&reference.words, vocabulary.len(), order);
-                matcher.take_matches(known, &mut matches[..order]);
+                let hits = ngrams.count(&hypothesis.words, &reference.words, order, vocabulary);
                 let ngrams = |words: usize| (words + 1).saturating_sub(order);
-                (matches[order - 1] as usize, ngrams(ours), ngrams(theirs))
+                (hits, ngrams(ours), ngrams(theirs))
             }
-            RougeVariant::L => (lcs.length(&reference.words, known, vocabulary.len()), ours, theirs),
+            RougeVariant::L => (lcs.length(&reference.words, &hypothesis.words, vocabulary), ours, theirs),
             RougeVariant::Lsum => (summary_hits(scratch), ours, theirs),
         };
         FScore::new(hits as f64 / ours.max(1) as f64, hits as f64 / theirs.max(1) as f64)
@@ -184,9 +178,9 @@ impl Rouge {
 /// Words of the reference that the union of longest common subsequences covers, none counted more often
 /// than it occurs on either side.
 fn summary_hits(scratch: &mut RougeScratch) -> usize {
-    let RougeScratch { vocabulary, hypothesis, reference, table, used, left, .. } = scratch;
+    let RougeScratch { reader, hypothesis, reference, table, used, left, .. } = scratch;
     left.clear();
-    left.resize(vocabulary.len(), [0; 2]);
+    left.resize(reader.vocabulary.len(), [0; 2]);
     for (side, lines) in [&*hypothesis, &*reference].into_iter().enumerate() {
         for &word in &lines.words {
             left[word as usize][side] += 1;
@@ -210,68 +204,30 @@ fn summary_hits(scratch: &mut RougeScratch) -> usize {
     hits
 }
 
-/// Cuts a text into words of `a-z0-9`, stems the long ones if asked, and numbers them.
-fn read_words(text: &str, stemmer: bool, word: &mut Vec<u8>, vocabulary: &mut Vocabulary, lines: &mut Lines) {
-    lines.words.clear();
-    lines.ends.clear();
-    word.clear();
-    let mut finish = |word: &mut Vec<u8>, words: &mut Vec<u32>| {
-        if word.is_empty() {
-            return;
-        }
-        if stemmer && word.len() > 3 {
-            porter::stem(word);
-        }
-        if !word.is_empty() {
-            words.push(vocabulary.intern(word));
-        }
-        word.clear();
-    };
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        match byte {
-            b'a'..=b'z' | b'0'..=b'9' => word.push(byte),
-            b'A'..=b'Z' => word.push(byte.to_ascii_lowercase()),
-            0x80.. => {
-                let character = text[at - 1..].chars().next().unwrap_or_default();
-                at += character.len_utf8() - 1;
-                // Only two characters beyond ASCII have lower-case forms that begin in it.
-                match character {
-                    KELVIN_SIGN => word.push(b'k'),
-                    DOTTED_CAPITAL_I => {
-                        // The dot of its lower-case form is a character of its own and ends the word.
-                        word.push(b'i');
-                        finish(word, &mut lines.words);
-                    }
-                    _ => finish(word, &mut lines.words),
-                }
-            }
-            _ => {
-                finish(word, &mut lines.words);
-                if byte == b'\n' {
-                    lines.ends.push(lines.words.len());
-                }
-            }
-        }
-    }
-    finish(word, &mut lines.words);
-    lines.ends.push(lines.words.len());
+/// Cuts texts into words, stems the long ones if asked, and numbers them.
+#[derive(Default)]
+struct Reader {
+    text: Folded,
+    stems: Stems,
+    vocabulary: Vocabulary,
 }
 
-const KELVIN_SIGN: char = '\u{212a}';
-const DOTTED_CAPITAL_I: char = '\u{130}';
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_other_character_has_a_lower_case_form_with_ascii_in_it() {
-        let special: Vec<char> = ('\u{80}'..=char::MAX)
-            .filter(|character| character.to_lowercase().any(|lower| lower.is_ascii()))
-            .collect();
-        assert_eq!(special, [DOTTED_CAPITAL_I, KELVIN_SIGN]);
+impl Reader {
+    fn read(&mut self, text: &str, stemmer: bool, lines: &mut Lines) {
+        lines.words.clear();
+        lines.ends.clear();
+        self.text.read(text);
+        let (bytes, stems, vocabulary) = (self.text.bytes(), &mut self.stems, &mut self.vocabulary);
+        self.text.words(|found| match found {
+            Found::Word(word) if stemmer && word.len() > 3 => {
+                let (bytes, stem) = stems.of(bytes, word);
+                if !stem.is_empty() {
+                    lines.words.push(vocabulary.intern_at(bytes, stem));
+                }
+            }
+            Found::Word(word) => lines.words.push(vocabulary.intern_at(bytes, word)),
+            Found::LineBreak => lines.ends.push(lines.words.len()),
+        });
+        lines.ends.push(lines.words.len());
     }
 }

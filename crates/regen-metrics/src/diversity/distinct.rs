@@ -5,8 +5,8 @@ use std::hash::Hash;
 
 use super::Jackknife;
 use crate::error::{Error, Result};
-use crate::ngrams::Vocabulary;
 use crate::tokenize::{BleuTokenizer, split_python};
+use crate::vocabulary::Vocabulary;
 
 /// distinct-n: different n-grams over all n-grams of the texts, in 0..=1; 0 if no text is long enough.
 ///
@@ -82,7 +82,7 @@ pub(super) fn number_words<S: AsRef<str>>(texts: &[S], tokenizer: BleuTokenizer)
             let text = tokenizer.prepare(text.as_ref(), false);
             spans.clear();
             tokenizer.split(&text, &mut spans);
-            spans.iter().map(|span| vocabulary.intern(&text.as_bytes()[span.range()])).collect()
+            spans.iter().map(|span| vocabulary.intern_at(text.as_bytes(), span.range())).collect()
         })
         .collect()
 }

@@ -3,9 +3,9 @@
 use super::edits::EditSearch;
 use super::words::{read_hypothesis, read_reference};
 use crate::aggregate::{Aggregate, Metric, ReferenceCount, Scored, Statistics};
-use crate::ngrams::Vocabulary;
 use crate::signature::{VERSION, yes_no};
 use crate::tokenize::Span;
+use crate::vocabulary::Vocabulary;
 
 /// The choices that move TER. The default is sacrebleu's: words are what white space separates, lower-cased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

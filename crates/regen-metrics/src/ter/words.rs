@@ -1,7 +1,7 @@
 //! The word rules of Tercom as sacrebleu has them.
 
-use crate::ngrams::Vocabulary;
 use crate::tokenize::{Ends, Span, split_python, trim_end_python, western};
+use crate::vocabulary::Vocabulary;
 
 use super::metric::TerConfig;
 

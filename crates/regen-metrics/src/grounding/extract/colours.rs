@@ -52,8 +52,12 @@ fn subject(reading: &Reading<'_>, range: &Range<usize>, found: &Colour) -> Subje
     let before_item =
         (end..noun_end.min(end + 3)).any(|at| reading.is_item_word(at) || reading.is_at(at, PARTS));
     let alone = noun_end == end && !reading.is_at(end, &["-"]);
-    let in_place = reading.is_before(start, 1, COLOUR_PLACES);
-    if before_item || (alone && (in_place || !found.ambiguous)) {
+    // "In a lovely coral"
+    let in_a = reading.is_before(start, 2, &["a", "an"]) && reading.is_before(start, 3, &["in"]);
+    let in_place = reading.is_before(start, 1, COLOUR_PLACES) || in_a;
+    // "This olive beauty": what it is called matters less than that it is this one.
+    let this = reading.is_before(start, 1, &["this"]) && noun_end > end;
+    if before_item || this || (alone && (in_place || !found.ambiguous)) {
         reading.subject(start)
     } else {
         Subject::Unclear

@@ -3,6 +3,7 @@
 use super::super::claim::ClaimValue;
 use super::super::lexicon::{CONTAINERS, COUNTED, NO_COUNT_BEFORE};
 use super::sentence::Reading;
+use super::sizes::unit;
 
 /// How many words may stand between a number and the plural that it counts ("12 fine black pens").
 const REACH: usize = 6;
@@ -29,8 +30,18 @@ fn whole(reading: &Reading<'_>, at: usize) -> Option<(usize, usize, u32)> {
 
 /// Whether a plural of a word of the item's title follows closely, with nothing but adjectives and sizes between.
 fn counts_items(reading: &Reading<'_>, end: usize) -> bool {
-    for at in end..end + REACH {
+    let mut next = end;
+    while next < end + REACH {
+        let at = next;
+        next += 1;
         let Some(token) = reading.get(at) else { return false };
+        // "16 14-in leashes": the size between belongs to the leashes.
+        if token.number().is_some()
+            && let Some((_, taken)) = unit(reading, at + 1)
+        {
+            next += taken;
+            continue;
+        }
         if token.lower.ends_with('s') && token.lower.len() > 2 && reading.is_item_word(at) {
             return true;
         }
@@ -58,7 +69,7 @@ pub(super) fn find(reading: &mut Reading<'_>) {
             || (reading.is_before(start, 1, &["a"])
                 && reading.is_before(start, 2, &["of"])
                 && reading.is_before(start, 3, CONTAINERS));
-        let of_them = reading.reads(end, &["of", "them"]);
+        let of_them = reading.is_at(end, &["of"]) && reading.is_at(end + 1, &["them", "these", "those"]);
         let excluded = reading.is_before(start, 1, NO_COUNT_BEFORE)
             || reading.is_before(start, 1, &["$", "€", "£", "#", "/"])
             || reading.is_at(end, &["%", "/", "out"]);

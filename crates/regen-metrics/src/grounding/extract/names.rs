@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::claim::{ClaimValue, Subject};
-use super::super::lexicon::{ARTICLES, COUNTED, NAME_CUES, OFFERS, OTHER_NAMES, PLACES};
+use super::super::lexicon::{ARTICLES, COUNTED, NAME_CUES, OFFERS, OTHER_NAMES, PLACES, RECOMMENDATIONS};
 use super::super::tokens::tokenize;
 use super::super::units::Unit;
 use super::sentence::Reading;
@@ -38,13 +38,22 @@ pub(super) fn run_end(reading: &Reading<'_>, at: usize) -> usize {
             && reading.get(end + 1).is_none_or(|next| Unit::named(&next.lower).is_none());
         let joins = token.is_capitalised()
             || (end > at && number)
-            || (end > at && token.is_one_of(&["&", "-"]) && next_capital);
+            || (end > at && token.is_one_of(&["&", "-"]) && next_capital)
+            || is_dot_of_number(reading, at, end);
         if !joins {
             break;
         }
         end += 1;
     }
     end
+}
+
+/// Whether the token is the dot of "No. 9" inside a name.
+fn is_dot_of_number(reading: &Reading<'_>, start: usize, at: usize) -> bool {
+    at > start
+        && reading.is_at(at, &["."])
+        && reading.is_before(at, 1, &["no", "nr", "vol"])
+        && reading.get(at + 1).is_some_and(|next| next.number().is_some())
 }
 
 /// The known brand that begins at `at`, as a range of tokens.
@@ -84,6 +93,10 @@ fn subject(reading: &Reading<'_>, range: &Range<usize>) -> Subject {
     let offered = reading.is_before(start, 1, OFFERS)
         || (reading.is_before(start, 1, &["to"]) && reading.is_before(start, 2, &["hello", "yourself"]))
         || (reading.is_before(start, 1, &["at"]) && reading.is_before(start, 2, &["look"]))
+        || (reading.is_before(start, 1, &["out"]) && reading.is_before(start, 2, &["check"]))
+        || (reading.is_before(start, 1, &["seen", "tried"]) && reading.is_before(start, 2, &["you"]))
+        || (reading.is_before(start, 1, &["you"]) && reading.is_before(start, 2, &["offer", "show"]))
+        || is_recommended(reading, start)
         || reading.is_before(start, 1, &["this", "your", "new"]);
     let end = range.end + usize::from(reading.is_at(range.end, QUOTES));
     let opens = reading.get(start).is_some_and(|token| token.opens);
@@ -91,6 +104,14 @@ fn subject(reading: &Reading<'_>, range: &Range<usize>) -> Subject {
     let branded = range.clone().any(|at| known_brand(reading, at).is_some());
     let place = reading.is_at(range.end - 1, PLACES);
     if branded || ((offered || stated) && !place) { Subject::Item } else { Subject::Unclear }
+}
+
+/// "Our suggestion: the X", "my choice would be the X".
+fn is_recommended(reading: &Reading<'_>, start: usize) -> bool {
+    let colon = reading.is_before(start, 1, &[":"]) && reading.is_before(start, 2, RECOMMENDATIONS);
+    let is = reading.is_before(start, 1, &["is", "be"])
+        && reading.clause_before(start, 6).any(|token| token.is_one_of(RECOMMENDATIONS));
+    colon || is
 }
 
 pub(super) fn find(reading: &mut Reading<'_>) {

@@ -1,7 +1,9 @@
 //! "$12.99", "13 dollars", "under €20", "$10 to $15".
 
 use super::super::claim::ClaimValue;
-use super::super::lexicon::{ABOUT, AT_LEAST, AT_MOST, OTHER_MONEY_AFTER, OTHER_MONEY_BEFORE};
+use super::super::lexicon::{
+    ABOUT, AT_LEAST, AT_MOST, FUNCTION_WORDS, OTHER_MONEY_AFTER, OTHER_MONEY_BEFORE,
+};
 use super::sentence::Reading;
 
 const SIGNS: &[&str] = &["$", "€", "£"];
@@ -29,15 +31,23 @@ fn sum(reading: &Reading<'_>, at: usize) -> Option<Sum> {
         let start = at - 1 - usize::from(coded);
         return Some(Sum { start, end: at + 1, value, rounding: rounding(decimals) });
     }
-    if reading.is_at(at + 1, NAMES) {
-        // "12 dollars and 99 cents"
-        let cents = (reading.is_at(at + 2, &["and"]) && reading.is_at(at + 4, &["cents", "cent"]))
-            .then(|| reading.get(at + 3).and_then(|token| token.number()))
-            .flatten();
+    // "12 US dollars"
+    let foreign = usize::from(reading.is_at(at + 1, &["us", "canadian", "australian"]));
+    if reading.is_at(at + 1 + foreign, NAMES) {
+        let name = at + 1 + foreign;
+        // "12 dollars and 99 cents", "12 dollars 99"
+        let and = usize::from(reading.is_at(name + 1, &["and"]));
+        let says_cents = reading.is_at(name + 2 + and, &["cents", "cent"]);
+        let cents = reading
+            .get(name + 1 + and)
+            .and_then(|token| token.number())
+            .filter(|(cents, places)| *places == 0 && *cents < 100.0 && decimals == 0)
+            .filter(|_| says_cents || (and == 0 && is_clause_end(reading, name + 2)));
         if let Some((cents, _)) = cents {
-            return Some(Sum { start: at, end: at + 5, value: value + cents / 100.0, rounding: rounding(2) });
+            let end = name + 2 + and + usize::from(says_cents);
+            return Some(Sum { start: at, end, value: value + cents / 100.0, rounding: rounding(2) });
         }
-        return Some(Sum { start: at, end: at + 2, value, rounding: rounding(decimals) });
+        return Some(Sum { start: at, end: name + 1, value, rounding: rounding(decimals) });
     }
     if reading.is_at(at + 1, &["cents"]) {
         return Some(Sum { start: at, end: at + 2, value: value / 100.0, rounding: rounding(2) });
@@ -46,6 +56,13 @@ fn sum(reading: &Reading<'_>, at: usize) -> Option<Sum> {
         return Some(Sum { start: at - 1, end: at + 1, value, rounding: rounding(decimals) });
     }
     None
+}
+
+/// Whether nothing follows that a number could count.
+fn is_clause_end(reading: &Reading<'_>, at: usize) -> bool {
+    reading.get(at).is_none_or(|token| {
+        token.ends_clause() || token.is_one_of(FUNCTION_WORDS) || token.is_one_of(&["buys"])
+    })
 }
 
 /// How many words before `at` say one of the limits.
@@ -93,7 +110,9 @@ pub(super) fn find(reading: &mut Reading<'_>) {
         } else {
             (first.value - first.rounding, first.value + first.rounding)
         };
-        let other = reading.clause_before(start, 3).any(|token| token.is_one_of(OTHER_MONEY_BEFORE))
+        let other = reading
+            .clause_before(start, 3)
+            .any(|token| token.is_one_of(OTHER_MONEY_BEFORE) && !reading.is_of_item(token))
             || reading.is_at(end, OTHER_MONEY_AFTER);
         if !other {
             reading.claim(start..end, ClaimValue::Price { low, high });

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::claim::ClaimValue;
-use super::super::lexicon::{ADVERBS, AFTER_OBJECT, ARTICLES, BOUGHT, BUYERS, WEAK_BOUGHT};
+use super::super::lexicon::{ABSTRACT, ADVERBS, AFTER_OBJECT, ARTICLES, BOUGHT, BUYERS, WEAK_BOUGHT};
 use super::sentence::Reading;
 
 /// The longest object, in tokens: a title.
@@ -38,7 +38,9 @@ fn object(reading: &Reading<'_>, at: usize, needs_article: bool) -> Option<Range
         }
         end += 1;
     }
-    (end > start).then_some(start..end)
+    // "You bought some time"
+    let is_thing = end != start + 1 || !reading.is_at(start, ABSTRACT);
+    (end > start && is_thing).then_some(start..end)
 }
 
 /// Whether somebody who buys stands before the verb, and where the subject begins.
@@ -102,6 +104,13 @@ fn of_noun(reading: &Reading<'_>, at: usize) -> Option<Range<usize>> {
         && reading.is_at(at + 1, &["of", "included", "contained"])
         // "The Order of the Phoenix"
         && reading.get(at).is_some_and(|token| token.opens || !token.is_capitalised());
+    // "As the proud owner of"
+    let owner = reading.is_at(at, &["owner", "owners"])
+        && reading.is_at(at + 1, &["of"])
+        && (1..4).any(|back| reading.is_before(at, back, &["as", "you're", "are", "being"]));
+    if owner {
+        return object(reading, at + 2, false);
+    }
     let owned = (1..4).any(|back| reading.is_before(at, back, &["your", "their", "previous", "'s"]));
     if is_noun && owned { object(reading, at + 2, false) } else { None }
 }

@@ -85,7 +85,12 @@ impl<'a> Reading<'a> {
 
     /// Whether the token is a word of the item's title, in any form.
     pub(super) fn is_item_word(&self, at: usize) -> bool {
-        self.get(at).is_some_and(|token| !token.is_mark() && self.words.item.contains(&stem_of(&token.lower)))
+        self.get(at).is_some_and(|token| self.is_of_item(token))
+    }
+
+    /// The same of a token.
+    pub(super) fn is_of_item(&self, token: &Token<'_>) -> bool {
+        !token.is_mark() && self.words.item.contains(&stem_of(&token.lower))
     }
 
     /// The tokens of the clause before `at`, nearest first, at most `most` of them.

@@ -6,7 +6,7 @@ use super::super::units::{Quantity, Unit};
 use super::sentence::Reading;
 
 /// A unit at `at`: itself and the tokens it takes.
-fn unit(reading: &Reading<'_>, at: usize) -> Option<(Unit, usize)> {
+pub(super) fn unit(reading: &Reading<'_>, at: usize) -> Option<(Unit, usize)> {
     // "8-inch"
     let dash = usize::from(reading.is_at(at, &["-"]));
     let at = at + dash;
@@ -23,8 +23,9 @@ fn unit(reading: &Reading<'_>, at: usize) -> Option<(Unit, usize)> {
     let accepted = match token.lower.as_str() {
         // A preposition unless it touches the number or something follows that only follows a length.
         "in" => close || (is_after_length(reading, at + 1) && !reading.is_at(at + 1, &["the"])),
-        // Quotation marks unless they touch the number.
-        "\"" | "″" | "”" => !token.spaced,
+        // Quotation marks unless they touch the number, or what follows does not touch them.
+        "\"" => !token.spaced || reading.get(at + 1).is_none_or(|next| next.spaced || next.is_mark()),
+        "″" | "”" => !token.spaced,
         // Single letters mean too much to stand alone.
         "m" | "l" | "g" => close,
         _ => true,

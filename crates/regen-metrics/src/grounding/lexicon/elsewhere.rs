@@ -38,3 +38,49 @@ pub(in super::super) const PLACES: &[&str] = &[
     "mountains",
     "city",
 ];
+
+/// What can be bought, had and owned without a shop.
+pub(in super::super) const ABSTRACT: &[&str] = &[
+    "calm",
+    "freedom",
+    "fun",
+    "happiness",
+    "help",
+    "hope",
+    "joy",
+    "luck",
+    "patience",
+    "peace",
+    "quality",
+    "quiet",
+    "space",
+    "time",
+    "trust",
+];
+
+/// Words before the name of a person.
+pub(in super::super) const PERSONS: &[&str] = &[
+    "aunt",
+    "author",
+    "brother",
+    "captain",
+    "chef",
+    "dr",
+    "king",
+    "miss",
+    "mr",
+    "mrs",
+    "ms",
+    "president",
+    "prince",
+    "princess",
+    "queen",
+    "saint",
+    "sister",
+    "st",
+    "uncle",
+];
+
+/// Nouns of what somebody recommends, before the name of it.
+pub(in super::super) const RECOMMENDATIONS: &[&str] =
+    &["choice", "favorite", "favourite", "pick", "proposal", "recommendation", "suggestion", "tip"];

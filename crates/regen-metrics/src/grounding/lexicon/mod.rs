@@ -2,8 +2,10 @@
 
 mod colours;
 mod elsewhere;
+mod makers;
 mod words;
 
 pub(super) use colours::*;
 pub(super) use elsewhere::*;
+pub(super) use makers::*;
 pub(super) use words::*;

@@ -131,8 +131,34 @@ pub(in super::super) const COLOUR_PLACES: &[&str] = &[
 
 /// Words that turn a claim into its opposite or into a comparison, within the clause before it.
 pub(in super::super) const NEGATIONS: &[&str] = &[
-    "not", "no", "never", "without", "unlike", "than", "instead", "rather", "nor", "neither", "don't",
-    "doesn't", "isn't", "aren't", "won't", "can't", "cannot", "versus", "vs", "except", "hardly",
+    "not",
+    "no",
+    "never",
+    "without",
+    "unlike",
+    "than",
+    "instead",
+    "rather",
+    "nor",
+    "neither",
+    "don't",
+    "doesn't",
+    "isn't",
+    "aren't",
+    "won't",
+    "can't",
+    "cannot",
+    "versus",
+    "vs",
+    "except",
+    "hardly",
+    "beats",
+    "outshines",
+    "outlasts",
+    "outperforms",
+    "surpasses",
+    "rivals",
+    "compared",
 ];
 
 /// Words that make a statement one about the user's taste or belongings.
@@ -378,6 +404,16 @@ pub(in super::super) const OTHER_MONEY_BEFORE: &[&str] = &[
     "refund",
     "coupon",
     "deposit",
+    "card",
+    "cards",
+    "certificate",
+    "certificates",
+    "delivery",
+    "membership",
+    "postage",
+    "subscription",
+    "voucher",
+    "vouchers",
     "was",
     "originally",
     "instead",
@@ -392,8 +428,18 @@ pub(in super::super) const OTHER_MONEY_AFTER: &[&str] = &[
 ];
 
 /// Words of a limit above, below and around a price. Those of two words are joined by a space.
-pub(in super::super) const AT_MOST: &[&str] =
-    &["under", "below", "less than", "up to", "at most", "within", "beneath", "not even"];
+pub(in super::super) const AT_MOST: &[&str] = &[
+    "under",
+    "below",
+    "less than",
+    "up to",
+    "at most",
+    "within",
+    "beneath",
+    "not even",
+    "short of",
+    "shy of",
+];
 /// See [`AT_MOST`].
 pub(in super::super) const AT_LEAST: &[&str] =
     &["over", "above", "more than", "at least", "starting at", "upwards of", "exceeding"];
@@ -409,6 +455,7 @@ pub(in super::super) const ABOUT: &[&str] = &[
     "close to",
     "circa",
     "approx",
+    "or take",
 ];
 
 /// Nouns after a number that make it a count of pieces ("12-pack", "24 count").
@@ -431,28 +478,6 @@ pub(in super::super) const NO_COUNT_BEFORE: &[&str] = &[
 
 /// Words after a length that is a distance and not a size ("2 feet away").
 pub(in super::super) const DISTANCES: &[&str] = &["away", "apart", "off", "ahead", "behind", "ago"];
-
-/// Verbs of making, before "by" or after a maker.
-pub(in super::super) const MAKING: &[&str] = &[
-    "made",
-    "makes",
-    "make",
-    "built",
-    "builds",
-    "build",
-    "designed",
-    "designs",
-    "crafted",
-    "crafts",
-    "manufactured",
-    "manufactures",
-    "produced",
-    "produces",
-    "created",
-    "creates",
-    "engineered",
-    "engineers",
-];
 
 /// Words before a product's name.
 pub(in super::super) const NAME_CUES: &[&str] = &[

@@ -137,6 +137,67 @@ fn brands_are_claims_where_they_make_the_item() {
 }
 
 #[test]
+fn an_unknown_name_is_a_brand_where_it_stands_as_the_maker() {
+    for text in [
+        "Quillon designed it with care.",
+        "Quillon's pen writes well.",
+        "A Quillon pen lasts for years.",
+        "This is a genuine Quillon pen.",
+        "It is a Quillon.",
+        "Leave it to Quillon to think of that.",
+        "You can trust Quillon to get a pen right.",
+        "Fans of Quillon will love the pen.",
+        "It carries the Quillon label.",
+        "The people at Quillon spared no effort.",
+        "The name Quillon speaks for itself.",
+        "Here Quillon has done it again.",
+        "Quillon, the maker, is proud of it.",
+    ] {
+        assert_claims(text, &[("Quillon", No)]);
+    }
+    // Nobody's name, no maker, or the user's.
+    for text in [
+        "Experts designed it with care.",
+        "Everybody knows the feeling.",
+        "Today's pen is better.",
+        "Uncle Quillon makes tea.",
+        "My friend in Quillon has one.",
+        "It beats the Quillon pen.",
+        "Meet me at Quillon Street.",
+    ] {
+        assert_claims(text, &[]);
+    }
+    assert_claims("A Victorian pen and a LED pen.", &[("Victorian", Open)]);
+    assert_claims("You love your Quillon pen.", &[]);
+    assert_claims("You own a Quillon pen at home.", &[("Quillon pen", No)]);
+}
+
+#[test]
+fn what_only_resembles_a_claim_is_none() {
+    assert_claims("You bought some time.", &[]);
+    assert_claims("Gift cards start at $10.", &[]);
+    assert_claims("It beats the red one.", &[]);
+    assert_claims("Owners of a shop know it.", &[]);
+}
+
+#[test]
+fn what_is_said_in_other_words_is_still_a_claim() {
+    assert_claims("It costs 12 dollars 99.", &[("12 dollars 99", Yes)]);
+    assert_claims("It costs 14 US dollars.", &[("14 US dollars", No)]);
+    assert_claims("It costs 12 US dollars and 99 cents.", &[("12 US dollars and 99 cents", Yes)]);
+    assert_claims("It costs just short of $10.", &[("short of $10", No)]);
+    assert_claims("It costs give or take $13.", &[("or take $13", Yes)]);
+    assert_claims("One box holds 12 of these.", &[("12", Yes)]);
+    assert_claims("You get 13 6-oz pens.", &[("13", No), ("6-oz", Yes)]);
+    assert_claims("As the owner of a stapler, you know.", &[("stapler", Yes)]);
+    assert_claims("As the proud owner of a lamp, you know.", &[("lamp", No)]);
+    assert_claims("It comes in a lovely coral.", &[("coral", No)]);
+    assert_claims("This red beauty is yours.", &[("red", No)]);
+    assert_claims("Check out the Quillon No. 9 Lamp.", &[("Quillon No. 9 Lamp", No)]);
+    assert_claims("Our suggestion: the Quillon No. 9 Lamp.", &[("Quillon No. 9 Lamp", No)]);
+}
+
+#[test]
 fn purchases_are_looked_for_in_the_history() {
     assert_claims("You bought a stapler last year.", &[("stapler", Yes)]);
     assert_claims("After buying the Halden stapler, try this.", &[("Halden stapler", Yes)]);

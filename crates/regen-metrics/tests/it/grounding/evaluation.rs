@@ -11,6 +11,7 @@ use super::fresh::{FRESH, SEALED};
 use super::held_out::HELD_OUT;
 use super::narratives::{Kind, Narrative};
 use super::phrases::Half;
+use super::sealed::LETTERS;
 use super::tuned::TUNED;
 
 const NARRATIVES: usize = 600;
@@ -131,16 +132,22 @@ fn planted_falsehoods_are_found_in_the_phrasings_of_tuning() {
 }
 
 #[test]
-fn planted_falsehoods_are_found_in_phrasings_that_were_kept_aside() {
-    report_and_assert(&HELD_OUT, 0.95, 0);
+fn planted_falsehoods_are_found_in_phrasings_that_were_kept_aside_from_tuning() {
+    report_and_assert(&HELD_OUT, 0.95, 40);
 }
 
 #[test]
 fn planted_falsehoods_are_found_in_phrasings_of_someone_who_had_not_read_the_extractor() {
-    report_and_assert(&FRESH, 0.78, 40);
+    report_and_assert(&FRESH, 0.95, 40);
 }
 
 #[test]
-fn planted_falsehoods_are_found_in_phrasings_that_were_never_looked_at() {
-    report_and_assert(&SEALED, 0.74, 0);
+fn planted_falsehoods_are_found_in_more_phrasings_of_that_author() {
+    report_and_assert(&SEALED, 0.95, 40);
+}
+
+/// The honest number: what the extractor does on phrasings that it was not mended by.
+#[test]
+fn planted_falsehoods_are_found_in_letters_whose_mistakes_were_never_looked_at() {
+    report_and_assert(&LETTERS, 0.85, 0);
 }

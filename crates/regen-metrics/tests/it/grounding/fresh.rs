@@ -1,5 +1,6 @@
-//! Two more halves, written by someone who had not read the extractor. Both were measured at first contact; then the extractor
-//! was mended for the phrasings of `FRESH`. Mistakes in `SEALED` were never looked at.
+//! Two more halves, written by someone who had not read the extractor. Both were measured at first contact (precision and recall
+//! 0.782 and 0.795, 0.749 and 0.826); then the extractor was mended by the mistakes in `FRESH`, and later by those in
+//! `SEALED`, which is sealed no more.
 
 use super::phrases::Half;
 

@@ -1,5 +1,5 @@
-//! Grounding measured on narratives with planted facts, true and false. The phrasings of both halves were written
-//! before the extractor; the held-out half was looked at once, after tuning on the other.
+//! Grounding measured on narratives with planted facts, true and false, in the phrasings of five halves. The extractor was tuned or
+//! mended by four of them; what to expect on unseen text is what it reaches in the fifth, `sealed`.
 
 mod claims;
 mod evaluation;
@@ -7,5 +7,6 @@ mod fresh;
 mod held_out;
 mod narratives;
 mod phrases;
+mod sealed;
 mod tuned;
 mod worlds;
