@@ -174,7 +174,9 @@ pub(crate) fn intervals(bars: &[Bar], label: &str) -> String {
     }
     let margin = (high - low).max(1e-6) * 0.08;
     let (low, high) = (low - margin, high + margin);
-    let (left, row) = (90.0, 26.0);
+    // A character of the page's 13 px type is about 7 px wide.
+    let longest = bars.iter().map(|bar| bar.name.chars().count()).max().unwrap_or(0);
+    let (left, row) = ((16.0 + 7.2 * longest as f64).clamp(90.0, 300.0), 26.0);
     let height = row * bars.len() as f64 + 26.0;
     let x = |value: f64| left + (value - low) / (high - low) * (WIDTH - left - 80.0);
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{label}\">");
@@ -245,6 +247,17 @@ mod tests {
         assert_eq!(ticks((0.0, 10.0)), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         let ticks = ticks((0.13, 0.87));
         assert!(ticks.len() >= 3 && ticks.iter().all(|&t| (0.13..=0.87).contains(&t)), "{ticks:?}");
+    }
+
+    #[test]
+    fn long_names_have_room_beside_their_intervals() {
+        let bar = |name: &str| Bar { name: name.into(), value: 1.0, low: 0.5, high: 1.5, colour: COLOURS[0] };
+        let end = |name: &str| {
+            let svg = intervals(&[bar(name)], "bleu");
+            let (_, after) = svg.split_once("<text x=\"").unwrap();
+            after.split('"').next().unwrap().parse::<f64>().unwrap()
+        };
+        assert!(end("semantic, MLP 1×256") > 7.0 * 19.0 && end("cf") < 90.0);
     }
 
     #[test]
