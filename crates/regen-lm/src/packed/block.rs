@@ -2,11 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::Turns;
 use super::cache::PackedCache;
 use super::lanes::Level;
 use super::matrix::{Matrix, activate};
-use super::rows::{Attend, RowNorm};
+use super::rows::{Attend, RowNorm, Turns};
 use crate::config::{Activation, DecoderConfig};
 use crate::error::Result;
 use crate::layers::{Block, MlpInto, Qkv};

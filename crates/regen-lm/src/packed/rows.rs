@@ -71,6 +71,12 @@ pub(super) struct Frequencies {
 #[derive(Debug)]
 pub(super) struct Turn(Vec<(f32, f32)>);
 
+/// The rotations of every row of a step.
+pub(super) struct Turns {
+    pub(super) global: Vec<Turn>,
+    pub(super) local: Vec<Turn>,
+}
+
 impl Frequencies {
     pub(super) fn new(rotary: &Rotary) -> Result<Self> {
         let values = tensor_to_vec_f32(&rotary.frequencies)?;
