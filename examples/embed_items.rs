@@ -14,7 +14,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
+use regen_data::prepared;
 use regen_examples::cli::{Common, Session};
+use regen_examples::pipeline::{self, Record};
 use regen_semantic::{
     EmbeddingStore, EncodeOptions, Error, ItemText, Origin, Prompt, SentenceEncoder, Storage, hash_file,
     hash_model, nearest,
@@ -31,10 +33,11 @@ struct Args {
     /// Folder of the encoder, as sentence-transformers writes it.
     #[arg(long)]
     model: PathBuf,
-    /// A .txt file with one text a line, or a .jsonl file with one object (or string) a line.
+    /// A .txt file with one text a line, a .jsonl file with one object (or string) a line, or a prepared folder, whose items
+    /// are such objects.
     #[arg(long)]
     input: PathBuf,
-    /// Of an object in .jsonl: how its fields make the text; {field:60} is cut after 60 words.
+    /// Of an object: how its fields make the text; {field:60} is cut after 60 words.
     #[arg(long, default_value = "{text}")]
     template: String,
     /// Precision of the computation.
@@ -86,8 +89,8 @@ fn main() -> Result<()> {
     let total = texts.count()?;
     let origin = Origin {
         model: hash_model(&args.model)?,
-        input: hash_file(&args.input)?,
-        template: texts.of_records.then(|| args.template.clone()),
+        input: hash_file(&texts.identity)?,
+        template: texts.of_records().then(|| args.template.clone()),
         prompt: args.prompt.clone(),
         precision: format!("{precision:?}").to_lowercase(),
         storage: match args.store {
@@ -157,21 +160,38 @@ fn embed(
     }
 }
 
-/// The texts of a file, read as often as needed and never held together.
+/// The texts of a file, read as often as needed and never held together; or those of a prepared folder's items.
 struct Texts {
     path: PathBuf,
-    of_records: bool,
+    /// The file whose hash says whether the texts are the same.
+    identity: PathBuf,
+    source: Source,
     template: ItemText,
+}
+
+enum Source {
+    Lines,
+    JsonLines,
+    Items(Vec<Record>),
 }
 
 impl Texts {
     fn new(path: &Path, template: &str) -> Result<Self> {
-        let of_records = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("txt") => false,
-            Some("jsonl") => true,
-            _ => bail!("{} is neither .txt nor .jsonl", path.display()),
+        let (source, identity) = match path.extension().and_then(|extension| extension.to_str()) {
+            _ if path.is_dir() => {
+                let items = pipeline::item_records(&prepared::read(path)?)?;
+                // It holds the sums of all tables.
+                (Source::Items(items), path.join("dataset.json"))
+            }
+            Some("txt") => (Source::Lines, path.to_owned()),
+            Some("jsonl") => (Source::JsonLines, path.to_owned()),
+            _ => bail!("{} is neither .txt nor .jsonl nor a folder", path.display()),
         };
-        Ok(Self { path: path.to_owned(), of_records, template: ItemText::parse(template)? })
+        Ok(Self { path: path.to_owned(), identity, source, template: ItemText::parse(template)? })
+    }
+
+    fn of_records(&self) -> bool {
+        !matches!(self.source, Source::Lines)
     }
 
     fn lines(&self) -> Result<impl Iterator<Item = std::io::Result<String>>> {
@@ -181,16 +201,22 @@ impl Texts {
 
     /// Counts lines; a bad one is met later, with its number.
     fn count(&self) -> Result<usize> {
+        if let Source::Items(items) = &self.source {
+            return Ok(items.len());
+        }
         self.lines()?
             .try_fold(0, |count, line| line.map(|_| count + 1))
             .context(self.path.display().to_string())
     }
 
-    fn rows(&self) -> Result<impl Iterator<Item = Result<String>>> {
-        Ok(self.lines()?.enumerate().map(|(index, line)| {
+    fn rows(&self) -> Result<Box<dyn Iterator<Item = Result<String>> + '_>> {
+        if let Source::Items(items) = &self.source {
+            return Ok(Box::new(items.iter().map(|item| Ok(self.template.render(item)))));
+        }
+        Ok(Box::new(self.lines()?.enumerate().map(|(index, line)| {
             let at = || format!("{}, line {}", self.path.display(), index + 1);
             let line = line.with_context(at)?;
-            if !self.of_records {
+            if matches!(self.source, Source::Lines) {
                 return Ok(line);
             }
             match serde_json::from_str(&line).with_context(at)? {
@@ -198,7 +224,7 @@ impl Texts {
                 Value::Object(record) => Ok(self.template.render(&record)),
                 _ => bail!("{}: neither an object nor a string", at()),
             }
-        }))
+        })))
     }
 }
 

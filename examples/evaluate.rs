@@ -70,8 +70,8 @@ struct Args {
     /// Stem words for ROUGE.
     #[arg(long)]
     stemmer: bool,
-    /// Items as JSON lines with `item` and what is known of `title, brand, colours, sizes, count, price`, such as `items.jsonl`
-    /// of a prepared folder: adds veracity, the share of the texts' checkable claims that are true.
+    /// A prepared folder, or items as JSON lines with `item` and what is known of `title, brand, colours, sizes, count, price`:
+    /// adds veracity, the share of the texts' checkable claims that are true.
     #[arg(long)]
     catalogue: Option<PathBuf>,
     /// How far fields are relied upon: an authoritative field contradicts what differs from it, an indicative one can only

@@ -14,6 +14,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{ArgGroup, Parser, ValueEnum};
 use regen_data::mapping::Mapping;
+use regen_data::prepared::TableFormat;
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
@@ -24,8 +25,9 @@ use regen_examples::pipeline;
 
 /// Turns raw review files, or a folder of a known release, into a prepared data folder with a data card.
 ///
-/// The folder holds users.txt, items.jsonl, interactions.csv, narratives.jsonl and dataset.json (with checksums), and
-/// card.html and card.json: what a person should know before using the data. Open card.html in a browser.
+/// The folder holds users.txt, items.jsonl, interactions.csv, narratives.jsonl (or the same four as .parquet) and
+/// dataset.json (with checksums), and card.html and card.json: what a person should know before using the data. Open
+/// card.html in a browser.
 #[derive(Parser)]
 #[command(group = ArgGroup::new("input").required(true).args(["reviews", "mapping", "data", "synthetic", "inspect"]))]
 struct Arguments {
@@ -85,6 +87,10 @@ struct Arguments {
     /// Seed of --synthetic.
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// How the tables are written: text, that everything reads, or parquet, columnar and compressed. The programs that take a
+    /// prepared folder take either.
+    #[arg(long, value_enum, default_value_t = Tables::Text)]
+    format: Tables,
     /// Folder for the prepared data.
     #[arg(long, default_value = "out/data")]
     out: PathBuf,
@@ -94,6 +100,12 @@ struct Arguments {
     /// No progress on stderr.
     #[arg(short, long)]
     quiet: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Tables {
+    Text,
+    Parquet,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -127,7 +139,11 @@ fn main() -> Result<()> {
     progress("counting");
     let card = DataCard::new(&dataset, report);
     progress("writing");
-    prepared::write(&arguments.out, &dataset, Some(&card))?;
+    let format = match arguments.format {
+        Tables::Text => TableFormat::Text,
+        Tables::Parquet => TableFormat::Parquet,
+    };
+    prepared::write_as(&arguments.out, &dataset, Some(&card), format)?;
     if let Some(seed) = arguments.split_seed {
         let split = pipeline::split(&dataset, seed)?;
         let training = training_interactions(&dataset, &split);

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release --example prepare_data -- --data data/xrec --vertical google --split-seed 7 --out out/places
 //! cargo run --release --example train_wals -- --interactions out/places/training_interactions.csv --out out/factors
-//! cargo run --release --example embed_items -- --model ENCODER --input out/places/items.jsonl \
+//! cargo run --release --example embed_items -- --model ENCODER --input out/places \
 //!     --template "{title} · {description}" --out out/embeddings
 //! cargo run --release --example train_narrator -- --data out/places --factors out/factors \
 //!     --embeddings out/embeddings/embeddings.npy --arm fusion --out out/narrator

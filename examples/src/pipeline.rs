@@ -115,7 +115,26 @@ pub fn factors(folder: &Path, dataset: &Dataset) -> Result<ItemVectors> {
     Ok(found)
 }
 
-/// Embeddings with one row for each line of the prepared `items.jsonl`, as `embed_items` writes them. Items without a
+/// A JSON object.
+pub type Record = serde_json::Map<String, serde_json::Value>;
+
+/// Every item as the object that its line of a prepared `items.jsonl` is: `item` and what is known of it.
+///
+/// # Errors
+/// If a value has no place in JSON.
+pub fn item_records(dataset: &Dataset) -> Result<Vec<Record>> {
+    let record = |(item, name): (ItemId, &str)| {
+        let known = dataset.catalogue.get(item.index()).cloned().flatten().unwrap_or_default();
+        let serde_json::Value::Object(mut record) = serde_json::to_value(known)? else {
+            bail!("what is known of {name:?} is no object")
+        };
+        record.insert("item".into(), name.into());
+        Ok(record)
+    };
+    dataset.items.iter().map(record).collect()
+}
+
+/// Embeddings with one row for each item of the prepared folder, as `embed_items` writes them. Items without a
 /// text have no vector, whatever their row holds.
 ///
 /// # Errors
@@ -124,7 +143,7 @@ pub fn embeddings(path: &Path, dataset: &Dataset) -> Result<ItemVectors> {
     let vectors = load_npy(path)?;
     ensure!(
         vectors.nrows() == dataset.items.len(),
-        "{} has {} rows, the data {} items: embed the items.jsonl of the prepared folder",
+        "{} has {} rows, the data {} items: give embed_items the prepared folder, or its items.jsonl",
         path.display(),
         vectors.nrows(),
         dataset.items.len()

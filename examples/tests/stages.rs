@@ -41,16 +41,16 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     prepared::write(path("source"), &world.dataset, None).unwrap();
 
     let (data, factors) = (path("data"), path("factors"));
-    succeed("prepare_data", &["--data", &path("source"), "--split-seed", "7", "--out", &data, "--quiet"]);
+    let prepare = ["--data", &path("source"), "--format", "parquet", "--split-seed", "7"];
+    succeed("prepare_data", &[&prepare[..], &["--out", &data, "--quiet"]].concat());
     let training = format!("{data}/training_interactions.csv");
     succeed("train_wals", &["--interactions", &training, "--rank", "8", "--out", &factors, "--quiet"]);
     let ids = fs::read_to_string(format!("{factors}/item_ids.txt")).unwrap();
     assert!(ids.lines().count() <= 150);
 
-    let (encoder, items, embedded) =
-        (std::env::var("REGEN_ENCODER").unwrap(), format!("{data}/items.jsonl"), path("embedded"));
+    let (encoder, embedded) = (std::env::var("REGEN_ENCODER").unwrap(), path("embedded"));
     let texts = ["--template", "{title} {brand}", "--out", &embedded, "--json", "--quiet"];
-    let printed = succeed("embed_items", &[&["--model", &encoder, "--input", &items][..], &texts].concat());
+    let printed = succeed("embed_items", &[&["--model", &encoder, "--input", &data][..], &texts].concat());
     assert_eq!(last_json(&printed)["texts"], 150);
 
     let (vectors, bundle) = (format!("{embedded}/embeddings.npy"), path("narrator"));

@@ -19,6 +19,8 @@ pub mod mapping;
 mod narratives;
 mod near_duplicates;
 mod parallel;
+#[cfg(feature = "parquet")]
+mod parquet_fence;
 mod preference;
 pub mod prepared;
 pub mod recbole;

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
+use regen_data::prepared;
 use regen_metrics::grounding::{Facts, Known, Quantity, Trust};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::pairs::About;
+use crate::pipeline;
 
 /// Items by id.
 #[derive(Debug, Default)]
@@ -97,11 +99,19 @@ fn quantity(text: &str) -> Option<Quantity> {
 }
 
 impl Catalogue {
-    /// Reads JSON lines with `item` and what is known of `title, brand, colours, sizes, count, price, description`.
+    /// Reads JSON lines with `item` and what is known of `title, brand, colours, sizes, count, price, description`, or the
+    /// items of a prepared folder.
     ///
     /// # Errors
     /// Naming every malformed line, or an item that stands twice.
     pub fn read(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            let item = |record: Value| Ok((id(&record["item"]), serde_json::from_value(record)?));
+            let records = pipeline::item_records(&prepared::read(path)?)?;
+            return Ok(Self {
+                items: records.into_iter().map(Value::Object).map(item).collect::<Result<_>>()?,
+            });
+        }
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut items = HashMap::new();

@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 
 use super::cells::Cell;
+use crate::parquet_fence::fenced;
 use crate::{Error, Result};
 
 /// A Parquet file that is read row by row; memory is bounded by the pages of the columns that are asked for.
@@ -83,17 +82,6 @@ fn columns(schema: &Type, fields: &[String]) -> std::result::Result<Vec<Arc<Type
     }
     let wanted = all.iter().filter(|column| fields.iter().any(|field| stands_in(field, column)));
     Ok(wanted.cloned().collect())
-}
-
-/// Runs a piece of the Parquet reader. It asserts what it expects of a file, so damaged bytes may panic in it; here
-/// that is an error like others. What has panicked is not used again.
-fn fenced<T>(path: &Path, read: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
-    let reason = match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(done)) => return Ok(done),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "the file is damaged".to_owned(),
-    };
-    Err(Error::Parquet { path: path.to_owned(), reason })
 }
 
 fn in_row<'a>(row: &'a Row, path: &str) -> Cell<'a> {

@@ -1,7 +1,9 @@
 //! The prepared folder and the data card.
 
 use std::fs;
+use std::path::Path;
 
+use regen_data::prepared::TableFormat;
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::{
     Chronology, DataCard, Dataset, Error, Interaction, ItemMetadata, ReviewsConfig, SourceFormat, detect,
@@ -22,6 +24,13 @@ fn world() -> Dataset {
     data
 }
 
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn what_is_written_comes_back_equal() {
     let folder = tempfile::tempdir().unwrap();
@@ -29,14 +38,6 @@ fn what_is_written_comes_back_equal() {
     prepared::write(folder.path(), &data, Some(&DataCard::new(&data, None))).unwrap();
     assert_eq!(prepared::read(folder.path()).unwrap(), data);
     assert_eq!(detect(folder.path()).unwrap(), SourceFormat::Prepared);
-    let names = |folder: &std::path::Path| {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    };
     let files = [
         "card.html",
         "card.json",
@@ -68,9 +69,85 @@ fn a_changed_file_and_an_unknown_version_are_refused() {
     fs::write(&narratives, text).unwrap();
     let manifest = folder.path().join("dataset.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
+    fs::write(&manifest, text.replace("\"version\": 1", "\"version\": 3")).unwrap();
     let error = prepared::read(folder.path()).unwrap_err();
-    assert!(matches!(&error, Error::UnsupportedVersion { got, .. } if got == "regen-data 2"), "{error}");
+    assert!(matches!(&error, Error::UnsupportedVersion { got, .. } if got == "regen-data 3"), "{error}");
+}
+
+#[test]
+fn parquet_tables_hold_what_text_does_and_replace_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = world();
+    // What only Parquet can hold: a line break in a user's name.
+    data.users.intern("two\nlines").unwrap();
+    prepared::write(folder.path(), &world(), None).unwrap();
+    prepared::write_as(folder.path(), &data, None, TableFormat::Parquet).unwrap();
+    assert_eq!(prepared::read(folder.path()).unwrap(), data);
+    assert_eq!(detect(folder.path()).unwrap(), SourceFormat::Prepared);
+    let files =
+        ["dataset.json", "interactions.parquet", "items.parquet", "narratives.parquet", "users.parquet"];
+    assert_eq!(names(folder.path()), files, "nothing of the older form stays");
+    let bytes = fs::read(folder.path().join("narratives.parquet")).unwrap();
+    prepared::write_as(folder.path(), &data, None, TableFormat::Parquet).unwrap();
+    assert_eq!(
+        fs::read(folder.path().join("narratives.parquet")).unwrap(),
+        bytes,
+        "the same data give the same bytes"
+    );
+    assert!(matches!(prepared::write(folder.path(), &data, None), Err(Error::InvalidField { line: 33, .. })));
+    assert_eq!(prepared::read(folder.path()).unwrap(), data, "what is refused changes nothing");
+    prepared::write_as(folder.path(), &Dataset::default(), None, TableFormat::Parquet).unwrap();
+    assert_eq!(prepared::read(folder.path()).unwrap(), Dataset::default());
+}
+
+#[test]
+fn more_rows_than_one_group_come_back_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = world();
+    let some = data.interactions.clone();
+    for copy in 0..600_000 / some.len() {
+        data.interactions.extend(some.iter().map(|one| Interaction {
+            time: Some(copy as i64),
+            weight: copy as f32,
+            ..*one
+        }));
+    }
+    prepared::write_as(folder.path(), &data, None, TableFormat::Parquet).unwrap();
+    assert!(prepared::read(folder.path()).unwrap() == data);
+}
+
+#[test]
+fn parquet_tables_that_contradict_each_other_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let data = world();
+    prepared::write_as(folder.path(), &data, None, TableFormat::Parquet).unwrap();
+    // Another folder's table with its own, right sum.
+    let other = tempfile::tempdir().unwrap();
+    let mut fewer = data.clone();
+    fewer.users = Default::default();
+    fewer.users.intern("only one").unwrap();
+    fewer.interactions.clear();
+    fewer.narratives.clear();
+    prepared::write_as(other.path(), &fewer, None, TableFormat::Parquet).unwrap();
+    fs::copy(other.path().join("users.parquet"), path("users.parquet")).unwrap();
+    let sums = |folder: &Path| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(folder.join("dataset.json")).unwrap()).unwrap()
+    };
+    let (mut manifest, others) = (sums(folder.path()), sums(other.path()));
+    manifest["sha256"][0] = others["sha256"][0].clone();
+    fs::write(path("dataset.json"), manifest.to_string()).unwrap();
+    let error = prepared::read(folder.path()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Parquet { path: at, reason } if *at == path("interactions.parquet")
+            && reason.ends_with("of 1 that there are")),
+        "{error}"
+    );
+    fs::copy(path("items.parquet"), path("users.parquet")).unwrap();
+    manifest["sha256"][0][1] = manifest["sha256"][1][1].clone();
+    fs::write(path("dataset.json"), manifest.to_string()).unwrap();
+    let error = prepared::read(folder.path()).unwrap_err();
+    assert!(error.to_string().ends_with("there is no column user"), "{error}");
 }
 
 #[test]

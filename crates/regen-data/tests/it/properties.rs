@@ -1,17 +1,20 @@
 //! No byte sequence makes a reader panic, and none makes it read for ever. Inputs are random bytes, random edits of
 //! good files, and text out of the characters that parsers trip over.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
 use proptest::prelude::*;
 use regen_data::amazon::{CatalogueRecords, Price, Reviews};
 use regen_data::mapping::Mapping;
+use regen_data::prepared::TableFormat;
 use regen_data::regen::{RegenFields, RegenRecords};
+use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
-    Columns, InteractionTable, Lines, OnError, clean_text, decode_entities, inspect, prepared, recbole,
-    sequences,
+    Columns, Error, InteractionTable, Lines, OnError, clean_text, decode_entities, inspect, prepared,
+    recbole, sequences,
 };
 
 const REVIEWS: &[u8] = br#"{"reviewerID": "A1", "asin": "B1", "helpful": [3, 4], "reviewText": "It's \"fine\" \u00e9", "overall": 4.0, "summary": "ok", "unixReviewTime": 1393545600}
@@ -165,5 +168,35 @@ proptest! {
         let good = MAPPINGS[1];
         let (head, tail) = good.split_at(at.index(good.len()));
         let _ = Mapping::parse(&format!("{head}{text}{tail}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_parquet_tables_with_right_sums_are_read_or_refused(
+        table in prop::sample::select(&["users", "items", "interactions", "narratives"][..]),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let world = SyntheticConfig { users: 20, items: 130, ..Default::default() }.generate().unwrap();
+        prepared::write_as(folder.path(), &world.dataset, None, TableFormat::Parquet).unwrap();
+        let path = folder.path().join(format!("{table}.parquet"));
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        fs::write(&path, bytes).unwrap();
+        // The damage is given its right sum, or the reader would stop there.
+        if let Err(Error::Checksum { expected, got, .. }) = prepared::read(folder.path()) {
+            let manifest = folder.path().join("dataset.json");
+            let text = fs::read_to_string(&manifest).unwrap().replace(&expected, &got);
+            fs::write(&manifest, text).unwrap();
+        }
+        let read = prepared::read(folder.path());
+        let stopped_at_the_sum = matches!(read, Err(Error::Checksum { .. }));
+        prop_assert!(!stopped_at_the_sum);
     }
 }
