@@ -19,7 +19,7 @@ use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
     BuildReport, DataCard, Dataset, Duplicates, Inspection, OnError, Preference, ReviewsConfig, SourceFormat,
-    detect, from_reviews, inspect, prepared, recbole, sequences, training_interactions,
+    detect, from_reviews, inspect, minionerec, prepared, recbole, sequences, training_interactions,
 };
 use regen_examples::pipeline;
 
@@ -41,7 +41,8 @@ struct Arguments {
     /// reviews say (preference, duplicates, cores, bad records). See the README of regen-data.
     #[arg(long, conflicts_with_all = ["on_error", "min_stars", "stars_as_weight", "keep_duplicates", "user_core", "item_core"])]
     mapping: Option<PathBuf>,
-    /// Folder of a known release: XRec, purchase sequences (NAME.inter.json), RecBole (NAME.inter), or a prepared folder.
+    /// Folder of a known release: XRec, purchase sequences (NAME.inter.json), MiniOneRec (item.json), RecBole
+    /// (NAME.inter), or a prepared folder.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Which vertical of the XRec release: amazon or google.
@@ -194,6 +195,7 @@ fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
             }
             (_, Some(_)) => bail!("--vertical is for the XRec release, which {} is not", folder.display()),
             (SourceFormat::Sequences(_), None) => sequences::read(folder)?,
+            (SourceFormat::MiniOneRec, None) => minionerec::read(folder)?,
             (SourceFormat::Recbole(_), None) => {
                 let (dataset, report) = recbole::mapping(folder)?.read()?;
                 return Ok((dataset, Some(report)));

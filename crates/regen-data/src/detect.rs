@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::xrec::Vertical;
-use crate::{Error, Result, prepared, recbole, sequences};
+use crate::{Error, Result, minionerec, prepared, recbole, sequences};
 
 /// A format, with what is needed to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum SourceFormat {
     Xrec(Vec<Vertical>),
     /// Purchase sequences of this name: [`sequences::read`](crate::sequences::read).
     Sequences(String),
+    /// MiniOneRec's rows of histories: [`minionerec::read`](crate::minionerec::read).
+    MiniOneRec,
     /// RecBole's atomic files of this name: [`recbole::mapping`](crate::recbole::mapping).
     Recbole(String),
     /// A prepared folder: [`prepared::read`](crate::prepared::read).
@@ -39,12 +41,16 @@ pub fn detect(folder: impl AsRef<Path>) -> Result<SourceFormat> {
     if let Some(name) = sequences {
         return Ok(SourceFormat::Sequences(name));
     }
+    if minionerec::is_in(folder) {
+        return Ok(SourceFormat::MiniOneRec);
+    }
     if let Some(name) = recbole::name(folder)? {
         return Ok(SourceFormat::Recbole(name));
     }
     let mut looked_for: Vec<String> =
         Vertical::ALL.iter().map(|vertical| format!("xrec: {}", vertical.files().join(" with "))).collect();
     looked_for.push(sequences::looked_for());
+    looked_for.push(minionerec::looked_for());
     looked_for.push(recbole::looked_for());
     looked_for.push(format!("prepared folder: {}", prepared::MANIFEST));
     Err(Error::UnknownFormat { folder: folder.to_owned(), looked_for })

@@ -88,6 +88,10 @@ pub struct BuildReport {
     /// Narratives that were left out: their user is not there, or did not buy the item.
     #[serde(default)]
     pub narratives_without_purchase: usize,
+    /// Narratives that were left out because the same user has the same text of the same kind about the same item already, as
+    /// in flat tables that repeat a user's summary in every row.
+    #[serde(default)]
+    pub repeated_narratives: usize,
 }
 
 /// Reads review files and metadata files of the Amazon releases (see [`amazon`](crate::amazon)) into a data set

@@ -7,9 +7,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Result;
+use crate::csv_rows::{CsvLayout, CsvRows};
 use crate::lines::{self, Lines};
 use crate::records::Place;
-use crate::{Error, Result};
 
 /// How the records stand in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,32 +145,19 @@ fn document(path: &Path, limit: u64) -> Result<Inspection> {
 }
 
 fn table(path: &Path, header: &str, limit: u64) -> Result<Inspection> {
-    let (layout, delimiter) = if header.contains('\t') { (Layout::Tsv, b'\t') } else { (Layout::Csv, b',') };
-    let stream = lines::open_stream(path)?.reader;
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(stream);
-    let error = |error: csv::Error| Error::Csv {
-        path: path.to_owned(),
-        line: error.position().map_or(1, csv::Position::line),
-        reason: error.to_string(),
-    };
-    let names: Vec<String> = {
-        let header = reader.byte_headers().map_err(error)?;
-        header
-            .iter()
-            .map(|name| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').to_owned())
-            .collect()
-    };
+    let layout = if header.contains('\t') { Layout::Tsv } else { Layout::Csv };
+    let mut rows = CsvRows::open(path, CsvLayout { flexible: true, ..CsvLayout::default() })?;
+    let names = rows.names()?;
     let mut fields = Fields::default();
     fields.objects.insert(String::new(), 0);
     let mut records = 0;
-    let mut row = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut row).map_err(error)? {
+    while rows.advance()? {
         if records == limit {
             return Ok(fields.report(layout, records, true));
         }
         records += 1;
         *fields.objects.entry(String::new()).or_insert(0) += 1;
-        for (name, cell) in names.iter().zip(row.iter()) {
+        for (name, cell) in names.iter().zip(rows.cells().iter()) {
             let text = String::from_utf8_lossy(cell);
             fields.note(name, "", cell_type(text.trim()), &text);
         }
@@ -298,6 +286,7 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     fn look(text: &str, limit: u64) -> Inspection {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::amazon::python;
 use crate::lines::json_document;
 use crate::text::clean_text;
 use crate::{Dataset, Error, Interaction, ItemMetadata, Result};
@@ -38,10 +39,25 @@ pub fn read(folder: impl AsRef<Path>) -> Result<Dataset> {
             data.interactions.push(Interaction { user, item, weight: 1.0, time: None });
         }
     }
-    let facts: Entries<Facts> = json_document(&folder.join(format!("{name}.item.json")))?;
     data.catalogue.resize(data.items.len(), None);
+    read_items(&folder.join(format!("{name}.item.json")), &mut data, |number| {
+        Ok(items.name(number)?.to_owned())
+    })?;
+    Ok(data)
+}
+
+/// Reads what is known of items, each under the name that `name` gives for its number.
+///
+/// # Errors
+/// Those of reading JSON files and of `name`.
+pub(crate) fn read_items(
+    path: &Path,
+    data: &mut Dataset,
+    name: impl Fn(&str) -> Result<String>,
+) -> Result<()> {
+    let facts: Entries<Facts> = json_document(path)?;
     for (item, facts) in facts.0 {
-        let item = data.items.intern(items.name(&item)?)?;
+        let item = data.items.intern(&name(&item)?)?;
         data.catalogue.resize(data.items.len(), None);
         let metadata = ItemMetadata {
             title: facts.title.0.as_deref().and_then(clean_text),
@@ -52,14 +68,27 @@ pub fn read(folder: impl AsRef<Path>) -> Result<Dataset> {
                 .as_deref()
                 .map(|path| path.split(',').filter_map(clean_text).collect())
                 .unwrap_or_default(),
-            description: facts.description.0.as_deref().and_then(clean_text),
+            description: facts.description.0.as_deref().and_then(paragraphs),
             price: None,
         };
         if !metadata.is_empty() {
             data.catalogue[item.index()] = Some(metadata);
         }
     }
-    Ok(data)
+    Ok(())
+}
+
+/// A description as one clean text. Some files hold the list of its paragraphs as a text, `['One.', "It's two."]`, and some
+/// of those have quotes inside that end it early: then brackets and outer quotes go, and what is between them stays.
+fn paragraphs(text: &str) -> Option<String> {
+    let list = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let Some(inside) = list else { return clean_text(text) };
+    let parsed: Option<Vec<String>> =
+        python::to_json(text).ok().and_then(|list| serde_json::from_str(&list).ok());
+    match parsed {
+        Some(parsed) => clean_text(&parsed.join(" ")),
+        None => clean_text(inside.trim_matches(['\'', '"'])),
+    }
 }
 
 /// The name of the data set in `folder`, if there is exactly one.

@@ -1,11 +1,10 @@
 //! Interactions in a table with a header: comma or tab separated, plain or compressed, columns by name.
 
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::lines;
+use crate::csv_rows::{CsvLayout, CsvRows};
 use crate::{Error, Result};
 
 /// Which columns of a table mean what. The default is the header of the other stages: `user,item[,value[,timestamp]]`.
@@ -49,8 +48,7 @@ pub struct InteractionRow {
 /// The rows of an interaction table, read as they are asked for.
 pub struct InteractionTable {
     path: PathBuf,
-    reader: csv::Reader<Box<dyn BufRead + Send>>,
-    record: csv::ByteRecord,
+    rows: CsvRows,
     user: (usize, String),
     item: (usize, String),
     value: Option<(usize, String)>,
@@ -64,17 +62,8 @@ impl InteractionTable {
     /// [`Error::Io`] if the file cannot be read; [`Error::MissingField`] if the header lacks the user or item column.
     pub fn open(path: impl AsRef<Path>, columns: &Columns) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        let mut stream = lines::open_stream(&path)?.reader;
-        let head =
-            stream.fill_buf().map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
-        let header = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        let delimiter = if header.contains(&b'\t') { b'\t' } else { b',' };
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(stream);
-        let header = reader.byte_headers().map_err(|error| csv_error(error, &path))?;
-        let names: Vec<String> = header
-            .iter()
-            .map(|name| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').trim().to_owned())
-            .collect();
+        let mut rows = CsvRows::open(&path, CsvLayout::default())?;
+        let names = rows.names()?;
         let find = |name: &str| names.iter().position(|known| known == name).map(|at| (at, name.to_owned()));
         let need = |name: &str| {
             find(name).ok_or_else(|| Error::MissingField {
@@ -85,15 +74,12 @@ impl InteractionTable {
         };
         let (user, item) = (need(&columns.user)?, need(&columns.item)?);
         let (value, time) = (columns.value.as_deref().and_then(find), columns.time.as_deref().and_then(find));
-        Ok(Self { path, reader, record: csv::ByteRecord::new(), user, item, value, time })
+        Ok(Self { path, rows, user, item, value, time })
     }
 
     fn row(&self) -> Result<InteractionRow> {
-        let line = self.record.position().map_or(0, csv::Position::line);
-        let cell = |column: &(usize, String)| -> Result<&str> {
-            let bytes = self.record.get(column.0).unwrap_or_default();
-            lines::utf8(bytes, &self.path, line).map(str::trim)
-        };
+        let line = self.rows.line();
+        let cell = |column: &(usize, String)| self.rows.cell(column.0);
         let name = |column: &(usize, String)| -> Result<String> {
             match cell(column)? {
                 "" => Err(Error::MissingField { path: self.path.clone(), line, field: column.1.clone() }),
@@ -131,24 +117,11 @@ impl Iterator for InteractionTable {
     type Item = Result<InteractionRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.reader.read_byte_record(&mut self.record) {
+        match self.rows.advance() {
             Ok(false) => None,
             Ok(true) => Some(self.row()),
-            Err(error) => Some(Err(csv_error(error, &self.path))),
+            Err(error) => Some(Err(error)),
         }
-    }
-}
-
-pub(crate) fn csv_error(error: csv::Error, path: &Path) -> Error {
-    let path = path.to_owned();
-    let line = error.position().map_or(1, csv::Position::line);
-    let reason = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => lines::stream_error(path, line, source),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            Error::Csv { path, line, reason: format!("expected {expected_len} columns, got {len}") }
-        }
-        _ => Error::Csv { path, line, reason },
     }
 }
 
@@ -184,6 +157,8 @@ mod tests {
         };
         assert_eq!(error("user,thing\n"), "1: no column \"item\"");
         assert_eq!(error("user,item\na,b\n,b\n"), "3: no user");
+        assert_eq!(error("user,item\r\na,b\r\n,b\r\n"), "3: no user");
+        assert_eq!(error("user,item\r\na,\"b\r\nc\"\r\na\r\n"), "4: expected 2 columns, got 1");
         assert_eq!(error("user,item\na,b,c\n"), "2: expected 2 columns, got 3");
         assert_eq!(error("user,item,value\na,b,many\n"), "2: value should be a number, got \"many\"");
     }

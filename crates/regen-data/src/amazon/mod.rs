@@ -21,7 +21,7 @@
 
 mod metadata;
 mod price;
-mod python;
+pub(crate) mod python;
 mod reviews;
 mod values;
 

@@ -3,7 +3,7 @@
 
 /// `text` as JSON, or the byte at which it stops being a Python literal of strings, numbers, `True`, `False`,
 /// `None`, lists, tuples and dicts. Whether brackets match is left to the JSON reader.
-pub(super) fn to_json(text: &str) -> Result<String, usize> {
+pub(crate) fn to_json(text: &str) -> Result<String, usize> {
     let bytes = text.as_bytes();
     let mut json = String::with_capacity(text.len() + 16);
     let mut at = 0;

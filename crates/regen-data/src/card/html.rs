@@ -175,6 +175,7 @@ impl DataCard {
             ("described items that nobody reviewed", build.items_without_interactions),
             ("metadata lines about an item described before", build.repeated_metadata),
             ("narratives of what their user did not buy", build.narratives_without_purchase),
+            ("narratives that repeat another word by word", build.repeated_narratives),
             ("prices: none given", build.prices.missing),
             ("prices: one amount", build.prices.single),
             ("prices: a range, lower end kept", build.prices.range),

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::times::{TimeUnit, iso};
+use super::config::InteractionFields;
+use super::times::TimeUnit;
 use crate::Error;
 use crate::Result;
 use crate::amazon::{Price, category_levels};
@@ -150,7 +151,8 @@ impl Row<'_> {
     }
 
     /// Seconds since 1970-01-01 UTC, if the field has a value.
-    pub(super) fn time(&self, field: Option<usize>, unit: TimeUnit) -> Result<Option<i64>> {
+    pub(super) fn time(&self, field: Option<usize>, fields: &InteractionFields) -> Result<Option<i64>> {
+        let unit = fields.time_unit;
         let of_float = |number: f64| match unit {
             // Fractions of days and seconds are common, and 64-bit floats hold both.
             TimeUnit::Days => Some((number * 86_400.0).floor() as i64),
@@ -165,14 +167,14 @@ impl Row<'_> {
                 Ok(number) => unit.seconds(number),
                 Err(_) => match text.parse::<f64>() {
                     Ok(number) if number.is_finite() => of_float(number),
-                    _ => iso(text),
+                    _ => fields.date_order.seconds(text),
                 },
             },
             _ => None,
         };
         match seconds {
             Some(seconds) => Ok(Some(seconds)),
-            None => Err(self.invalid(field, "a number, or a time such as 2021-03-04T10:11:12Z")),
+            None => Err(self.invalid(field, fields.date_order.expected())),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::times::TimeUnit;
+use super::times::{DateOrder, TimeUnit};
 use crate::{Chronology, Duplicates, Error, NarrativeKind, OnError, Preference, Result};
 
 /// Which files hold a catalogue, and which of their fields mean what.
@@ -125,6 +125,9 @@ pub struct InteractionFields {
     /// The unit of numbers in `time`.
     #[serde(default)]
     pub time_unit: TimeUnit,
+    /// How dates in `time` are written.
+    #[serde(default)]
+    pub date_order: DateOrder,
     /// A review's heading; read by [`Mapping::reviews`] alone.
     #[serde(default)]
     pub review_title: Option<String>,

@@ -13,4 +13,4 @@ mod table;
 mod times;
 
 pub use config::{InteractionFields, ItemFields, Mapping, NarrativeFields, TableLayout};
-pub use times::TimeUnit;
+pub use times::{DateOrder, TimeUnit};

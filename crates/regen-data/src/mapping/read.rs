@@ -1,5 +1,6 @@
 //! From the files that a mapping names to a data set, and to reviews one by one.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::cells::Row;
@@ -81,8 +82,8 @@ impl Present {
 
 impl Mapping {
     /// Reads the data set. Interaction files are read side by side on all cores, and the result does not depend on
-    /// that. Items without interactions are left out, and so are narratives about an item that their user did not buy;
-    /// the report counts both.
+    /// that. Items without interactions are left out, and so are narratives about an item that their user did not buy
+    /// or that repeats another word by word; the report counts them all.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for values that do not go together; [`Error::UnknownColumn`] for a field that a table or
@@ -109,8 +110,8 @@ impl Mapping {
         if let Some(items) = &self.items {
             read_items(items, self.on_error, &mut data, &mut report)?;
         }
-        let bought: std::collections::HashSet<_> =
-            data.interactions.iter().map(|one| (one.user, one.item)).collect();
+        let bought: HashSet<_> = data.interactions.iter().map(|one| (one.user, one.item)).collect();
+        let mut written: HashMap<_, Vec<usize>> = HashMap::new();
         for narratives in &self.narratives {
             read_narratives(narratives, self.on_error, &mut report, &mut |user, item, text| {
                 let kind = narratives.kind;
@@ -120,10 +121,15 @@ impl Mapping {
                 });
                 match known {
                     Some((user, item)) if item.is_none_or(|item| bought.contains(&(user, item))) => {
+                        let same = written.entry((user, item, kind)).or_default();
+                        if same.iter().any(|&at| data.narratives[at].text == text) {
+                            return Kept::Repeated;
+                        }
+                        same.push(data.narratives.len());
                         data.narratives.push(Narrative { user, item, kind, text });
-                        true
+                        Kept::Yes
                     }
-                    _ => false,
+                    _ => Kept::WithoutPurchase,
                 }
             })?;
         }
@@ -152,7 +158,7 @@ impl Mapping {
                     rating: row.number(slots.rating)?.map(|rating| rating as f32),
                     title: row.raw_text(title),
                     text: row.raw_text(text),
-                    time: row.time(slots.time, self.interactions.time_unit)?,
+                    time: row.time(slots.time, &self.interactions)?,
                     verified: None,
                     helpful_votes: None,
                 })
@@ -176,7 +182,7 @@ impl Mapping {
         let (mut records, mut not_preferred) = (0, 0);
         while let Some(counts) = rows.next_with(|row| {
             let (user, item) = (row.name(slots.user)?, row.name(slots.item)?);
-            let time = row.time(slots.time, self.interactions.time_unit)?;
+            let time = row.time(slots.time, &self.interactions)?;
             let Some(weight) = self.weight(&row, slots)? else { return Ok(false) };
             let (user, item) = (users.intern(&user)?, items.intern(&item)?);
             interactions.push(Interaction { user, item, weight, time });
@@ -251,12 +257,19 @@ fn read_items(
     present.check(&asked)
 }
 
-/// Gives every text to `keep`, which says whether it could.
+/// What became of a narrative.
+enum Kept {
+    Yes,
+    WithoutPurchase,
+    Repeated,
+}
+
+/// Gives every text to `keep`, which says what became of it.
 fn read_narratives(
     fields: &NarrativeFields,
     on_error: OnError,
     report: &mut BuildReport,
-    keep: &mut dyn FnMut(&str, Option<&str>, String) -> bool,
+    keep: &mut dyn FnMut(&str, Option<&str>, String) -> Kept,
 ) -> Result<()> {
     let mut asked = Fields::default();
     let (user, item) = (asked.need(&fields.user), asked.may(&fields.item));
@@ -269,7 +282,11 @@ fn read_narratives(
             let Some(text) = row.raw_text(Some(text)) else { return Ok(()) };
             let user = row.name(user)?;
             let item = item.map(|item| row.name(item)).transpose()?;
-            report.narratives_without_purchase += usize::from(!keep(&user, item.as_deref(), text));
+            match keep(&user, item.as_deref(), text) {
+                Kept::Yes => {}
+                Kept::WithoutPurchase => report.narratives_without_purchase += 1,
+                Kept::Repeated => report.repeated_narratives += 1,
+            }
             Ok(())
         }) {
             done?;

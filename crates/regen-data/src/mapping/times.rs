@@ -44,6 +44,53 @@ impl TimeUnit {
     }
 }
 
+/// How dates are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DateOrder {
+    /// As ISO 8601: `2021-03-04`, `2021-03-04T10:11:12Z`.
+    #[default]
+    YearFirst,
+    /// `4.3.2021`, `04-03-2021`, `04/03/2021 10:11:12`.
+    DayFirst,
+    /// `3/4/2021`, `03-04-2021 10:11`.
+    MonthFirst,
+}
+
+impl DateOrder {
+    /// Seconds since 1970-01-01 UTC of a date, with or without a time of day behind a blank or `T`.
+    pub(super) fn seconds(self, text: &str) -> Option<i64> {
+        if self == Self::YearFirst {
+            return iso(text);
+        }
+        let (date, rest) = text.split_at(text.find([' ', 'T']).unwrap_or(text.len()));
+        let separator = ['-', '/', '.'].into_iter().find(|&separator| date.contains(separator))?;
+        let mut parts = date.split(separator);
+        let mut part = |digits: std::ops::RangeInclusive<usize>| -> Option<u32> {
+            let part = parts.next()?;
+            let plain = digits.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+            plain.then(|| part.parse().ok())?
+        };
+        let (first, second, year) = (part(1..=2)?, part(1..=2)?, part(4..=4)?);
+        let (day, month) = if self == Self::DayFirst { (first, second) } else { (second, first) };
+        if parts.next().is_some() {
+            return None;
+        }
+        iso(&format!("{year:04}-{month:02}-{day:02}{rest}"))
+    }
+
+    /// What is read, in words.
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Self::YearFirst => {
+                "a number, or a time such as 2021-03-04T10:11:12Z (date_order says how dates are written)"
+            }
+            Self::DayFirst => "a number, or a date such as 31.12.2021 or 31-12-2021 10:11",
+            Self::MonthFirst => "a number, or a date such as 12/31/2021 or 12-31-2021 10:11",
+        }
+    }
+}
+
 /// Seconds since 1970-01-01 UTC of `2021-03-04`, `2021-03-04T10:11`, `2021-03-04 10:11:12.5Z`, `…+02:00`. Without an
 /// offset the time counts as UTC; fractions of seconds are dropped.
 pub(super) fn iso(text: &str) -> Option<i64> {
@@ -163,5 +210,21 @@ mod tests {
         assert_eq!(TimeUnit::Days.seconds(2), Some(172_800));
         assert_eq!(TimeUnit::Milliseconds.seconds(2_500), Some(2));
         assert_eq!(TimeUnit::Days.seconds(i64::MAX), None);
+    }
+
+    #[test]
+    fn dates_are_read_in_the_order_that_is_said() {
+        let day = |order: DateOrder, text: &str| order.seconds(text);
+        let expected = iso("2014-07-22");
+        for text in ["22-07-2014", "22.7.2014", "22/07/2014 00:00"] {
+            assert_eq!(day(DateOrder::DayFirst, text), expected, "{text}");
+            assert_eq!(day(DateOrder::MonthFirst, text), None, "{text}");
+        }
+        assert_eq!(day(DateOrder::MonthFirst, "7/22/2014"), expected);
+        assert_eq!(day(DateOrder::DayFirst, "22-07-2014T10:11:12Z"), iso("2014-07-22T10:11:12Z"));
+        for text in ["", "22", "22-07", "22-07-14", "22-07-2014-1", "+2-07-2014", "31.02.2014", "22-07-2014x"]
+        {
+            assert_eq!(day(DateOrder::DayFirst, text), None, "{text:?}");
+        }
     }
 }

@@ -5,10 +5,11 @@
 use std::path::PathBuf;
 
 use regen_data::amazon::{CatalogueRecords, Reviews};
+use regen_data::mapping::Mapping;
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
     HistoryConfig, OnError, Preference, ReviewsConfig, SourceFormat, SplitRule, audit_leaks, detect,
-    examples, from_reviews, regen, sequences, training_interactions,
+    examples, from_reviews, minionerec, regen, sequences, training_interactions,
 };
 
 fn folder(name: &str) -> PathBuf {
@@ -49,6 +50,57 @@ fn amazon_2014_office_sequences_have_their_counts() {
     assert!(data.users.get("A32T2H8150OJLU").is_some(), "names are the raw ids");
     let with_text = data.item_texts().iter().flatten().count();
     assert!(with_text > 2_400, "{with_text} items have text");
+}
+
+#[test]
+#[ignore = "needs REGEN_DATA_DIR/amazon2018_office_minionerec"]
+fn office_histories_of_2018_have_their_counts() {
+    let folder = folder("amazon2018_office_minionerec");
+    assert_eq!(detect(&folder).unwrap(), SourceFormat::MiniOneRec);
+    let data = minionerec::read(&folder).unwrap();
+    // 9,732 rows; what their histories hold beside them makes the rest. Counted by a few lines of Python as well.
+    assert_eq!((data.users.len(), data.items.len(), data.interactions.len()), (3_231, 3_459, 22_447));
+    let described = data.catalogue.iter().flatten().filter(|item| item.description.is_some()).count();
+    assert!(described > 3_000, "{described} items have a description");
+    let lists = data.catalogue.iter().flatten().filter_map(|item| item.description.as_deref());
+    assert_eq!(lists.filter(|text| text.starts_with("['")).count(), 0, "lists are read as lists");
+}
+
+#[test]
+#[ignore = "needs REGEN_DATA_DIR/regen_sample"]
+fn the_one_public_user_of_regen_is_read() {
+    let file = folder("regen_sample").join("user_1.csv");
+    let text = format!(
+        r#"
+[interactions]
+files = [{file:?}]
+user = "reviewer_id"
+item = "asin"
+rating = "rating"
+time = "purchase_date"
+date_order = "day_first"
+[items]
+files = [{file:?}]
+item = "asin"
+title = "title"
+category = "category"
+category_separator = " - "
+price = "price"
+[[narratives]]
+files = [{file:?}]
+kind = "user_summary_long"
+user = "reviewer_id"
+text = "long_summary"
+"#
+    );
+    let (data, report) = Mapping::parse(&text).unwrap().read().unwrap();
+    // Ten rows, one of which repeats another.
+    assert_eq!((data.users.len(), data.items.len(), data.interactions.len()), (1, 9, 9));
+    assert_eq!(report.duplicates, 1);
+    assert!(data.catalogue.iter().flatten().all(|item| item.price.is_some() && item.category.len() > 1));
+    assert!(data.interactions.iter().all(|one| one.time.is_some()));
+    // The flat table repeats the summary in every row.
+    assert_eq!((data.narratives.len(), report.repeated_narratives), (1, 9));
 }
 
 #[test]
