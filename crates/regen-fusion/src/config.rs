@@ -95,6 +95,19 @@ pub enum AdapterKind {
         /// Number of experts, at least 2.
         experts: usize,
     },
+    /// A fixed number of soft tokens for a whole history ([`Adapter::resample`](crate::Adapter::resample)): learned queries attend
+    /// over its items, whose recency they are told. An item that stands for itself, such as the one that is narrated, gets its
+    /// soft tokens from a projection of its own.
+    ///
+    /// **Source** Jaegle et al. 2021, "Perceiver"; Alayrac et al. 2022, "Flamingo", section 2.1.
+    CrossAttention {
+        /// Soft tokens of a history, at least 1.
+        tokens: i64,
+        /// Heads of the attention, a divisor of `hidden`.
+        heads: i64,
+        /// Layers of attention, at least 1.
+        layers: usize,
+    },
 }
 
 impl AdapterKind {
@@ -105,6 +118,7 @@ impl AdapterKind {
             Self::Mlp { .. } => "mlp",
             Self::Gated => "gated",
             Self::MixtureOfExperts { .. } => "mixture of experts",
+            Self::CrossAttention { .. } => "cross-attention",
         }
     }
 }
@@ -133,6 +147,14 @@ pub struct AdapterConfig {
 }
 
 impl AdapterConfig {
+    /// Soft tokens that stand for a whole history; 0 where every item has its own.
+    pub fn tokens_per_history(&self) -> i64 {
+        match self.kind {
+            AdapterKind::CrossAttention { tokens, .. } => tokens,
+            _ => 0,
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         let positive = |field, value: i64| {
             if value > 0 {
@@ -167,6 +189,15 @@ impl AdapterConfig {
                 got: experts.to_string(),
                 expected: "at least 2",
             }),
+            AdapterKind::CrossAttention { tokens, heads, layers } => {
+                positive("kind.cross_attention.tokens", tokens)?;
+                positive("kind.cross_attention.layers", layers as i64)?;
+                if heads > 0 && self.hidden % heads == 0 {
+                    return Ok(());
+                }
+                let (field, got) = ("kind.cross_attention.heads", heads.to_string());
+                Err(Error::InvalidConfig { field, got, expected: "a divisor of hidden" })
+            }
             AdapterKind::Gated if self.sources == Sources::Fusion => Ok(()),
             AdapterKind::Gated => Err(Error::InvalidConfig {
                 field: "sources",

@@ -26,6 +26,12 @@ pub struct ItemVectors {
 }
 
 impl ItemVectors {
+    /// Whether `history` marks positions of this batch.
+    pub(crate) fn check_history(&self, history: &Tensor) -> Result<()> {
+        check_shape("history", history, &self.mask.size())?;
+        check_bool("history", history)
+    }
+
     /// The sides that `config` reads, in the order cf, semantic, with shapes and kinds checked.
     pub(crate) fn sides(&self, config: &AdapterConfig) -> Result<Vec<(SideName, &Side)>> {
         let size = self.mask.size();

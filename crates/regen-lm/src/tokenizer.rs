@@ -192,6 +192,15 @@ impl TextTokenizer {
         u32::try_from(id).map_err(|_| Error::IdOutOfRange { id, vocab: self.vocab_size() })
     }
 
+    /// One entry of the vocabulary as people read it, special tokens by their names. A piece of a character that takes several
+    /// tokens becomes U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::IdOutOfRange`], [`Error::Tokenizer`].
+    pub fn piece(&self, id: i64) -> Result<String> {
+        self.inner.decode(&[self.narrow(id)?], false).map_err(failed("decoding"))
+    }
+
     /// The id of a token by its exact text.
     pub fn id(&self, token: &str) -> Option<i64> {
         self.inner.token_to_id(token).map(i64::from)

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor, nn};
 
 use crate::copying::CopyHead;
 use crate::losses::{Chosen, Control};
-use crate::prompt::{Batch, Padding, PromptTokens, Sequence, splice};
+use crate::prompt::{Batch, Padding, Places, PromptTokens, Sequence, splice};
 use crate::{Error, Example, ItemTables, Request, Result};
 
 /// Random streams of a seed, so that changing one draw never moves another.
@@ -51,9 +51,13 @@ pub struct PassageConfig {
 }
 
 impl NarratorConfig {
-    /// Soft tokens of an item.
-    pub(crate) fn tokens_per_item(&self) -> usize {
-        self.adapter.as_ref().map_or(1, |adapter| adapter.tokens_per_item.max(0) as usize)
+    /// The places of soft tokens in its prompts.
+    pub(crate) fn places(&self) -> Places {
+        let count = |tokens: i64| tokens.max(0) as usize;
+        self.adapter.as_ref().map_or(Places { per_item: 1, per_history: 0 }, |adapter| Places {
+            per_item: count(adapter.tokens_per_item),
+            per_history: count(adapter.tokens_per_history()),
+        })
     }
 }
 
@@ -190,14 +194,22 @@ impl Narrator {
     }
 
     pub(crate) fn batch(&self, sequences: &[&Sequence], padding: Padding) -> Result<Batch> {
-        Batch::new(sequences, padding, &self.tokens, self.config.tokens_per_item(), self.device)
+        Batch::new(sequences, padding, &self.tokens, self.config.places(), self.device)
     }
 
     /// The embeddings of a batch, `[batch, seq, hidden]`, soft tokens in their places.
     pub(crate) fn embeddings(&self, batch: &Batch, control: Control) -> Result<Tensor> {
         let text = self.decoder.embed(&batch.ids)?;
-        // Nothing to be adapted: no adapter, or a batch of passages alone.
-        let (Some(adapter), true) = (&self.adapter, batch.rows.numel() > 0) else { return Ok(text) };
+        match self.soft_tokens(batch, control)? {
+            Some(soft) => Ok(splice(&text, &soft, &batch.slots)),
+            None => Ok(text),
+        }
+    }
+
+    /// The soft tokens that `batch.slots` counts, `[batch, soft tokens, hidden]`; `None` where nothing is to be adapted: no
+    /// adapter, or a batch of passages alone.
+    pub(crate) fn soft_tokens(&self, batch: &Batch, control: Control) -> Result<Option<Tensor>> {
+        let (Some(adapter), true) = (&self.adapter, batch.rows.numel() > 0) else { return Ok(None) };
         let mut items = self.tables.gather(&batch.rows, &batch.row_mask);
         for (side, hidden) in
             [(&mut items.cf, control.hides_cf()), (&mut items.semantic, control.hides_semantic())]
@@ -206,8 +218,11 @@ impl Narrator {
                 side.present = side.present.zeros_like();
             }
         }
-        let soft = adapter.forward(&items)?;
-        Ok(splice(&text, &soft.embeddings, &batch.slots))
+        let of_items = adapter.forward(&items)?.embeddings;
+        Ok(Some(match adapter.resample(&items, &batch.history)? {
+            Some(of_history) => Tensor::cat(&[of_items, of_history], 1),
+            None => of_items,
+        }))
     }
 
     /// The loss of a batch as a scalar tensor, with gradient where gradients are on.
@@ -283,10 +298,12 @@ fn check(
             return Err(Error::InvalidConfig { field, got, expected: "at least 0" });
         }
     }
-    // `<bos>`, `<last>`, its item and the kind stand beside history, passage and narrative.
+    // `<bos>`, `<last>` and the kind stand beside history, passage and narrative.
     let passage = config.passage.as_ref().map_or(0, |passage| passage.max_tokens);
-    let items = if config.adapter.is_some() { config.max_history + 1 } else { 0 };
-    let longest = items * config.tokens_per_item() + 3 + passage + config.max_narrative_tokens;
+    let places = config.places();
+    let items =
+        config.adapter.as_ref().map_or(0, |_| places.of_history(config.max_history) + places.per_item);
+    let longest = items + 3 + passage + config.max_narrative_tokens;
     if longest as i64 > config.decoder.max_positions() {
         return Err(Error::Mismatch {
             part: "the longest prompt with its narrative",

@@ -1,7 +1,8 @@
 //! What the language model is shown: the layout of a prompt, and batches of it as tensors.
 //!
 //! A prompt is `<bos> item … item [<last> item] [<text> phrase …] <kind>`, then the narrative and `<eos>`. Each `item` is
-//! the place of `tokens_per_item` soft tokens; `<last>` marks the immediate context (the purchase that is narrated);
+//! the place of `tokens_per_item` soft tokens; an adapter that reads a history as a whole has `tokens_per_history` places for all
+//! the items before `<last>` instead. `<last>` marks the immediate context (the purchase that is narrated);
 //! `<text>` begins each phrase of the passage that the writer may read, where the narrator was made to. The kind's own token
 //! asks for the narrative, so one model writes every kind.
 
@@ -106,11 +107,47 @@ impl PromptTokens {
     }
 }
 
+/// How many places soft tokens take in a prompt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places {
+    /// Of an item that stands for itself.
+    pub(crate) per_item: usize,
+    /// Of a history that is read as a whole; 0 where each of its items stands for itself.
+    pub(crate) per_history: usize,
+}
+
+impl Places {
+    /// Places of a history of `items`. Nothing takes none.
+    pub(crate) fn of_history(self, items: usize) -> usize {
+        match self.per_history {
+            0 => items * self.per_item,
+            _ if items == 0 => 0,
+            whole => whole,
+        }
+    }
+
+    /// Soft tokens that are computed for a request of `items`: those of every item, then those of the history.
+    fn computed(self, items: usize) -> usize {
+        items * self.per_item + self.per_history
+    }
+
+    /// Which of the computed soft tokens stands in the `n`-th place of a request.
+    fn soft_token(self, n: usize, history: usize, items: usize) -> usize {
+        match self.of_history(history) {
+            _ if self.per_history == 0 => n,
+            places if n < places => items * self.per_item + n,
+            places => history * self.per_item + n - places,
+        }
+    }
+}
+
 /// A prompt as ids, the rows whose soft tokens go into the places of `<item>`, and the answer's ids.
 #[derive(Debug, Clone)]
 pub(crate) struct Sequence {
     prompt: Vec<i64>,
     rows: Vec<i64>,
+    /// How many of `rows`, from the first, are the history.
+    history: usize,
     /// Where in `prompt` the phrases of the passage stand, from the first to the end of the last.
     passage: Range<usize>,
     answer: Vec<i64>,
@@ -132,22 +169,18 @@ impl Sequence {
         let kind = tokens.kind(&request.kind)?;
         let recent = request.recent(config.max_history);
         let mut rows = Vec::with_capacity(recent.len() + 1);
-        let per_item = config.tokens_per_item();
+        let places = config.places();
         let mut prompt = vec![tokens.bos];
-        let mut place = |item: u32, prompt: &mut Vec<i64>| {
+        for &item in recent.iter().chain(&request.target) {
             if item as usize >= items {
                 return Err(Error::UnknownItem { request: index, item, items });
             }
             rows.push(i64::from(item));
-            prompt.extend(std::iter::repeat_n(tokens.item, per_item));
-            Ok(())
-        };
-        for &item in recent {
-            place(item, &mut prompt)?;
         }
-        if let Some(target) = request.target {
+        prompt.extend(std::iter::repeat_n(tokens.item, places.of_history(recent.len())));
+        if request.target.is_some() {
             prompt.push(tokens.last);
-            place(target, &mut prompt)?;
+            prompt.extend(std::iter::repeat_n(tokens.item, places.per_item));
         }
         let mut passage = prompt.len()..prompt.len();
         for phrase in &request.passage {
@@ -161,7 +194,7 @@ impl Sequence {
             passage.end = prompt.len();
         }
         prompt.push(kind);
-        Ok(Self { prompt, rows, passage, answer: Vec::new() })
+        Ok(Self { prompt, rows, history: recent.len(), passage, answer: Vec::new() })
     }
 
     /// Adds the narrative, cut to `max_narrative_tokens`. A cut narrative has no `<eos>`, since it does not end there.
@@ -208,13 +241,15 @@ pub(crate) struct Batch {
     pub(crate) ids: Tensor,
     /// Which positions are real.
     pub(crate) mask: PaddingMask,
-    /// `[batch, seq]` i64: which soft token of the batch stands here, counted over `[batch, items · per_item]`; −1
-    /// for a text token.
+    /// `[batch, seq]` i64: which soft token of the batch stands here, counted over
+    /// `[batch, items · per_item + per_history]`; −1 for a text token.
     pub(crate) slots: Tensor,
     /// `[batch, items]` i64 rows of the item tables, 0 where `row_mask` is false.
     pub(crate) rows: Tensor,
     /// `[batch, items]` bool.
     pub(crate) row_mask: Tensor,
+    /// `[batch, items]` bool: those of `rows` that are the history.
+    pub(crate) history: Tensor,
     /// `[batch, seq]` bool: the tokens of the passage.
     pub(crate) passage: Tensor,
     /// `[batch, seq]` i64: the id that position should predict.
@@ -228,7 +263,7 @@ impl Batch {
         sequences: &[&Sequence],
         padding: Padding,
         tokens: &PromptTokens,
-        per_item: usize,
+        places: Places,
         device: Device,
     ) -> Result<Self> {
         let seq = sequences.iter().map(|s| s.len()).max().unwrap_or(0);
@@ -239,20 +274,22 @@ impl Batch {
         let (mut loss_mask, mut passage) = (vec![false; cells], vec![false; cells]);
         let mut rows = vec![0i64; sequences.len() * items];
         let mut row_mask = vec![false; sequences.len() * items];
+        let mut history = vec![false; sequences.len() * items];
         for (row, sequence) in sequences.iter().enumerate() {
             let offset = match padding {
                 Padding::Right => 0,
                 Padding::Left => seq - sequence.len(),
             };
             let start = row * seq + offset;
-            let mut slot = (row * items * per_item) as i64;
+            let mut place = 0;
             for (position, &id) in sequence.prompt.iter().chain(&sequence.answer).enumerate() {
                 let cell = start + position;
                 ids[cell] = id;
                 passage[cell] = sequence.passage.contains(&position) && Some(id) != tokens.text;
                 if position < sequence.prompt.len() && id == tokens.item {
-                    slots[cell] = slot;
-                    slot += 1;
+                    let soft = places.soft_token(place, sequence.history, items);
+                    slots[cell] = (row * places.computed(items) + soft) as i64;
+                    place += 1;
                 }
                 if position >= sequence.prompt.len() {
                     targets[cell - 1] = id;
@@ -261,6 +298,7 @@ impl Batch {
             }
             rows[row * items..][..sequence.rows.len()].copy_from_slice(&sequence.rows);
             row_mask[row * items..][..sequence.rows.len()].fill(true);
+            history[row * items..][..sequence.history].fill(true);
         }
         let wide = [sequences.len() as i64, seq as i64];
         let short = [sequences.len() as i64, items as i64];
@@ -279,6 +317,7 @@ impl Batch {
             slots: ids_tensor(&slots, &wide),
             rows: ids_tensor(&rows, &short),
             row_mask: flags(&row_mask, &short),
+            history: flags(&history, &short),
             passage: flags(&passage, &wide),
             targets: ids_tensor(&targets, &wide),
             loss_mask: flags(&loss_mask, &wide),
@@ -286,7 +325,7 @@ impl Batch {
     }
 }
 
-/// Puts `soft [batch, items · per_item, hidden]` into the places that `slots [batch, seq]` names, leaving every
+/// Puts `soft [batch, soft tokens, hidden]` into the places that `slots [batch, seq]` names, leaving every
 /// other position of `text [batch, seq, hidden]` as it is. Differentiable in both.
 pub(crate) fn splice(text: &Tensor, soft: &Tensor, slots: &Tensor) -> Tensor {
     let hidden = text.size().last().copied().unwrap_or(0);

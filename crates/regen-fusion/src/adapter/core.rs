@@ -4,9 +4,10 @@ use regen_torch::seed::{self, ChaCha8Rng};
 use tch::{Kind, Tensor, nn};
 
 use super::maps::Map;
+use super::resampler::Resampler;
 use crate::inputs::SideName;
 use crate::normalise::{component_rms, normalise};
-use crate::{AdapterConfig, ItemVectors, Result, Side};
+use crate::{AdapterConfig, AdapterKind, ItemVectors, Result, Side};
 
 /// Turns item vectors into soft tokens. Its parameters live in the `VarStore` it was built in.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub struct Adapter {
     config: AdapterConfig,
     absent: Vec<(SideName, Tensor)>,
     map: Map,
+    resampler: Option<Resampler>,
 }
 
 /// Embeddings that stand where a prompt's token embeddings would.
@@ -50,7 +52,13 @@ impl Adapter {
             })
             .collect();
         let map = Map::new(vs, config, &dims, rng);
-        Ok(Self { config: *config, absent, map })
+        let resampler = match config.kind {
+            AdapterKind::CrossAttention { tokens, heads, layers } => {
+                Some(Resampler::new(vs, config, &dims, rng, (tokens, heads, layers)))
+            }
+            _ => None,
+        };
+        Ok(Self { config: *config, absent, map, resampler })
     }
 
     /// What it was built from.
@@ -58,7 +66,7 @@ impl Adapter {
         &self.config
     }
 
-    /// Maps a batch of histories to soft tokens.
+    /// Maps a batch of histories to soft tokens, those of each item beside each other.
     ///
     /// **Shapes** `vectors: [batch, seq, dim]` per side `→ [batch, seq · tokens_per_item, hidden]`.
     ///
@@ -73,6 +81,23 @@ impl Adapter {
             embeddings: tokens.reshape([batch, seq * per_item, self.config.hidden]),
             mask: items.mask.repeat_interleave_self_int(per_item, 1, None),
         })
+    }
+
+    /// Maps a batch of histories to a fixed number of soft tokens each; `None` unless the adapter is
+    /// [`AdapterKind::CrossAttention`].
+    ///
+    /// `history` says which positions of `items` are of the history; others, and padding, are not read. The order of the
+    /// positions is that of time.
+    ///
+    /// **Shapes** `history: [batch, seq]` bool `→ [batch, tokens, hidden]` f32.
+    ///
+    /// # Errors
+    /// Those of [`Adapter::forward`].
+    pub fn resample(&self, items: &ItemVectors, history: &Tensor) -> Result<Option<Tensor>> {
+        let Some(resampler) = &self.resampler else { return Ok(None) };
+        let sides = self.prepared(items)?;
+        items.check_history(history)?;
+        Ok(Some(resampler.forward(&sides, &history.logical_and(&items.mask))))
     }
 
     /// The side contributions of a projection, `[batch, seq, tokens_per_item · hidden]` each; `None` for other maps.

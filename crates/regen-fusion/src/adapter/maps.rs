@@ -16,14 +16,14 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    fn new(vs: nn::Path<'_>, rng: &mut ChaCha8Rng, (input, output): (i64, i64), std: f64) -> Self {
+    pub(super) fn new(vs: nn::Path<'_>, rng: &mut ChaCha8Rng, (input, output): (i64, i64), std: f64) -> Self {
         Self {
             weight: vs.var_copy("weight", &seed::normal(rng, &[output, input], std)),
             bias: vs.zeros("bias", &[output]),
         }
     }
 
-    fn forward(&self, input: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, input: &Tensor) -> Tensor {
         input.linear(&self.weight, Some(&self.bias))
     }
 }
@@ -73,7 +73,7 @@ impl Map {
                 .collect()
         };
         match config.kind {
-            AdapterKind::Projection => {
+            AdapterKind::Projection | AdapterKind::CrossAttention { .. } => {
                 let weights = projections(1.0 / sides);
                 Self::Projection { weights, bias: vs.zeros("bias", &[output]) }
             }

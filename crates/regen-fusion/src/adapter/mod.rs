@@ -2,5 +2,6 @@
 
 mod core;
 mod maps;
+mod resampler;
 
 pub use core::{Adapter, SoftTokens};

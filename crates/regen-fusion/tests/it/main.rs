@@ -1,5 +1,7 @@
 //! Adapters as their users meet them: shapes, missing sides, gradients, attribution, refusals.
 
+mod resampler;
+
 use approx::assert_abs_diff_eq;
 use regen_fusion::{Adapter, AdapterConfig, AdapterKind, Error, ItemVectors, Normalisation, Side, Sources};
 use regen_torch::{seed, tensor_to_vec_f32};
@@ -242,6 +244,14 @@ fn impossible_configurations_are_refused_by_field() {
         ("initial_rms", AdapterConfig { initial_rms: f64::NAN, ..good }),
         ("kind.mlp.depth", AdapterConfig { kind: AdapterKind::Mlp { width: 4, depth: 0 }, ..good }),
         ("sources", AdapterConfig { kind: AdapterKind::Gated, sources: Sources::Cf, ..good }),
+        (
+            "kind.cross_attention.heads",
+            AdapterConfig { kind: AdapterKind::CrossAttention { tokens: 2, heads: 2, layers: 1 }, ..good },
+        ),
+        (
+            "kind.cross_attention.tokens",
+            AdapterConfig { kind: AdapterKind::CrossAttention { tokens: 0, heads: 1, layers: 1 }, ..good },
+        ),
         (
             "kind.mixture_of_experts.experts",
             AdapterConfig { kind: AdapterKind::MixtureOfExperts { experts: 1 }, ..good },

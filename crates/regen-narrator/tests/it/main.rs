@@ -3,4 +3,5 @@
 mod bundle;
 mod learning;
 mod passage;
+mod resampler;
 mod world;

@@ -44,6 +44,22 @@ pub(crate) fn examples() -> Vec<Example> {
     all
 }
 
+/// Narratives of histories alone, of which the last purchase is to be told from those before it.
+pub(crate) fn summaries() -> Vec<Example> {
+    let mut all = Vec::new();
+    for first in 0..ITEMS as u32 {
+        for last in (0..3).filter(|last| *last != first) {
+            let between = (first + last) % ITEMS as u32;
+            let history = if last % 2 == 0 { vec![first, between, last] } else { vec![first, last] };
+            all.push(Example {
+                request: Request { kind: kinds()[1].clone(), history, target: None, passage: Vec::new() },
+                text: format!("You ended with the {} lamp.", COLOURS[last as usize]),
+            });
+        }
+    }
+    all
+}
+
 pub(crate) fn tables() -> ItemTables {
     let mut cf = vec![0.0; ITEMS * 3];
     let mut semantic = vec![0.0; ITEMS * ITEMS];
@@ -73,6 +89,10 @@ pub(crate) fn decoder(vocabulary: i64) -> DecoderConfig {
 }
 
 pub(crate) fn narrator(sources: Sources, seed: u64) -> Narrator {
+    narrator_with(sources, AdapterKind::Projection, seed)
+}
+
+pub(crate) fn narrator_with(sources: Sources, kind: AdapterKind, seed: u64) -> Narrator {
     let special = special_tokens(&kinds());
     let special: Vec<&str> = special.iter().map(String::as_str).collect();
     let texts = examples();
@@ -80,7 +100,7 @@ pub(crate) fn narrator(sources: Sources, seed: u64) -> Narrator {
     let decoder = decoder(tokenizer.vocab_size());
     let adapter = AdapterConfig {
         sources,
-        kind: AdapterKind::Projection,
+        kind,
         normalisation: Normalisation::L2,
         cf_dim: 3,
         semantic_dim: ITEMS as i64,
