@@ -58,6 +58,15 @@ struct Args {
     /// Experts of --adapter moe.
     #[arg(long, default_value_t = 8)]
     experts: usize,
+    /// Soft tokens of a history with --adapter cross-attention.
+    #[arg(long, default_value_t = 8)]
+    history_tokens: i64,
+    /// Heads of its attention, a divisor of the language model's width.
+    #[arg(long, default_value_t = 4)]
+    attention_heads: i64,
+    /// Layers of it.
+    #[arg(long, default_value_t = 2)]
+    attention_layers: usize,
     /// Training updates.
     #[arg(long, default_value_t = 1000)]
     steps: u64,
@@ -81,6 +90,8 @@ enum AdapterName {
     Gated,
     /// Mixture of experts.
     Moe,
+    /// Learned queries that attend over the history: a fixed number of soft tokens for all of it.
+    CrossAttention,
 }
 
 fn main() -> Result<()> {
@@ -114,6 +125,11 @@ fn main() -> Result<()> {
         AdapterName::Mlp => AdapterKind::Mlp { width: args.mlp_width, depth: args.mlp_depth },
         AdapterName::Gated => AdapterKind::Gated,
         AdapterName::Moe => AdapterKind::MixtureOfExperts { experts: args.experts },
+        AdapterName::CrossAttention => AdapterKind::CrossAttention {
+            tokens: args.history_tokens,
+            heads: args.attention_heads,
+            layers: args.attention_layers,
+        },
     };
     let task = Task::new(&dataset, &split, &examples, args.reading_steps > 0, seed);
     let ids = dataset.items.names().map(str::to_owned).collect();

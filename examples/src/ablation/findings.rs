@@ -214,6 +214,9 @@ fn variant_name(record: &CellRecord) -> String {
         Some(AdapterKind::MixtureOfExperts { experts }) => {
             format!("{}, {experts} experts", record.cell.arm)
         }
+        Some(AdapterKind::CrossAttention { tokens, layers, .. }) => {
+            format!("{}, {tokens} tokens by attention ({layers} layers)", record.cell.arm)
+        }
     }
 }
 

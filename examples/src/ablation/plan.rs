@@ -255,6 +255,9 @@ impl Cell {
             Some(AdapterKind::Mlp { width, depth }) => name.push_str(&format!("_mlp{depth}x{width}")),
             Some(AdapterKind::Gated) => name.push_str("_gated"),
             Some(AdapterKind::MixtureOfExperts { experts }) => name.push_str(&format!("_experts{experts}")),
+            Some(AdapterKind::CrossAttention { tokens, heads, layers }) => {
+                name.push_str(&format!("_attention{tokens}x{heads}x{layers}"));
+            }
         }
         format!("{name}_h{}_{}_s{}", self.history, slug(&self.language_model), self.seed)
     }

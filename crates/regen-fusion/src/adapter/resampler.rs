@@ -107,7 +107,8 @@ impl Resampler {
                 None,
                 false,
             );
-            state = state + block.output.forward(&read.transpose(1, 2).flatten(2, 3));
+            let read = read.transpose(1, 2).flatten(2, 3);
+            state = &state + block.output.forward(&read);
             state = &state + block.down.forward(&block.up.forward(&normal(&state)).gelu("none"));
         }
         normal(&state) * &self.gain
