@@ -6,8 +6,8 @@ use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
 use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, Sampling, TextTokenizer};
 use regen_narrator::{
-    Example, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, TrainConfig, TrainReport,
-    special_tokens,
+    Example, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, TableRates, TrainConfig,
+    TrainReport, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
@@ -70,6 +70,8 @@ impl Budget {
             clip_norm: 1.0,
             evaluate_every: (steps / 10).max(1),
             seed,
+            next_item: None,
+            tables: TableRates::default(),
         };
         // Item texts are short and without a history, so twice as many fit into an update of the same cost.
         let reading = (reading_steps > 0).then(|| TrainConfig {
@@ -77,6 +79,8 @@ impl Budget {
             batch: 2 * batch,
             warmup_steps: (reading_steps / 20).max(1),
             evaluate_every: (reading_steps / 10).max(1),
+            // A catalogue has no purchases.
+            next_item: None,
             ..training.clone()
         });
         Self {
@@ -268,6 +272,7 @@ pub fn new_narrator(
     let config = NarratorConfig {
         adapter,
         decoder,
+        next_item: false,
         kinds: task.kinds.clone(),
         max_history: budget.max_history,
         max_narrative_tokens: budget.max_narrative_tokens,

@@ -4,6 +4,7 @@
 //! narrator.json          format, configuration, number of items
 //! adapter.safetensors    the adapter, where items are read
 //! copying.safetensors    what copies from a passage, where that is done
+//! next_item.safetensors  what tells the next item, where that is done
 //! lm/                    the language model and tokenizer, as a Hugging Face folder
 //! items.safetensors      cf, cf_present, semantic, semantic_present, where items are read
 //! item_ids.json          outside names of the rows
@@ -25,6 +26,7 @@ pub const BUNDLE_FORMAT: u32 = 1;
 const MANIFEST: &str = "narrator.json";
 const ADAPTER: &str = "adapter.safetensors";
 const COPYING: &str = "copying.safetensors";
+const NEXT_ITEM: &str = "next_item.safetensors";
 const LM: &str = "lm";
 const ITEMS: &str = "items.safetensors";
 const ITEM_IDS: &str = "item_ids.json";
@@ -73,6 +75,9 @@ impl Narrator {
         if self.copying.is_some() {
             save_tensors(&temporary.join(COPYING), &sorted(&self.copy_vs), &[])?;
         }
+        if self.next_item.is_some() {
+            save_tensors(&temporary.join(NEXT_ITEM), &sorted(&self.next_vs), &[])?;
+        }
         self.decoder.save(&temporary.join(LM))?;
         self.tokenizer.save(&temporary.join(LM))?;
         write_json(&temporary.join(ITEM_IDS), &self.item_ids)?;
@@ -108,6 +113,10 @@ impl Narrator {
         if narrator.copying.is_some() {
             let copying = Checkpoint::open(&dir.join(COPYING))?;
             copying.load_into(&narrator.copy_vs, str::to_owned, Surplus::Refuse)?;
+        }
+        if narrator.next_item.is_some() {
+            let next = Checkpoint::open(&dir.join(NEXT_ITEM))?;
+            next.load_into(&narrator.next_vs, str::to_owned, Surplus::Refuse)?;
         }
         let lm = Checkpoint::open(&dir.join(LM))?;
         lm.load_into(&narrator.lm_vs, str::to_owned, Surplus::Refuse)?;

@@ -14,8 +14,15 @@ fn narrator() -> Narrator {
     let tokenizer = train_bpe(["You chose the lamp."].into_iter(), 280, &special).unwrap();
     let decoder = DecoderConfig::preset("1m", tokenizer.vocab_size()).unwrap();
     let passage = Some(PassageConfig { max_tokens: 16, copy_width: 8 });
-    let config =
-        NarratorConfig { adapter: None, decoder, kinds, max_history: 1, max_narrative_tokens: 20, passage };
+    let config = NarratorConfig {
+        adapter: None,
+        decoder,
+        next_item: false,
+        kinds,
+        max_history: 1,
+        max_narrative_tokens: 20,
+        passage,
+    };
     Narrator::new(config, ItemTables::none(), Vec::new(), tokenizer, Device::Cpu, 5).unwrap()
 }
 

@@ -101,6 +101,9 @@ pub enum Error {
     /// Soft tokens were asked about, but the narrator has none.
     #[error("this narrator reads no items, so it has no soft tokens")]
     NoAdapter,
+    /// The next item was asked of a narrator that was not made to tell it.
+    #[error("this narrator does not tell the next item: make it with `next_item`")]
+    NoNextItem,
     /// Training was asked for without examples.
     #[error("there are no {which} examples")]
     NoExamples {

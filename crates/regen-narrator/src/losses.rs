@@ -190,6 +190,7 @@ mod tests {
         let config = NarratorConfig {
             adapter: Some(adapter),
             decoder,
+            next_item: false,
             kinds,
             max_history: 4,
             max_narrative_tokens: 20,

@@ -1,13 +1,14 @@
 //! The trained whole: adapter, language model, tokenizer and item tables that belong together.
 
 use regen_fusion::{Adapter, AdapterConfig, Attribution};
-use regen_lm::{Decoder, DecoderConfig, TextTokenizer, masked_loss};
+use regen_lm::{Decoder, DecoderConfig, TextTokenizer};
 use regen_torch::seed;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Tensor, nn};
 
 use crate::copying::CopyHead;
-use crate::losses::{Chosen, Control};
+use crate::losses::Control;
+use crate::next_item::NextItemHead;
 use crate::prompt::{Batch, Padding, Places, PromptTokens, Sequence, splice};
 use crate::{Error, Example, ItemTables, Request, Result};
 
@@ -18,6 +19,8 @@ pub(crate) mod stream {
     pub(crate) const BATCHES: u64 = 3;
     pub(crate) const COPYING: u64 = 4;
     pub(crate) const CONTROLS: u64 = 5;
+    pub(crate) const NEXT_ITEM: u64 = 6;
+    pub(crate) const NEGATIVES: u64 = 7;
 }
 
 /// Everything that fixes a narrator's shape.
@@ -28,6 +31,9 @@ pub struct NarratorConfig {
     pub adapter: Option<AdapterConfig>,
     /// The language model. Its vocabulary must be the tokenizer's.
     pub decoder: DecoderConfig,
+    /// Whether it can also tell which item is bought next ([`Narrator::next_item_ranks`]). Needs an adapter.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub next_item: bool,
     /// Names of the kinds of narrative that it writes.
     pub kinds: Vec<String>,
     /// Purchases of a history that are read, from the most recent; 50 in the paper.
@@ -37,6 +43,11 @@ pub struct NarratorConfig {
     /// Whether, and how, it reads the passage of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<PassageConfig>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// How a narrator reads a passage, and takes words from it into the narrative.
@@ -69,9 +80,11 @@ pub struct Narrator {
     pub(crate) adapter_vs: nn::VarStore,
     pub(crate) lm_vs: nn::VarStore,
     pub(crate) copy_vs: nn::VarStore,
+    pub(crate) next_vs: nn::VarStore,
     pub(crate) adapter: Option<Adapter>,
     pub(crate) decoder: Decoder,
     pub(crate) copying: Option<CopyHead>,
+    pub(crate) next_item: Option<NextItemHead>,
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) tokens: PromptTokens,
     pub(crate) tables: ItemTables,
@@ -109,6 +122,11 @@ impl Narrator {
             let rng = &mut seed::rng(seed, stream::COPYING);
             CopyHead::new(&copy_vs.root(), config.decoder.hidden(), passage.copy_width, rng)
         });
+        let next_vs = nn::VarStore::new(device);
+        let next_item = config.next_item.then(|| {
+            let rng = &mut seed::rng(seed, stream::NEXT_ITEM);
+            NextItemHead::new(&next_vs.root(), config.decoder.hidden(), rng)
+        });
         let tables = tables.to_device(device);
         Ok(Self {
             config,
@@ -116,9 +134,11 @@ impl Narrator {
             adapter_vs,
             lm_vs,
             copy_vs,
+            next_vs,
             adapter,
             decoder,
             copying,
+            next_item,
             tokenizer,
             tokens,
             tables,
@@ -141,13 +161,20 @@ impl Narrator {
         self.trainable().iter().map(|(_, variable)| variable.numel()).sum()
     }
 
-    /// Name and tensor of every trainable parameter, sorted by name; names begin with `adapter.`, `copy.` or `lm.`.
+    /// Name and tensor of every trainable parameter, sorted by name; names begin with `adapter.`, `copy.`, `lm.`,
+    /// `next.` or, for tables that move in training, `tables.`.
     pub(crate) fn trainable(&self) -> Vec<(String, Tensor)> {
-        let stores = [("adapter", &self.adapter_vs), ("copy", &self.copy_vs), ("lm", &self.lm_vs)];
+        let stores = [
+            ("adapter", &self.adapter_vs),
+            ("copy", &self.copy_vs),
+            ("lm", &self.lm_vs),
+            ("next", &self.next_vs),
+        ];
         let named = stores.into_iter().flat_map(|(part, store)| {
             store.variables().into_iter().map(move |(name, variable)| (format!("{part}.{name}"), variable))
         });
-        let mut all: Vec<(String, Tensor)> = named.filter(|(_, v)| v.requires_grad()).collect();
+        let tables = self.tables.vectors().map(|(side, vectors)| (format!("tables.{side}"), vectors));
+        let mut all: Vec<(String, Tensor)> = named.chain(tables).filter(|(_, v)| v.requires_grad()).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }
@@ -225,24 +252,16 @@ impl Narrator {
         }))
     }
 
-    /// The loss of a batch as a scalar tensor, with gradient where gradients are on.
-    pub(crate) fn batch_loss(&self, batch: &Batch) -> Result<Tensor> {
-        let hidden = self.decoder.forward(&self.embeddings(batch, Control::Nothing)?, &batch.mask, None)?;
-        if let Some(copying) = &self.copying {
-            let chosen = Chosen::of(&hidden, batch)?;
-            let likely = copying.log_likelihood(&self.decoder, &hidden, batch, &chosen)?;
-            return Ok(likely.mean(Kind::Float).neg());
-        }
-        Ok(masked_loss(&self.decoder, &hidden, &batch.targets, &batch.loss_mask)?)
-    }
-
     pub(crate) fn mean_loss(&self, sequences: &[Sequence], batch: usize) -> Result<f64> {
         let mut order: Vec<&Sequence> = sequences.iter().collect();
         order.sort_by_key(|sequence| sequence.len());
         let (mut sum, mut count) = (0.0, 0.0);
+        // The narrative's loss draws nothing.
+        let mut unused = seed::rng(0, stream::NEGATIVES);
         for chunk in order.chunks(batch.max(1)) {
             let tokens: usize = chunk.iter().map(|sequence| sequence.answer_len()).sum();
-            let loss = tch::no_grad(|| self.batch_loss(&self.batch(chunk, Padding::Right)?))?;
+            let batch = self.batch(chunk, Padding::Right)?;
+            let (loss, _) = tch::no_grad(|| self.batch_losses(&batch, None, &mut unused))?;
             sum += loss.double_value(&[]) * tokens as f64;
             count += tokens as f64;
         }
@@ -278,6 +297,8 @@ fn check(
                 mismatch(part, got, "the adapter", width(dim))?;
             }
         }
+    } else if config.next_item {
+        return Err(Error::NoAdapter);
     } else {
         mismatch("the item tables", names(tables.items()), "a narrator without an adapter", names(0))?;
     }

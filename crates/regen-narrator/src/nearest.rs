@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::losses::Control;
+use crate::next_item::unit;
 use crate::prompt::Padding;
 use crate::{Error, Narrator, Request, Result};
 
@@ -68,10 +69,4 @@ impl Narrator {
         let near: Vec<NearToken> = near.collect::<Result<_>>()?;
         Ok(near.chunks(k as usize).map(<[NearToken]>::to_vec).collect())
     }
-}
-
-/// Rows of norm 1; a zero row stays zero.
-fn unit(rows: &Tensor) -> Tensor {
-    let rows = rows.to_kind(Kind::Float);
-    &rows / rows.norm_scalaropt_dim(2, [-1i64], true).clamp_min(f64::from(f32::MIN_POSITIVE))
 }

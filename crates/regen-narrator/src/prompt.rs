@@ -12,6 +12,7 @@ use regen_lm::{PaddingMask, TextTokenizer};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use crate::next_item::NextPlaces;
 use crate::{Error, NarratorConfig, Result};
 
 const ITEM: &str = "<item>";
@@ -214,6 +215,14 @@ impl Sequence {
         Ok(self)
     }
 
+    /// From which position which row follows, and whether that is the target: after every item of the history that stands for
+    /// itself, or after the history as a whole. The first item of the prompt stands behind `<bos>`.
+    fn next_items(&self, places: Places) -> impl Iterator<Item = (usize, i64, bool)> + '_ {
+        let first = if places.per_history > 0 { self.history.max(1) } else { 1 };
+        let next = (first..=self.history).filter(|&before| before < self.rows.len());
+        next.map(move |before| (places.of_history(before), self.rows[before], before == self.history))
+    }
+
     /// Ids in all.
     pub(crate) fn len(&self) -> usize {
         self.prompt.len() + self.answer.len()
@@ -250,6 +259,8 @@ pub(crate) struct Batch {
     pub(crate) row_mask: Tensor,
     /// `[batch, items]` bool: those of `rows` that are the history.
     pub(crate) history: Tensor,
+    /// Where a next item may be told from.
+    pub(crate) next: NextPlaces,
     /// `[batch, seq]` bool: the tokens of the passage.
     pub(crate) passage: Tensor,
     /// `[batch, seq]` i64: the id that position should predict.
@@ -273,6 +284,7 @@ impl Batch {
             (vec![tokens.pad; cells], vec![-1i64; cells], vec![tokens.pad; cells]);
         let (mut loss_mask, mut passage) = (vec![false; cells], vec![false; cells]);
         let mut rows = vec![0i64; sequences.len() * items];
+        let mut next = NextPlaces::default();
         let mut row_mask = vec![false; sequences.len() * items];
         let mut history = vec![false; sequences.len() * items];
         for (row, sequence) in sequences.iter().enumerate() {
@@ -296,6 +308,8 @@ impl Batch {
                     loss_mask[cell - 1] = true;
                 }
             }
+            let told = sequence.next_items(places);
+            next.places.extend(told.map(|(place, item, target)| ((start + place) as i64, item, target)));
             rows[row * items..][..sequence.rows.len()].copy_from_slice(&sequence.rows);
             row_mask[row * items..][..sequence.rows.len()].fill(true);
             history[row * items..][..sequence.history].fill(true);
@@ -318,6 +332,7 @@ impl Batch {
             rows: ids_tensor(&rows, &short),
             row_mask: flags(&row_mask, &short),
             history: flags(&history, &short),
+            next,
             passage: flags(&passage, &wide),
             targets: ids_tensor(&targets, &wide),
             loss_mask: flags(&loss_mask, &wide),

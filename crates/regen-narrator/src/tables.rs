@@ -130,6 +130,12 @@ impl ItemTables {
         Self { items: self.items, cf: place(&self.cf), semantic: place(&self.semantic) }
     }
 
+    /// The vectors of each side, by its name.
+    pub(crate) fn vectors(&self) -> impl Iterator<Item = (&'static str, Tensor)> + '_ {
+        let sides = [("cf", &self.cf), ("semantic", &self.semantic)];
+        sides.into_iter().filter_map(|(name, table)| Some((name, table.as_ref()?.vectors.shallow_clone())))
+    }
+
     /// `rows: [batch, seq]` i64, each inside the tables; `mask: [batch, seq]` bool.
     pub(crate) fn gather(&self, rows: &Tensor, mask: &Tensor) -> ItemVectors {
         ItemVectors {

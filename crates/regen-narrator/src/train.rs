@@ -3,12 +3,14 @@
 use std::ops::ControlFlow;
 
 use rand::seq::SliceRandom;
+use regen_fusion::Sources;
 use regen_lm::train::{AdamW, AdamWConfig, ParameterGroup, Schedule, clip_gradients};
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::narrator::stream;
+use crate::next_item::NextItemTraining;
 use crate::prompt::{Padding, Sequence};
 use crate::{Error, Example, Narrator, Result};
 
@@ -36,6 +38,25 @@ pub struct TrainConfig {
     pub evaluate_every: u64,
     /// Seed of the order of examples.
     pub seed: u64,
+    /// Whether, and how, the next purchase is learned beside the narrative. The narrator must be made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_item: Option<NextItemTraining>,
+    /// How fast the item tables themselves move.
+    #[serde(default)]
+    pub tables: TableRates,
+}
+
+/// Peak rates at which item tables are trained with the rest: the factorisation's and the encoder's vectors are then where they
+/// start from, not what they stay. A side without a rate does not move.
+///
+/// Every update touches the whole table, so this is for tables of some hundred thousand items, not of millions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableRates {
+    /// Of the collaborative vectors.
+    pub cf: Option<f64>,
+    /// Of the semantic vectors.
+    pub semantic: Option<f64>,
 }
 
 /// One point of a loss curve.
@@ -67,6 +88,9 @@ pub struct TrainProgress {
 pub struct TrainReport {
     /// Training loss.
     pub training: Vec<LossPoint>,
+    /// Loss of the next item in training, in nats a purchase; empty where it was not learned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next_item: Vec<LossPoint>,
     /// Validation loss; empty when there were no validation examples.
     pub validation: Vec<LossPoint>,
     /// The update whose weights the narrator now has: the one with the lowest validation loss, or the last.
@@ -87,7 +111,7 @@ impl Narrator {
     /// The same inputs, seed and thread count give the same weights on the CPU.
     ///
     /// # Errors
-    /// [`Error::NoExamples`], [`Error::InvalidConfig`], [`Error::NonFiniteLoss`], and those of laying out the
+    /// [`Error::NoExamples`], [`Error::InvalidConfig`], [`Error::NoNextItem`], [`Error::NonFiniteLoss`], and those of laying out the
     /// requests.
     pub fn train(
         &mut self,
@@ -100,6 +124,19 @@ impl Narrator {
         if training.is_empty() {
             return Err(Error::NoExamples { which: "training" });
         }
+        self.move_tables(config)?;
+        let report = self.update(training, validation, config, progress);
+        self.fix_tables();
+        report
+    }
+
+    fn update(
+        &mut self,
+        training: &[Example],
+        validation: &[Example],
+        config: &TrainConfig,
+        progress: &mut dyn FnMut(TrainProgress) -> ControlFlow<()>,
+    ) -> Result<TrainReport> {
         let sequences = self.sequences(training)?;
         let held_out = self.sequences(validation)?;
         let trainable = self.trainable();
@@ -110,25 +147,36 @@ impl Narrator {
             floor: config.final_rate,
         };
         let mut batches = Batches::new(&sequences, config);
+        let mut negatives = seed::rng(config.seed, stream::NEGATIVES);
         let mut best = Best::default();
         let mut report = TrainReport {
             training: Vec::new(),
+            next_item: Vec::new(),
             validation: Vec::new(),
             kept_step: 0,
             stopped: false,
             narrative_tokens: 0,
             positions: 0,
         };
-        let (mut since, mut since_count) = (0.0, 0u64);
+        let (mut since, mut next_since) = (Mean::default(), Mean::default());
         for step in 1..=config.steps {
             let chosen = batches.next();
             let rows: Vec<&Sequence> = chosen.iter().map(|&index| &sequences[index]).collect();
             let batch = self.batch(&rows, Padding::Right)?;
-            let loss = self.batch_loss(&batch)?;
+            let (mut loss, next) = self.batch_losses(&batch, config.next_item, &mut negatives)?;
             let value = loss.double_value(&[]);
-            if !value.is_finite() {
+            let mut whole = value;
+            if let (Some(next), Some(training)) = (next, config.next_item) {
+                let next_value = next.loss.double_value(&[]);
+                if next.places > 0 {
+                    next_since.add(next_value);
+                }
+                whole += training.weight * next_value;
+                loss += next.loss * training.weight;
+            }
+            if !whole.is_finite() {
                 let text = training[chosen[0]].text.chars().take(60).collect();
-                return Err(Error::NonFiniteLoss { step, loss: value, text });
+                return Err(Error::NonFiniteLoss { step, loss: whole, text });
             }
             optimizer.zero_gradients();
             loss.backward();
@@ -136,11 +184,11 @@ impl Narrator {
             optimizer.step(schedule.factor(step - 1))?;
             report.positions += batch.ids.numel() as u64;
             report.narrative_tokens += rows.iter().map(|row| row.answer_len() as u64).sum::<u64>();
-            (since, since_count) = (since + value, since_count + 1);
+            since.add(value);
 
             if step % config.evaluate_every == 0 || step == config.steps {
-                report.training.push(LossPoint { step, loss: since / since_count as f64 });
-                (since, since_count) = (0.0, 0);
+                report.training.extend(since.take().map(|loss| LossPoint { step, loss }));
+                report.next_item.extend(next_since.take().map(|loss| LossPoint { step, loss }));
                 if !held_out.is_empty() {
                     let loss = self.mean_loss(&held_out, config.batch)?;
                     report.validation.push(LossPoint { step, loss });
@@ -168,24 +216,78 @@ impl Narrator {
 
     fn optimizer(&self, config: &TrainConfig) -> Result<AdamW> {
         let mut groups = Vec::new();
-        for (prefix, learning_rate) in [
-            ("adapter.", config.adapter_learning_rate),
-            ("copy.", config.learning_rate),
-            ("lm.", config.learning_rate),
+        // Tables are data more than weights: nothing pulls them towards zero.
+        for (prefix, learning_rate, weight_decay) in [
+            ("adapter.", config.adapter_learning_rate, config.weight_decay),
+            ("copy.", config.learning_rate, config.weight_decay),
+            ("lm.", config.learning_rate, config.weight_decay),
+            ("next.", config.learning_rate, config.weight_decay),
+            ("tables.cf", config.tables.cf.unwrap_or_default(), 0.0),
+            ("tables.semantic", config.tables.semantic.unwrap_or_default(), 0.0),
         ] {
+            // Nothing flows back to what tells the next item where that is not learned.
+            let moves = prefix != "next." || config.next_item.is_some();
             let named = self.trainable().into_iter();
-            let tensors: Vec<_> = named.filter(|(name, _)| name.starts_with(prefix)).collect();
+            let tensors: Vec<_> = named.filter(|(name, _)| moves && name.starts_with(prefix)).collect();
             if !tensors.is_empty() {
                 let name = prefix.trim_end_matches('.').to_owned();
-                groups.push(ParameterGroup {
-                    name,
-                    tensors,
-                    learning_rate,
-                    weight_decay: config.weight_decay,
-                });
+                groups.push(ParameterGroup { name, tensors, learning_rate, weight_decay });
             }
         }
         Ok(AdamW::new(groups, AdamWConfig::default())?)
+    }
+
+    /// Lets the tables that have a rate take gradients.
+    fn move_tables(&self, config: &TrainConfig) -> Result<()> {
+        let sources = self.adapter.as_ref().map(|adapter| adapter.config().sources);
+        for (field, rate, read) in [
+            ("tables.cf", config.tables.cf, sources.is_some_and(Sources::cf)),
+            ("tables.semantic", config.tables.semantic, sources.is_some_and(Sources::semantic)),
+        ] {
+            let refuse = |expected| {
+                let got = rate.map_or_else(String::new, |rate| rate.to_string());
+                Err(Error::InvalidConfig { field, got, expected })
+            };
+            match rate {
+                None => {}
+                Some(rate) if !(rate.is_finite() && rate > 0.0) => return refuse("a positive number"),
+                Some(_) if !read => return refuse("none, since the adapter does not read that side"),
+                Some(_) => {}
+            }
+        }
+        if config.next_item.is_some() && self.next_item.is_none() {
+            return Err(Error::NoNextItem);
+        }
+        for (side, vectors) in self.tables.vectors() {
+            let rate = if side == "cf" { config.tables.cf } else { config.tables.semantic };
+            let _ = vectors.set_requires_grad(rate.is_some());
+        }
+        Ok(())
+    }
+
+    fn fix_tables(&self) {
+        for (_, vectors) in self.tables.vectors() {
+            let _ = vectors.set_requires_grad(false);
+        }
+    }
+}
+
+/// A mean since it was last asked for.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn take(&mut self) -> Option<f64> {
+        let Self { sum, count } = std::mem::take(self);
+        (count > 0).then(|| sum / count as f64)
     }
 }
 
@@ -206,6 +308,11 @@ fn check(config: &TrainConfig) -> Result<()> {
         if !(value.is_finite() && value > 0.0) {
             return refuse(field, value.to_string(), "a positive number");
         }
+    }
+    if let Some(next) = config.next_item
+        && !(next.weight.is_finite() && next.weight > 0.0)
+    {
+        return refuse("next_item.weight", next.weight.to_string(), "a positive number");
     }
     Ok(())
 }

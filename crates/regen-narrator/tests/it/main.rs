@@ -2,6 +2,7 @@
 
 mod bundle;
 mod learning;
+mod next_item;
 mod passage;
 mod resampler;
 mod world;

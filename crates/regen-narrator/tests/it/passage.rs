@@ -38,6 +38,7 @@ fn narrator(passage: Option<PassageConfig>) -> Narrator {
     let config = NarratorConfig {
         adapter: None,
         decoder,
+        next_item: false,
         kinds: world::kinds(),
         max_history: 1,
         max_narrative_tokens: 20,

@@ -4,9 +4,9 @@
 use std::ops::ControlFlow;
 
 use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
-use regen_lm::{DecoderConfig, GenerateOptions, train_bpe};
+use regen_lm::{DecoderConfig, GenerateOptions, TextTokenizer, train_bpe};
 use regen_narrator::{
-    Example, ItemTable, ItemTables, Narrator, NarratorConfig, Request, TrainConfig, TrainReport,
+    Example, ItemTable, ItemTables, Narrator, NarratorConfig, Request, TableRates, TrainConfig, TrainReport,
     special_tokens,
 };
 use tch::Device;
@@ -93,6 +93,11 @@ pub(crate) fn narrator(sources: Sources, seed: u64) -> Narrator {
 }
 
 pub(crate) fn narrator_with(sources: Sources, kind: AdapterKind, seed: u64) -> Narrator {
+    let (config, tokenizer) = config_with(sources, kind);
+    Narrator::new(config, tables(), ids(), tokenizer, Device::Cpu, seed).unwrap()
+}
+
+pub(crate) fn config_with(sources: Sources, kind: AdapterKind) -> (NarratorConfig, TextTokenizer) {
     let special = special_tokens(&kinds());
     let special: Vec<&str> = special.iter().map(String::as_str).collect();
     let texts = examples();
@@ -111,12 +116,13 @@ pub(crate) fn narrator_with(sources: Sources, kind: AdapterKind, seed: u64) -> N
     let config = NarratorConfig {
         adapter: Some(adapter),
         decoder,
+        next_item: false,
         kinds: kinds(),
         max_history: 3,
         max_narrative_tokens: 20,
         passage: None,
     };
-    Narrator::new(config, tables(), ids(), tokenizer, Device::Cpu, seed).unwrap()
+    (config, tokenizer)
 }
 
 pub(crate) fn training(steps: u64) -> TrainConfig {
@@ -131,6 +137,8 @@ pub(crate) fn training(steps: u64) -> TrainConfig {
         clip_norm: 1.0,
         evaluate_every: 20,
         seed: 3,
+        next_item: None,
+        tables: TableRates::default(),
     }
 }
 
