@@ -272,7 +272,7 @@ pub fn new_narrator(
     let config = NarratorConfig {
         adapter,
         decoder,
-        next_item: false,
+        next_item: adapter.is_some() && budget.training.next_item.is_some(),
         kinds: task.kinds.clone(),
         max_history: budget.max_history,
         max_narrative_tokens: budget.max_narrative_tokens,

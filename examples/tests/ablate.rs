@@ -148,3 +148,36 @@ fn the_plans_of_the_repository_can_be_run() {
     }
     assert!(plans >= 5);
 }
+
+#[test]
+fn co_training_is_a_variant_of_every_arm_with_vectors_and_ranks_the_next_purchase() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, out) = (dir.path().join("plan.toml"), dir.path().join("out"));
+    let more = "histories = [4]\nco_training = [\"none\", \"both\"]";
+    fs::write(&plan, PLAN.replace("histories = [4]", more).replace("seeds = [1, 2]", "seeds = [1]")).unwrap();
+    let run = ablate(&plan, &out, &["--json", "--quiet"]);
+    let stdout = text(&run.stdout);
+    assert!(run.status.success(), "{stdout}\n{}", text(&run.stderr));
+    let findings: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let variants = findings["settings"][0]["variants"].as_array().unwrap();
+    let names: Vec<&str> = variants.iter().map(|variant| variant["name"].as_str().unwrap()).collect();
+    let both = ", tables trained and next item learned";
+    assert_eq!(names, ["cf", &format!("cf{both}"), "fusion", &format!("fusion{both}"), "text"]);
+    for variant in variants {
+        let told = &variant["next_item"];
+        assert_eq!(told.is_null(), !variant["name"].as_str().unwrap().ends_with(both));
+        for scores in ["narrator", "popularity"].iter().filter(|_| !told.is_null()) {
+            for score in told[scores].as_array().unwrap() {
+                assert!((0.0..=1.0).contains(&score["value"].as_f64().unwrap()), "{score}");
+            }
+        }
+    }
+    assert!(stdout.contains("the most bought items"), "{stdout}");
+    for wrong in ["next_item_weight = 0.0", "table_learning_rate = nan", "tables = 1"] {
+        fs::write(&plan, PLAN.replace("[training]", &format!("[training]\nco_training = {{ {wrong} }}")))
+            .unwrap();
+        let run = ablate(&plan, &out, &["--quiet"]);
+        assert_eq!(run.status.code(), Some(1), "{wrong}");
+        assert!(text(&run.stderr).contains(wrong.split(' ').next().unwrap()), "{}", text(&run.stderr));
+    }
+}

@@ -43,7 +43,7 @@ pub use length::{LengthRatio, LengthSummary};
 pub use measurement::{Measurement, References, measure};
 pub use meteor::{Meteor, MeteorConfig};
 pub use perplexity::{Perplexity, PerplexityStats, perplexity};
-pub use ranking::{RankingMetric, ranking};
+pub use ranking::{RankingMetric, ranking, ranking_of_places};
 pub use resample::{
     Bootstrap, Comparison, Interval, Randomization, approximate_randomization, holm, paired_bootstrap,
 };

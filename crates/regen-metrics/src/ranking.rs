@@ -38,6 +38,16 @@ impl RankingMetric {
         }
     }
 
+    /// The value of a list that holds the only relevant item at `place`, counted from 1.
+    fn of_place(self, place: Option<usize>, k: usize) -> f64 {
+        let Some(place) = place.filter(|place| *place <= k) else { return 0.0 };
+        match self {
+            Self::Recall | Self::TruncatedRecall | Self::HitRate => 1.0,
+            Self::Ndcg => 1.0 / ((place + 1) as f64).log2(),
+            Self::ReciprocalRank => 1.0 / place as f64,
+        }
+    }
+
     /// The value of one list, best item first, for a user who wants the `relevant` items (at least one).
     fn value<T: Eq + Hash>(self, ranked: &[T], relevant: &HashSet<&T>, k: usize) -> f64 {
         let gain = |place: usize| 1.0 / ((place + 2) as f64).log2();
@@ -72,14 +82,6 @@ where
     L: AsRef<[T]>,
     R: AsRef<[T]>,
 {
-    if k == 0 {
-        return Err(Error::OutOfRange {
-            metric: metric.name(),
-            field: "k",
-            expected: "at least 1",
-            got: 0.0,
-        });
-    }
     if ranked.len() != relevant.len() {
         return Err(Error::CountMismatch {
             what: "sets of relevant items",
@@ -98,9 +100,35 @@ where
             }
             Ok(MeanStats::of(metric.value(list.as_ref(), &wanted, k)))
         })
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    measurement(metric, segments, k)
+}
+
+fn measurement(metric: RankingMetric, segments: Vec<MeanStats>, k: usize) -> Result<Measurement<Mean>> {
+    if k == 0 {
+        let (field, expected) = ("k", "at least 1");
+        return Err(Error::OutOfRange { metric: metric.name(), field, expected, got: 0.0 });
+    }
     let signature = format!("relevance:binary|k:{k}|agg:users|version:regen.{}", env!("CARGO_PKG_VERSION"));
     Measurement::new(Mean::named(format!("{}@{k}", metric.name())), segments, signature)
+}
+
+/// Scores users who want one item each, by its place in their list, 1 for the best: what [`ranking`] gives for the lists
+/// themselves, where only the place is known. `None` for an item that the list does not hold.
+///
+/// # Errors
+/// [`Error::Empty`] without users, [`Error::OutOfRange`] for `k` = 0 or a place 0.
+pub fn ranking_of_places(
+    metric: RankingMetric,
+    places: &[Option<usize>],
+    k: usize,
+) -> Result<Measurement<Mean>> {
+    if places.contains(&Some(0)) {
+        let (field, expected) = ("places", "places counted from 1");
+        return Err(Error::OutOfRange { metric: metric.name(), field, expected, got: 0.0 });
+    }
+    let segments = places.iter().map(|place| MeanStats::of(metric.of_place(*place, k))).collect();
+    measurement(metric, segments, k)
 }
 
 #[cfg(test)]
@@ -136,5 +164,32 @@ mod tests {
         assert!(matches!(error, Error::NoReference { segment: 1 }));
         assert!(ranking(RankingMetric::Ndcg, &[[1]], &[[1]], 0).is_err());
         assert!(ranking(RankingMetric::Ndcg, &[[1]], &[[1], [2]], 3).is_err());
+    }
+
+    #[test]
+    fn a_place_scores_as_the_list_that_it_is_the_place_in() {
+        let metrics = [
+            RankingMetric::Recall,
+            RankingMetric::TruncatedRecall,
+            RankingMetric::Ndcg,
+            RankingMetric::ReciprocalRank,
+            RankingMetric::HitRate,
+        ];
+        let places = [Some(1), Some(3), Some(4), Some(9), None];
+        let lists: Vec<Vec<usize>> = places
+            .iter()
+            .map(|place| (1..=9).map(|at| if Some(at) == *place { 0 } else { at }).collect())
+            .collect();
+        let wanted = vec![vec![0]; places.len()];
+        for metric in metrics {
+            for k in [1, 3, 10] {
+                let of_lists = ranking(metric, &lists, &wanted, k).unwrap();
+                let of_places = ranking_of_places(metric, &places, k).unwrap();
+                assert_eq!(of_places.segment_scores(), of_lists.segment_scores(), "{metric:?}@{k}");
+            }
+        }
+        assert!(matches!(ranking_of_places(metrics[0], &[Some(0)], 5), Err(Error::OutOfRange { .. })));
+        assert!(matches!(ranking_of_places(metrics[0], &[Some(1)], 0), Err(Error::OutOfRange { .. })));
+        assert!(matches!(ranking_of_places(metrics[0], &[], 5), Err(Error::Empty { .. })));
     }
 }

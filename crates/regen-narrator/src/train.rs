@@ -42,7 +42,7 @@ pub struct TrainConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_item: Option<NextItemTraining>,
     /// How fast the item tables themselves move.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "TableRates::is_none")]
     pub tables: TableRates,
 }
 
@@ -57,6 +57,13 @@ pub struct TableRates {
     pub cf: Option<f64>,
     /// Of the semantic vectors.
     pub semantic: Option<f64>,
+}
+
+impl TableRates {
+    /// Whether no table moves.
+    pub fn is_none(&self) -> bool {
+        self.cf.is_none() && self.semantic.is_none()
+    }
 }
 
 /// One point of a loss curve.

@@ -9,6 +9,7 @@ use regen_semantic::SentenceEncoder;
 use serde_json::{Value, json};
 
 use super::attribution::shares;
+use super::co_training::ranks;
 use super::plan::{Cell, Plan};
 use super::records::CellRecord;
 use super::world::{Vectors, World};
@@ -59,5 +60,6 @@ pub(super) fn run(
         written: world.judge(texts, vectors, encoder, session)?,
         losses,
         shares: shares(&narrator, &task.requests(given), &world.interactions, items)?,
+        next_item: ranks(&narrator, &task.requests(given), &world.interactions, items)?,
     })
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::attribution::{BINS, Shares};
 use super::claims::{self, Claim};
+use super::co_training::NextItemScores;
 use super::contrasts::{Contrast, contrasts};
 use super::plan::Plan;
 use super::pooled::{Pooled, Runs, measure, pool, pooled_scores};
@@ -86,6 +87,8 @@ pub struct Variant {
     pub costs: Vec<(Control, Pooled, f64)>,
     /// Whose norm the soft tokens have, over all seeds; and the mean share of each seed.
     pub shares: Option<(Shares, Vec<f64>)>,
+    /// How well it tells the next item, where that was learned.
+    pub next_item: Option<NextItemScores>,
     /// Mean over seeds.
     pub facts: Option<FactShare>,
     /// Mean over seeds.
@@ -207,7 +210,7 @@ fn setting(
 }
 
 fn variant_name(record: &CellRecord) -> String {
-    match record.cell.adapter {
+    let adapter = match record.cell.adapter {
         None | Some(AdapterKind::Projection) => record.cell.arm.to_string(),
         Some(AdapterKind::Mlp { width, depth }) => format!("{}, MLP {depth}×{width}", record.cell.arm),
         Some(AdapterKind::Gated) => format!("{}, gated", record.cell.arm),
@@ -217,7 +220,8 @@ fn variant_name(record: &CellRecord) -> String {
         Some(AdapterKind::CrossAttention { tokens, layers, .. }) => {
             format!("{}, {tokens} tokens by attention ({layers} layers)", record.cell.arm)
         }
-    }
+    };
+    adapter + record.cell.co_training.in_words()
 }
 
 fn variant(
@@ -270,6 +274,10 @@ fn variant(
         loss,
         costs,
         shares: shares(runs),
+        next_item: {
+            let ranks: Vec<_> = runs.iter().filter_map(|run| run.next_item.as_ref()).collect();
+            NextItemScores::of(&ranks, bootstrap)?
+        },
         facts: mean_facts(runs.iter().filter_map(|run| run.written.facts)),
         identity: mean_identity(runs.iter().filter_map(|run| run.written.identity)),
         parameters: first.parameters,

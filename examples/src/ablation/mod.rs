@@ -8,6 +8,7 @@
 mod attribution;
 mod cell;
 mod claims;
+mod co_training;
 mod contrasts;
 mod document;
 mod findings;
@@ -20,6 +21,7 @@ mod tables;
 mod world;
 
 pub use claims::{Claim, Verdict};
+pub use co_training::{CoTraining, CoTrainingSettings, NextItemRanks, NextItemScores};
 pub use document::{Block, Document};
 pub use findings::{Findings, Setting};
 pub use jobs::Jobs;

@@ -9,6 +9,7 @@ use regen_data::xrec::Vertical;
 use regen_fusion::{AdapterKind, Sources};
 use serde::{Deserialize, Serialize};
 
+use super::co_training::{CoTraining, CoTrainingSettings};
 use crate::arms::Budget;
 use crate::given::Given;
 
@@ -29,6 +30,9 @@ pub struct Plan {
     /// arms that have them.
     #[serde(default = "projection")]
     pub adapters: Vec<AdapterKind>,
+    /// What is trained beside adapter and language model. An arm without vectors is run once.
+    #[serde(default = "nothing_more")]
+    pub co_training: Vec<CoTraining>,
     /// Longest histories that are read.
     #[serde(default = "fifty")]
     pub histories: Vec<usize>,
@@ -102,6 +106,9 @@ pub struct Training {
     /// Peak learning rate of the language model; the adapter's is three times that.
     #[serde(default = "learning_rate")]
     pub learning_rate: f64,
+    /// How [`Plan::co_training`] is done.
+    #[serde(default)]
+    pub co_training: CoTrainingSettings,
 }
 
 /// One training run.
@@ -119,6 +126,13 @@ pub struct Cell {
     pub adapter: Option<AdapterKind>,
     /// The arm.
     pub arm: Given,
+    /// What is trained beside adapter and language model.
+    #[serde(default, skip_serializing_if = "CoTraining::is_none")]
+    pub co_training: CoTraining,
+}
+
+fn nothing_more() -> Vec<CoTraining> {
+    vec![CoTraining::None]
 }
 
 fn projection() -> Vec<AdapterKind> {
@@ -169,6 +183,7 @@ impl Plan {
         distinct("seeds", &self.seeds)?;
         distinct("arms", &self.arms.iter().map(Given::to_string).collect::<Vec<_>>())?;
         distinct("adapters", &self.adapters)?;
+        distinct("co_training", &self.co_training)?;
         distinct("histories", &self.histories)?;
         distinct("language_models", &self.language_models)?;
         distinct("data", &self.data.iter().map(|data| slug(&data.name)).collect::<Vec<_>>())?;
@@ -182,6 +197,13 @@ impl Plan {
         ensure!(self.histories.iter().all(|&history| history > 0), "histories: 0 reads nothing");
         ensure!(self.training.steps > 0, "training.steps: 0 trains nothing");
         ensure!(self.training.batch > 0, "training.batch: 0 trains nothing");
+        let CoTrainingSettings { table_learning_rate, next_item_weight, .. } = self.training.co_training;
+        for (key, value) in
+            [("table_learning_rate", table_learning_rate), ("next_item_weight", next_item_weight)]
+        {
+            let positive = value.is_finite() && value > 0.0;
+            ensure!(positive, "training.co_training.{key}: {value} is no positive number");
+        }
         ensure!(self.rank > 0, "rank: factors have at least one component");
         if self.cells().is_empty() {
             bail!("no arm can use any of the adapters: gated needs an arm that reads both sides");
@@ -196,9 +218,17 @@ impl Plan {
             for &seed in &self.seeds {
                 for &history in &self.histories {
                     for language_model in &self.language_models {
-                        for (arm, adapter) in self.variants() {
+                        for (arm, adapter, co_training) in self.variants() {
                             let (data, language_model) = (data.name.clone(), language_model.clone());
-                            cells.push(Cell { data, seed, history, language_model, adapter, arm });
+                            cells.push(Cell {
+                                data,
+                                seed,
+                                history,
+                                language_model,
+                                adapter,
+                                arm,
+                                co_training,
+                            });
                         }
                     }
                 }
@@ -207,17 +237,17 @@ impl Plan {
         cells
     }
 
-    /// The arms with each adapter that they can use.
-    fn variants(&self) -> Vec<(Given, Option<AdapterKind>)> {
+    /// The arms with each adapter that they can use, and each kind of co-training.
+    fn variants(&self) -> Vec<(Given, Option<AdapterKind>, CoTraining)> {
         let mut variants = Vec::new();
         for &arm in &self.arms {
             match arm.vectors {
-                None => variants.push((arm, None)),
+                None => variants.push((arm, None, CoTraining::None)),
                 Some(sources) => variants.extend(
                     self.adapters
                         .iter()
                         .filter(|&&kind| kind != AdapterKind::Gated || sources == Sources::Fusion)
-                        .map(|&kind| (arm, Some(kind))),
+                        .flat_map(|&kind| self.co_training.iter().map(move |&more| (arm, Some(kind), more))),
                 ),
             }
         }
@@ -238,10 +268,11 @@ impl Plan {
 
     /// What a cell may spend.
     pub fn budget(&self, cell: &Cell) -> Budget {
-        let Training { steps, reading_steps, batch, learning_rate } = self.training;
+        let Training { steps, reading_steps, batch, learning_rate, .. } = self.training;
         let mut budget =
             Budget::new(&cell.language_model, steps, reading_steps, batch, learning_rate, cell.seed);
         budget.max_history = cell.history;
+        cell.co_training.apply(&self.training.co_training, cell.arm.vectors, &mut budget);
         budget
     }
 }
@@ -259,6 +290,7 @@ impl Cell {
                 name.push_str(&format!("_attention{tokens}x{heads}x{layers}"));
             }
         }
+        name.push_str(self.co_training.suffix());
         format!("{name}_h{}_{}_s{}", self.history, slug(&self.language_model), self.seed)
     }
 }

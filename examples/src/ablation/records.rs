@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::attribution::Shares;
+use super::co_training::NextItemRanks;
 use super::plan::Cell;
 use crate::report::FactShare;
 use crate::scores::ArmScores;
@@ -100,6 +101,9 @@ pub struct CellRecord {
     pub losses: Vec<(Control, Vec<NarrativeLoss>)>,
     /// Whose norm the soft tokens have, where the adapter can be taken apart.
     pub shares: Option<Shares>,
+    /// Where the narrated items stand among all, where the next item was learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_item: Option<NextItemRanks>,
 }
 
 impl WorldRecord {

@@ -2,6 +2,7 @@
 
 use regen_narrator::Control;
 
+use super::co_training::RANKING;
 use super::contrasts::{Asks, Contrast};
 use super::document::{Block, Document, Entry};
 use super::findings::{Findings, Setting, Variant};
@@ -61,6 +62,7 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
     blocks.push(scores(setting));
     blocks.extend((0..METRICS.len()).map(|metric| chart(setting, metric)));
     blocks.extend(contrasts(setting));
+    blocks.extend(next_item(setting));
     blocks.extend(identity(setting));
     blocks.extend(facts(setting));
     blocks.extend(controls(setting));
@@ -108,6 +110,30 @@ fn scores(setting: &Setting) -> Block {
     let baselines =
         setting.baselines.iter().filter_map(|baseline| Some(row(&baseline.name, baseline.scores.as_ref()?)));
     table(&["arm", "BLEU", "ROUGE-L", "semantic similarity"], variants.chain(baselines).collect())
+}
+
+/// Which item is bought next, where that was learned.
+fn next_item(setting: &Setting) -> Vec<Block> {
+    let row = |name: &str, scores: &[Pooled; 3]| {
+        // Shares of 1, as ROUGE-L is.
+        let scores = scores.iter().map(|pooled| score(1, pooled));
+        std::iter::once(Entry::from(name)).chain(scores).collect::<Vec<_>>()
+    };
+    let told = || setting.variants.iter().filter_map(|variant| Some((variant, variant.next_item.as_ref()?)));
+    let Some((_, first)) = told().next() else { return Vec::new() };
+    let mut rows: Vec<Vec<Entry>> =
+        told().map(|(variant, told)| row(&variant.name, &told.narrator)).collect();
+    rows.push(row("the most bought items", &first.popularity));
+    let columns: Vec<&str> = std::iter::once("arm").chain(RANKING.iter().map(|(name, ..)| *name)).collect();
+    vec![
+        Block::Heading(3, "The next purchase".to_owned()),
+        Block::Note(format!(
+            "Where the narrated item stands among all items that its user had not bought, told from the history alone; {} \
+             test requests. The users are new to the model.",
+            first.requests
+        )),
+        table(&columns, rows),
+    ]
 }
 
 fn chart(setting: &Setting, metric: usize) -> Block {
