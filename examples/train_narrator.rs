@@ -15,12 +15,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use regen_data::{HistoryConfig, audit_leaks, examples, prepared, training_interactions};
+use regen_examples::ablation::{CoTraining, CoTrainingSettings, NextItemScores, Pooled, ranks};
 use regen_examples::arms::{Arm, Budget, Task, new_narrator, train};
 use regen_examples::cli::Common;
 use regen_examples::features::tables;
 use regen_examples::given::Given;
 use regen_examples::pipeline;
 use regen_fusion::{AdapterKind, Sources};
+use regen_metrics::Bootstrap;
 use serde_json::json;
 
 /// Trains a narrator on the training users of a prepared folder and writes it as one bundle.
@@ -67,6 +69,18 @@ struct Args {
     /// Layers of it.
     #[arg(long, default_value_t = 2)]
     attention_layers: usize,
+    /// What is trained beside adapter and language model: the item tables, the next purchase, or both.
+    #[arg(long, value_enum, default_value = "none")]
+    co_train: CoTraining,
+    /// Peak learning rate of the item tables.
+    #[arg(long, default_value_t = 1e-3)]
+    table_learning_rate: f64,
+    /// What the loss of the next purchase counts beside that of the narrative.
+    #[arg(long, default_value_t = 0.2)]
+    next_item_weight: f64,
+    /// Items that each purchase is told from, drawn for each batch; 0 for all.
+    #[arg(long, default_value_t = 512)]
+    negatives: usize,
     /// Training updates.
     #[arg(long, default_value_t = 1000)]
     steps: u64,
@@ -103,7 +117,14 @@ fn main() -> Result<()> {
     let dataset = prepared::read(&args.data)?;
     let split = pipeline::read_split(&args.data, &dataset)?;
     let seed = args.common.seed;
-    let budget = Budget::new(preset, args.steps, args.reading_steps, args.batch, args.learning_rate, seed);
+    let mut budget =
+        Budget::new(preset, args.steps, args.reading_steps, args.batch, args.learning_rate, seed);
+    let co_training = CoTrainingSettings {
+        table_learning_rate: args.table_learning_rate,
+        next_item_weight: args.next_item_weight,
+        negatives: args.negatives,
+    };
+    args.co_train.apply(&co_training, args.arm.vectors, &mut budget);
     let examples = examples(&dataset, &HistoryConfig { max_history: budget.max_history })?;
     audit_leaks(&dataset, &split, &examples, &training_interactions(&dataset, &split))
         .context("the split leaks")?;
@@ -149,6 +170,16 @@ fn main() -> Result<()> {
     if let (Some(trained), Some(held_out)) = (report.training.last(), held_out) {
         println!("loss in nats a token: {:.4} in training, {held_out:.4} held out", trained.loss);
     }
+    let requests = task.requests(args.arm);
+    let ranks = ranks(&narrator, &requests, &training_interactions(&dataset, &split), dataset.items.len())?;
+    let next_item = NextItemScores::of(&ranks.iter().collect::<Vec<_>>(), &Bootstrap::seeded(seed))?;
+    if let Some(told) = &next_item {
+        let shown = |[recall, ndcg, mrr]: &[Pooled; 3]| {
+            format!("Recall@10 {:.4}, NDCG@10 {:.4}, MRR {:.4}", recall.value, ndcg.value, mrr.value)
+        };
+        println!("next purchase of {} test requests: {}", told.requests, shown(&told.narrator));
+        println!("  by the most bought items: {}", shown(&told.popularity));
+    }
     println!("{steps} updates in {seconds:.1} s, weights of update {} kept", report.kept_step);
     if args.common.json {
         let result = json!({
@@ -156,6 +187,7 @@ fn main() -> Result<()> {
             "split": split.hash(),
             "reading": reading,
             "training": report,
+            "next_item": next_item,
             "seconds": seconds,
             "steps_per_second": steps as f64 / seconds,
             "tokens_per_second": positions as f64 / seconds,

@@ -56,8 +56,11 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     let (vectors, bundle) = (format!("{embedded}/embeddings.npy"), path("narrator"));
     let inputs = ["--data", &data, "--factors", &factors, "--embeddings", &vectors, "--out", &bundle];
     let budget = ["--lm", "preset:1m", "--steps", "4", "--reading-steps", "2", "--json", "--quiet"];
-    let printed = succeed("train_narrator", &[inputs, budget].concat());
+    let more = ["--adapter", "cross-attention", "--co-train", "both", "--negatives", "20"];
+    let printed = succeed("train_narrator", &[&inputs[..], &budget, &more].concat());
     let result = last_json(&printed);
+    assert!(result["next_item"]["requests"].as_u64().unwrap() > 0);
+    assert!(printed.contains("by the most bought items: Recall@10"), "{printed}");
     assert_eq!(result["training"]["training"].as_array().unwrap().last().unwrap()["step"], 4);
     assert!(result["tokens_per_second"].as_f64().unwrap() > 0.0);
 

@@ -1,6 +1,7 @@
 //! What is trained beside the narrative: the item tables, the next purchase, both.
 
 use anyhow::Result;
+use clap::ValueEnum;
 use regen_data::Interaction;
 use regen_fusion::Sources;
 use regen_metrics::{Bootstrap, Measurement, RankingMetric, ranking_of_places};
@@ -23,7 +24,7 @@ pub(super) const RANKING: [(&str, RankingMetric, usize); 3] = [
 ];
 
 /// What a cell trains beside adapter and language model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CoTraining {
     /// Nothing: item vectors stay as they are given, and only narratives are learned.
@@ -70,8 +71,8 @@ impl CoTraining {
         }
     }
 
-    /// Puts it into a budget.
-    pub(super) fn apply(self, settings: &CoTrainingSettings, sources: Option<Sources>, budget: &mut Budget) {
+    /// Puts it into the budget of an arm that reads `sources`.
+    pub fn apply(self, settings: &CoTrainingSettings, sources: Option<Sources>, budget: &mut Budget) {
         let Some(sources) = sources else { return };
         if self.tables() {
             let rate = |read: bool| read.then_some(settings.table_learning_rate);
@@ -119,7 +120,7 @@ pub struct NextItemRanks {
 ///
 /// # Errors
 /// If a request cannot be laid out.
-pub(super) fn ranks(
+pub fn ranks(
     narrator: &Narrator,
     requests: &[Request],
     bought: &[Interaction],
@@ -160,8 +161,11 @@ pub struct NextItemScores {
 }
 
 impl NextItemScores {
-    /// Of every seed's ranks.
-    pub(super) fn of(runs: &[&NextItemRanks], bootstrap: &Bootstrap) -> Result<Option<Self>> {
+    /// Of every seed's ranks; `None` without any.
+    ///
+    /// # Errors
+    /// If there are no ranks to resample.
+    pub fn of(runs: &[&NextItemRanks], bootstrap: &Bootstrap) -> Result<Option<Self>> {
         if runs.is_empty() {
             return Ok(None);
         }

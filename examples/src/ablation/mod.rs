@@ -21,10 +21,11 @@ mod tables;
 mod world;
 
 pub use claims::{Claim, Verdict};
-pub use co_training::{CoTraining, CoTrainingSettings, NextItemRanks, NextItemScores};
+pub use co_training::{CoTraining, CoTrainingSettings, NextItemRanks, NextItemScores, ranks};
 pub use document::{Block, Document};
 pub use findings::{Findings, Setting};
 pub use jobs::Jobs;
 pub use plan::{Cell, DataSource, NamedData, Plan};
+pub use pooled::Pooled;
 pub use records::{CellRecord, WorldRecord, Written};
 pub use run::{Worker, finished, run, work};
