@@ -60,6 +60,9 @@ struct Args {
     /// Experts of --adapter moe.
     #[arg(long, default_value_t = 8)]
     experts: usize,
+    /// Soft tokens of an item.
+    #[arg(long, default_value_t = 1)]
+    tokens_per_item: i64,
     /// Soft tokens of a history with --adapter cross-attention.
     #[arg(long, default_value_t = 8)]
     history_tokens: i64,
@@ -87,6 +90,12 @@ struct Args {
     /// Updates before those in which it only reads the catalogue: from an item's soft token, write the item's own text.
     #[arg(long, default_value_t = 1000)]
     reading_steps: u64,
+    /// Updates between the two in which the adapter alone moves.
+    #[arg(long, default_value_t = 0)]
+    adapter_steps: u64,
+    /// End once the held-out loss was no better at this many looks in a row; there are ten in a whole run.
+    #[arg(long, value_name = "LOOKS")]
+    patience: Option<u64>,
     /// Examples per update.
     #[arg(long, default_value_t = 16)]
     batch: usize,
@@ -119,6 +128,9 @@ fn main() -> Result<()> {
     let seed = args.common.seed;
     let mut budget =
         Budget::new(preset, args.steps, args.reading_steps, args.batch, args.learning_rate, seed);
+    budget.tokens_per_item = args.tokens_per_item;
+    budget.training.patience = args.patience;
+    let mut budget = budget.with_adapter_stage(args.adapter_steps);
     let co_training = CoTrainingSettings {
         table_learning_rate: args.table_learning_rate,
         next_item_weight: args.next_item_weight,
@@ -163,7 +175,7 @@ fn main() -> Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     narrator.save(&args.common.out)?;
 
-    let steps = args.steps + args.reading_steps;
+    let steps = args.steps + args.reading_steps + args.adapter_steps;
     let positions = report.positions + reading.as_ref().map_or(0, |reading| reading.positions);
     let held_out = report.validation.iter().map(|point| point.loss).reduce(f64::min);
     println!("narrator: {} ({} parameters)", args.common.out.display(), narrator.parameters());

@@ -7,7 +7,7 @@ use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, Sampling, TextTokenizer};
 use regen_narrator::{
     Example, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, TableRates, TrainConfig,
-    TrainReport, special_tokens,
+    TrainReport, Trains, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
@@ -33,8 +33,14 @@ pub struct Budget {
     pub vocabulary: usize,
     /// Before the narratives: training of adapter and language model on the catalogue alone.
     pub reading: Option<TrainConfig>,
+    /// Between the two: training of the adapter alone on what follows, the language model as the catalogue left it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter_stage: Option<TrainConfig>,
     /// Training of adapter and language model on the narratives, and on the catalogue where it is read.
     pub training: TrainConfig,
+    /// Soft tokens of an item.
+    #[serde(skip_serializing_if = "is_one")]
+    pub tokens_per_item: i64,
     /// Longest history.
     pub max_history: usize,
     /// Longest narrative in tokens.
@@ -47,7 +53,25 @@ pub struct Budget {
     pub write_batch: usize,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(count: &i64) -> bool {
+    *count == 1
+}
+
 impl Budget {
+    /// Puts `steps` updates of the adapter alone before the training of all.
+    #[must_use]
+    pub fn with_adapter_stage(mut self, steps: u64) -> Self {
+        self.adapter_stage = (steps > 0).then(|| TrainConfig {
+            steps,
+            warmup_steps: (steps / 20).max(1),
+            evaluate_every: (steps / 10).max(1),
+            trains: Trains::Adapter,
+            ..self.training.clone()
+        });
+        self
+    }
+
     /// The budget of `lm` with `steps` updates on narratives after `reading_steps` on the catalogue alone.
     ///
     /// `batch` is in examples per update, `learning_rate` the language model's; the adapter's is three times that.
@@ -71,6 +95,8 @@ impl Budget {
             evaluate_every: (steps / 10).max(1),
             seed,
             next_item: None,
+            trains: Trains::All,
+            patience: None,
             tables: TableRates::default(),
         };
         // Item texts are short and without a history, so twice as many fit into an update of the same cost.
@@ -93,7 +119,9 @@ impl Budget {
             passage: PassageConfig { max_tokens: 96, copy_width: 64 },
             write_batch: 32,
             reading,
+            adapter_stage: None,
             training,
+            tokens_per_item: 1,
         }
     }
 }
@@ -264,7 +292,7 @@ pub fn new_narrator(
         cf_dim: width(tables.cf()),
         semantic_dim: width(tables.semantic()),
         hidden: decoder.hidden(),
-        tokens_per_item: 1,
+        tokens_per_item: budget.tokens_per_item,
         initial_rms: decoder.initializer_range,
     });
     let (tables, item_ids) =
@@ -318,6 +346,9 @@ pub fn train(
     };
     let training = [given.show_all(narratives), given.show_all(&task.reading)].concat();
     let validation = given.show_all(validation);
+    if let Some(config) = &budget.adapter_stage {
+        stage("train the adapter of", &training, &validation, config)?;
+    }
     Ok((reading, stage("train", &training, &validation, &budget.training)?))
 }
 

@@ -39,7 +39,7 @@ pub struct ControlCost {
 /// What can be taken away from an arm; nothing from one without soft tokens.
 pub fn of(given: Given) -> Vec<Control> {
     let Some(sources) = given.vectors else { return Vec::new() };
-    let mut controls = vec![Control::ShuffledItems];
+    let mut controls = vec![Control::ShuffledItems, Control::OneItemSwapped];
     controls.extend(sources.cf().then_some(Control::WithoutCf));
     controls.extend(sources.semantic().then_some(Control::WithoutSemantic));
     controls.extend((sources.cf() && sources.semantic()).then_some(Control::WithoutVectors));
@@ -84,6 +84,7 @@ pub fn in_words(control: Control) -> &'static str {
     match control {
         Control::Nothing => "as it is",
         Control::ShuffledItems => "another user's items",
+        Control::OneItemSwapped => "one item changed",
         Control::WithoutCf => "no collaborative vectors",
         Control::WithoutSemantic => "no semantic vectors",
         Control::WithoutVectors => "neither",

@@ -56,7 +56,8 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     let (vectors, bundle) = (format!("{embedded}/embeddings.npy"), path("narrator"));
     let inputs = ["--data", &data, "--factors", &factors, "--embeddings", &vectors, "--out", &bundle];
     let budget = ["--lm", "preset:1m", "--steps", "4", "--reading-steps", "2", "--json", "--quiet"];
-    let more = ["--adapter", "cross-attention", "--co-train", "both", "--negatives", "20"];
+    let more =
+        ["--adapter", "cross-attention", "--co-train", "both", "--negatives", "20", "--adapter-steps", "2"];
     let printed = succeed("train_narrator", &[&inputs[..], &budget, &more].concat());
     let result = last_json(&printed);
     assert!(result["next_item"]["requests"].as_u64().unwrap() > 0);

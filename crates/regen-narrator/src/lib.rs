@@ -24,4 +24,4 @@ pub use next_item::NextItemTraining;
 pub use prompt::{Example, Request, special_tokens};
 pub use shapley::SideWorth;
 pub use tables::{ItemTable, ItemTables};
-pub use train::{LossPoint, TableRates, TrainConfig, TrainProgress, TrainReport};
+pub use train::{LossPoint, TableRates, TrainConfig, TrainProgress, TrainReport, Trains};

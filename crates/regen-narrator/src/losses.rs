@@ -20,6 +20,9 @@ pub enum Control {
     /// Every example is given history and target of another one of its kind. A passage stays where it is. A kind with a
     /// single example is not changed.
     ShuffledItems,
+    /// One item of every example, the target or else the last purchase, is that of another example of its kind. Where all of a
+    /// kind have the same, it is not changed.
+    OneItemSwapped,
     /// Every item is said to have no collaborative vector.
     WithoutCf,
     /// Every item is said to have no semantic vector.
@@ -66,6 +69,7 @@ impl Narrator {
         }
         let sequences = match control {
             Control::ShuffledItems => self.sequences(&shuffled(examples, seed))?,
+            Control::OneItemSwapped => self.sequences(&swapped(examples, seed))?,
             _ => self.sequences(examples)?,
         };
         let mut order: Vec<usize> = (0..sequences.len()).collect();
@@ -135,17 +139,10 @@ impl Chosen {
     }
 }
 
-/// Examples with the items of others of their kind: each kind is put into a random ring, and each takes from the next.
+/// Examples with the items of others of their kind: each takes from the next of its ring.
 fn shuffled(examples: &[Example], seed: u64) -> Vec<Example> {
-    let mut rng = seed::rng(seed, stream::CONTROLS);
     let mut shuffled = examples.to_vec();
-    let mut kinds: Vec<&str> = examples.iter().map(|example| example.request.kind.as_str()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    for kind in kinds {
-        let mut ring: Vec<usize> =
-            (0..examples.len()).filter(|&index| examples[index].request.kind == kind).collect();
-        ring.shuffle(&mut rng);
+    for ring in rings(examples, seed) {
         for (place, &index) in ring.iter().enumerate() {
             let giver = &examples[ring[(place + 1) % ring.len()]].request;
             shuffled[index].request.history.clone_from(&giver.history);
@@ -153,6 +150,43 @@ fn shuffled(examples: &[Example], seed: u64) -> Vec<Example> {
         }
     }
     shuffled
+}
+
+/// Examples with one item of another: the next of its ring whose item is another one.
+fn swapped(examples: &[Example], seed: u64) -> Vec<Example> {
+    let item = |index: usize| {
+        let request = &examples[index].request;
+        request.target.or(request.history.last().copied())
+    };
+    let mut swapped = examples.to_vec();
+    for ring in rings(examples, seed) {
+        for (place, &index) in ring.iter().enumerate() {
+            let others = (1..ring.len()).filter_map(|step| item(ring[(place + step) % ring.len()]));
+            let Some(other) = others.into_iter().find(|other| Some(*other) != item(index)) else { continue };
+            let request = &mut swapped[index].request;
+            match (&mut request.target, request.history.last_mut()) {
+                (Some(target), _) => *target = other,
+                (None, Some(last)) => *last = other,
+                (None, None) => {}
+            }
+        }
+    }
+    swapped
+}
+
+/// The examples of each kind in a random ring.
+fn rings(examples: &[Example], seed: u64) -> Vec<Vec<usize>> {
+    let mut rng = seed::rng(seed, stream::CONTROLS);
+    let mut kinds: Vec<&str> = examples.iter().map(|example| example.request.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let ring = |kind: &str| {
+        let mut ring: Vec<usize> =
+            (0..examples.len()).filter(|&index| examples[index].request.kind == kind).collect();
+        ring.shuffle(&mut rng);
+        ring
+    };
+    kinds.into_iter().map(ring).collect()
 }
 
 #[cfg(test)]
@@ -257,9 +291,13 @@ mod tests {
         };
         let examples = [example(vec![0], 1), example(vec![1], 0)];
         let plain = narrator.losses(&examples, Control::Nothing, 2, 1).unwrap();
-        for control in
-            [Control::ShuffledItems, Control::WithoutCf, Control::WithoutSemantic, Control::WithoutVectors]
-        {
+        for control in [
+            Control::ShuffledItems,
+            Control::OneItemSwapped,
+            Control::WithoutCf,
+            Control::WithoutSemantic,
+            Control::WithoutVectors,
+        ] {
             assert_eq!(narrator.losses(&examples, control, 2, 1).unwrap(), plain, "{control:?}");
         }
         let mean = plain.iter().map(|loss| loss.nats).sum::<f64>()
@@ -295,5 +333,40 @@ mod tests {
         given.dedup();
         assert_eq!(given.len(), examples.len());
         assert_eq!(shuffled(&examples, 3), changed);
+    }
+
+    #[test]
+    fn one_item_is_swapped_for_another_that_differs_and_all_else_stays() {
+        let example = |kind: &str, history: &[u32], target| Example {
+            request: Request { kind: kind.into(), history: history.to_vec(), target, passage: Vec::new() },
+            text: "the lamp".into(),
+        };
+        let examples = [
+            example("reason", &[1, 2], Some(3)),
+            example("reason", &[2], Some(3)),
+            example("reason", &[5], Some(4)),
+            example("summary", &[1, 2], None),
+            example("summary", &[7, 8], None),
+            example("alone", &[1], Some(9)),
+            example("passage", &[], None),
+            example("passage", &[], None),
+        ];
+        let changed = swapped(&examples, 3);
+        for (before, after) in examples.iter().zip(&changed) {
+            let (mut after, before) = (after.clone(), before.clone());
+            match before.request.kind.as_str() {
+                "reason" => {
+                    assert_ne!(after.request.target, before.request.target);
+                    assert!([Some(3), Some(4)].contains(&after.request.target));
+                    after.request.target = before.request.target;
+                }
+                "summary" => {
+                    assert_ne!(after.request.history.pop(), before.request.history.last().copied());
+                    after.request.history.extend(before.request.history.last());
+                }
+                _ => {}
+            }
+            assert_eq!(after, before);
+        }
     }
 }

@@ -41,9 +41,34 @@ pub struct TrainConfig {
     /// Whether, and how, the next purchase is learned beside the narrative. The narrator must be made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_item: Option<NextItemTraining>,
+    /// What of the narrator moves.
+    #[serde(default, skip_serializing_if = "Trains::is_all")]
+    pub trains: Trains,
+    /// Looks at the validation loss without a new best after which training ends; `None` to do all updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     /// How fast the item tables themselves move.
     #[serde(default, skip_serializing_if = "TableRates::is_none")]
     pub tables: TableRates,
+}
+
+/// What of a narrator a stage of training moves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trains {
+    /// Everything.
+    #[default]
+    All,
+    /// The adapter alone, with what tells the next item and with tables that have a rate: the language model, and what copies
+    /// from a passage, stay as they are. A first stage that teaches new soft tokens to speak to a language model that knows.
+    Adapter,
+}
+
+impl Trains {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_all(&self) -> bool {
+        *self == Self::All
+    }
 }
 
 /// Peak rates at which item tables are trained with the rest: the factorisation's and the encoder's vectors are then where they
@@ -104,6 +129,9 @@ pub struct TrainReport {
     pub kept_step: u64,
     /// Whether the caller stopped it before the last update.
     pub stopped: bool,
+    /// Whether it ended before the last update because the validation loss no longer fell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended_early: bool,
     /// Narrative tokens that the loss counted.
     pub narrative_tokens: u64,
     /// Positions computed, soft tokens and padding included.
@@ -131,8 +159,20 @@ impl Narrator {
         if training.is_empty() {
             return Err(Error::NoExamples { which: "training" });
         }
+        if config.patience.is_some() && validation.is_empty() {
+            return Err(Error::NoExamples { which: "validation" });
+        }
+        if config.trains == Trains::Adapter && self.adapter.is_none() {
+            return Err(Error::NoAdapter);
+        }
         self.move_tables(config)?;
+        if config.trains == Trains::Adapter {
+            self.lm_vs.freeze();
+            self.copy_vs.freeze();
+        }
         let report = self.update(training, validation, config, progress);
+        self.lm_vs.unfreeze();
+        self.copy_vs.unfreeze();
         self.fix_tables();
         report
     }
@@ -162,6 +202,7 @@ impl Narrator {
             validation: Vec::new(),
             kept_step: 0,
             stopped: false,
+            ended_early: false,
             narrative_tokens: 0,
             positions: 0,
         };
@@ -212,6 +253,10 @@ impl Narrator {
             report.kept_step = step;
             if progress(told).is_break() {
                 report.stopped = step < config.steps;
+                break;
+            }
+            if config.patience.is_some_and(|patience| best.misses >= patience) {
+                report.ended_early = step < config.steps;
                 break;
             }
         }
@@ -316,6 +361,9 @@ fn check(config: &TrainConfig) -> Result<()> {
             return refuse(field, value.to_string(), "a positive number");
         }
     }
+    if config.patience == Some(0) {
+        return refuse("patience", "0".into(), "at least 1");
+    }
     if let Some(next) = config.next_item
         && !(next.weight.is_finite() && next.weight > 0.0)
     {
@@ -365,11 +413,15 @@ struct Best {
     step: u64,
     loss: Option<f64>,
     weights: Vec<Tensor>,
+    /// Offers since that were no better.
+    misses: u64,
 }
 
 impl Best {
     fn offer(&mut self, step: u64, loss: f64, trainable: &[(String, Tensor)]) {
+        self.misses += 1;
         if self.loss.is_none_or(|best| loss < best) {
+            self.misses = 0;
             self.step = step;
             self.loss = Some(loss);
             self.weights = trainable.iter().map(|(_, variable)| variable.detach().copy()).collect();

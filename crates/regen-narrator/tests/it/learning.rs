@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
 use regen_lm::GenerateOptions;
-use regen_narrator::{Control, Error, Request, TrainConfig};
+use regen_narrator::{Control, Error, Request, TrainConfig, Trains};
 
 use crate::world;
 
@@ -180,4 +180,56 @@ fn attribution_covers_history_and_target() {
     assert_eq!(attribution.cf_share.size(), [2, 4, 2]);
     let both: Vec<bool> = attribution.both_present.reshape([-1]).try_into().unwrap();
     assert_eq!(both, [true, true, true, true, true, false, false, false]);
+}
+
+/// Sums of the parameters of each part of a narrator, from its folder.
+fn sums(narrator: &regen_narrator::Narrator) -> [f64; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("narrator");
+    narrator.save(&path).unwrap();
+    ["adapter.safetensors", "lm"].map(|part| {
+        let file = regen_torch::Checkpoint::open(&path.join(part)).unwrap();
+        let names: Vec<String> = file.names().map(str::to_owned).collect();
+        let sum = |name: &String| {
+            let tensor = file.tensor(name, file.shape(name).unwrap()).unwrap();
+            tensor.to_kind(tch::Kind::Double).abs().sum(tch::Kind::Double).double_value(&[])
+        };
+        names.iter().map(sum).sum()
+    })
+}
+
+#[test]
+fn a_stage_for_the_adapter_leaves_the_language_model_as_it_is() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    let before = sums(&narrator);
+    let stage = TrainConfig { trains: Trains::Adapter, ..world::training(20) };
+    let run = |narrator: &mut regen_narrator::Narrator, config: &TrainConfig| {
+        narrator.train(&world::examples(), &[], config, &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let report = run(&mut narrator, &stage);
+    assert!(report.training.last().unwrap().loss < report.training[0].loss + 1e-9);
+    let after = sums(&narrator);
+    assert_ne!(before[0], after[0], "the adapter moves");
+    assert_eq!(before[1], after[1], "the language model does not");
+    // The next stage moves all of it again.
+    run(&mut narrator, &world::training(5));
+    assert_ne!(sums(&narrator)[1], after[1]);
+}
+
+#[test]
+fn training_ends_when_the_validation_loss_no_longer_falls() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    // A rate at which the loss soon rises, and looks at every update.
+    let config =
+        TrainConfig { learning_rate: 0.2, evaluate_every: 1, patience: Some(3), ..world::training(400) };
+    let examples = world::examples();
+    let report =
+        narrator.train(&examples, &examples[..5], &config, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(report.ended_early && !report.stopped);
+    let looks = &report.validation;
+    let best = looks.iter().min_by(|a, b| a.loss.total_cmp(&b.loss)).unwrap();
+    assert_eq!(looks.last().unwrap().step, best.step + 3);
+    assert_eq!(report.kept_step, best.step);
+    let error = narrator.train(&examples, &[], &config, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, Error::NoExamples { which: "validation" }));
 }

@@ -7,7 +7,7 @@ use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
 use regen_lm::{DecoderConfig, GenerateOptions, TextTokenizer, train_bpe};
 use regen_narrator::{
     Example, ItemTable, ItemTables, Narrator, NarratorConfig, Request, TableRates, TrainConfig, TrainReport,
-    special_tokens,
+    Trains, special_tokens,
 };
 use tch::Device;
 
@@ -138,6 +138,8 @@ pub(crate) fn training(steps: u64) -> TrainConfig {
         evaluate_every: 20,
         seed: 3,
         next_item: None,
+        trains: Trains::All,
+        patience: None,
         tables: TableRates::default(),
     }
 }
