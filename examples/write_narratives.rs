@@ -81,7 +81,7 @@ struct Written<'a> {
 fn main() -> Result<()> {
     let args = Args::parse();
     let session = args.common.start()?;
-    let narrator = Narrator::open(&args.narrator, session.placement.device)?;
+    let narrator = Narrator::open_stored(&args.narrator, session.placement.device)?;
     let mut asked = match (&args.requests, &args.data) {
         (Some(path), _) => read_requests(path)?,
         (None, Some(folder)) => test_requests(folder, narrator.config())?,

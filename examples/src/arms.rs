@@ -6,7 +6,7 @@ use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
 use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, Sampling, TextTokenizer};
 use regen_narrator::{
-    Example, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, TableRates, TrainConfig,
+    Example, ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, TableRates, TrainConfig,
     TrainReport, Trains, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
@@ -306,6 +306,7 @@ pub fn new_narrator(
         max_narrative_tokens: budget.max_narrative_tokens,
         passage: arm.given.text.then(|| budget.passage.clone()),
     };
+    let item_ids = ItemIds::new(item_ids)?;
     Ok(Narrator::new(config, tables, item_ids, tokenizer, session.placement.device, seed)?)
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use ndarray::Array2;
 use regen_data::{Dataset, IdMap, ItemId, Split, SplitRule, UserId};
+use regen_narrator::ItemIds;
 use regen_wals::persist::load_npy;
 use serde::{Deserialize, Serialize};
 
@@ -160,9 +161,9 @@ impl Catalogue {
     ///
     /// # Errors
     /// If an id is repeated.
-    pub fn new(ids: &[String]) -> Result<Self> {
+    pub fn new(ids: &ItemIds) -> Result<Self> {
         let mut map = IdMap::new();
-        for id in ids {
+        for id in ids.iter() {
             map.intern(id)?;
         }
         ensure!(map.len() == ids.len(), "the narrator's item ids are not distinct");

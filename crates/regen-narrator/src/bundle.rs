@@ -7,7 +7,7 @@
 //! next_item.safetensors  what tells the next item, where that is done
 //! lm/                    the language model and tokenizer, as a Hugging Face folder
 //! items.safetensors      cf, cf_present, semantic, semantic_present, where items are read
-//! item_ids.json          outside names of the rows
+//! item_ids.txt           outside names of the rows, one a line
 //! ```
 
 use std::fs;
@@ -16,12 +16,12 @@ use std::path::Path;
 use regen_lm::TextTokenizer;
 use regen_torch::{Checkpoint, Surplus, save_tensors};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
-use crate::{Error, ItemTable, ItemTables, Narrator, NarratorConfig, Result};
+use crate::{Error, ItemIds, ItemTables, Narrator, NarratorConfig, Result, TablePlace};
 
 /// The layout that this version writes and reads.
-pub const BUNDLE_FORMAT: u32 = 1;
+pub const BUNDLE_FORMAT: u32 = 2;
 
 const MANIFEST: &str = "narrator.json";
 const ADAPTER: &str = "adapter.safetensors";
@@ -29,7 +29,7 @@ const COPYING: &str = "copying.safetensors";
 const NEXT_ITEM: &str = "next_item.safetensors";
 const LM: &str = "lm";
 const ITEMS: &str = "items.safetensors";
-const ITEM_IDS: &str = "item_ids.json";
+const ITEM_IDS: &str = "item_ids.txt";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,7 +70,7 @@ impl Narrator {
         };
         if self.adapter.is_some() {
             save_tensors(&temporary.join(ADAPTER), &sorted(&self.adapter_vs), &[])?;
-            save_tensors(&temporary.join(ITEMS), &item_tensors(&self.tables), &[])?;
+            self.tables.save(&temporary.join(ITEMS))?;
         }
         if self.copying.is_some() {
             save_tensors(&temporary.join(COPYING), &sorted(&self.copy_vs), &[])?;
@@ -80,7 +80,7 @@ impl Narrator {
         }
         self.decoder.save(&temporary.join(LM))?;
         self.tokenizer.save(&temporary.join(LM))?;
-        write_json(&temporary.join(ITEM_IDS), &self.item_ids)?;
+        self.item_ids.save(&temporary.join(ITEM_IDS))?;
         let manifest =
             Manifest { format: BUNDLE_FORMAT, config: self.config.clone(), items: self.item_ids.len() };
         write_json(&temporary.join(MANIFEST), &manifest)?;
@@ -95,14 +95,38 @@ impl Narrator {
     /// [`Error::Io`] or [`Error::Manifest`] for a missing or damaged file, [`Error::BundleFormat`] for another
     /// version's layout, [`Error::Mismatch`] if a part does not fit the others, and those of loading the parts.
     pub fn open(dir: &Path, device: Device) -> Result<Self> {
+        Self::open_with(dir, device, TablePlace::Memory)
+    }
+
+    /// Opens a bundle as [`Narrator::open`] does, its item tables left in their file: opening takes no longer for
+    /// a catalogue of ten million items, and what is not asked about is not read. Such tables cannot be trained.
+    ///
+    /// # Errors
+    /// As [`Narrator::open`]. A value that is not finite is found when its row is read.
+    pub fn open_stored(dir: &Path, device: Device) -> Result<Self> {
+        Self::open_with(dir, device, TablePlace::Disk)
+    }
+
+    fn open_with(dir: &Path, device: Device, place: TablePlace) -> Result<Self> {
         let path = dir.join(MANIFEST);
         let Format { format } = read_json(&path)?;
         if format != BUNDLE_FORMAT {
             return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
         }
         let manifest: Manifest = read_json(&path)?;
-        let item_ids: Vec<String> = read_json(&dir.join(ITEM_IDS))?;
-        let tables = read_items(&dir.join(ITEMS), &manifest)?;
+        let item_ids = ItemIds::load(&dir.join(ITEM_IDS))?;
+        if item_ids.len() != manifest.items {
+            return Err(Error::Mismatch {
+                part: "item_ids.txt",
+                got: format!("{} lines", item_ids.len()),
+                other: "the manifest",
+                expected: format!("{} items", manifest.items),
+            });
+        }
+        let tables = match manifest.config.adapter {
+            Some(_) => ItemTables::open(&dir.join(ITEMS), place)?,
+            None => ItemTables::none(),
+        };
         let tokenizer = TextTokenizer::load(&dir.join(LM))?;
         // Initial values are drawn and then overwritten, tensor by tensor; strict loading proves that all are.
         let narrator = Self::new(manifest.config, tables, item_ids, tokenizer, device, 0)?;
@@ -122,39 +146,6 @@ impl Narrator {
         lm.load_into(&narrator.lm_vs, str::to_owned, Surplus::Refuse)?;
         Ok(narrator)
     }
-}
-
-fn item_tensors(tables: &ItemTables) -> Vec<(String, Tensor)> {
-    let mut tensors = Vec::with_capacity(4);
-    for (name, table) in [("cf", tables.cf()), ("semantic", tables.semantic())] {
-        if let Some(table) = table {
-            let (vectors, present) = table.tensors();
-            tensors.push((name.to_owned(), vectors.shallow_clone()));
-            tensors.push((format!("{name}_present"), present.shallow_clone()));
-        }
-    }
-    tensors
-}
-
-fn read_items(path: &Path, manifest: &Manifest) -> Result<ItemTables> {
-    let Some(adapter) = &manifest.config.adapter else { return Ok(ItemTables::none()) };
-    let checkpoint = Checkpoint::open(path)?;
-    let items = manifest.items as i64;
-    let side = |name: &str, read: bool, dim: i64| -> Result<Option<ItemTable>> {
-        // A side that the adapter does not read may still be stored, with whatever width it has.
-        let dim = match checkpoint.shape(name) {
-            None if !read => return Ok(None),
-            Some(&[_, stored]) if !read => stored,
-            _ => dim,
-        };
-        let vectors = checkpoint.tensor(name, &[items, dim])?.to_kind(Kind::Float);
-        let present = checkpoint.tensor(&format!("{name}_present"), &[items])?.to_kind(Kind::Bool);
-        Ok(Some(ItemTable::from_tensors(vectors, present)))
-    };
-    ItemTables::new(
-        side("cf", adapter.sources.cf(), adapter.cf_dim)?,
-        side("semantic", adapter.sources.semantic(), adapter.semantic_dim)?,
-    )
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {

@@ -5,7 +5,7 @@ use tch::Device;
 
 use super::*;
 use crate::prompt::Padding;
-use crate::{Example, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, special_tokens};
+use crate::{Example, ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, special_tokens};
 
 fn narrator() -> Narrator {
     let kinds = vec!["purchase_reason".to_owned()];
@@ -23,7 +23,7 @@ fn narrator() -> Narrator {
         max_narrative_tokens: 20,
         passage,
     };
-    Narrator::new(config, ItemTables::none(), Vec::new(), tokenizer, Device::Cpu, 5).unwrap()
+    Narrator::new(config, ItemTables::none(), ItemIds::default(), tokenizer, Device::Cpu, 5).unwrap()
 }
 
 fn example(passage: &[&str], text: &str) -> Example {

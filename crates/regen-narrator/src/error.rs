@@ -98,6 +98,14 @@ pub enum Error {
         /// Position of the request in the call.
         request: usize,
     },
+    /// The outside name of an item cannot be stored.
+    #[error("the id of item row {row} holds a line break: {id:?}")]
+    ItemId {
+        /// The row.
+        row: usize,
+        /// The name.
+        id: String,
+    },
     /// Soft tokens were asked about, but the narrator has none.
     #[error("this narrator reads no items, so it has no soft tokens")]
     NoAdapter,

@@ -4,6 +4,7 @@
 mod bundle;
 mod copying;
 mod error;
+mod ids;
 mod losses;
 mod narrate;
 mod narrator;
@@ -11,11 +12,13 @@ mod nearest;
 mod next_item;
 mod prompt;
 mod shapley;
+mod table_file;
 mod tables;
 mod train;
 
 pub use bundle::BUNDLE_FORMAT;
 pub use error::{Error, Result};
+pub use ids::ItemIds;
 pub use losses::{Control, NarrativeLoss};
 pub use narrate::NarrateProgress;
 pub use narrator::{Narrator, NarratorConfig, PassageConfig};
@@ -23,5 +26,6 @@ pub use nearest::NearToken;
 pub use next_item::NextItemTraining;
 pub use prompt::{Example, Request, special_tokens};
 pub use shapley::SideWorth;
+pub use table_file::{ItemTableWriter, TableNumbers, TablePlace};
 pub use tables::{ItemTable, ItemTables};
 pub use train::{LossPoint, TableRates, TrainConfig, TrainProgress, TrainReport, Trains};

@@ -196,7 +196,7 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::{ItemTable, ItemTables, NarratorConfig, Request, special_tokens};
+    use crate::{ItemIds, ItemTable, ItemTables, NarratorConfig, Request, special_tokens};
 
     /// A narrator whose adapter gives the same soft token for everything.
     fn deaf() -> Narrator {
@@ -231,7 +231,7 @@ mod tests {
             passage: None,
         };
         let tables = ItemTables::new(table(), table()).unwrap();
-        let ids = vec!["a".to_owned(), "b".to_owned()];
+        let ids = ItemIds::new(["a", "b"]).unwrap();
         let narrator = Narrator::new(config, tables, ids, tokenizer, Device::Cpu, 5).unwrap();
         tch::no_grad(|| {
             for (name, mut variable) in narrator.adapter_vs.variables() {

@@ -10,7 +10,7 @@ use crate::copying::CopyHead;
 use crate::losses::Control;
 use crate::next_item::NextItemHead;
 use crate::prompt::{Batch, Padding, Places, PromptTokens, Sequence, splice};
-use crate::{Error, Example, ItemTables, Request, Result};
+use crate::{Error, Example, ItemIds, ItemTables, Request, Result};
 
 /// Random streams of a seed, so that changing one draw never moves another.
 pub(crate) mod stream {
@@ -88,13 +88,13 @@ pub struct Narrator {
     pub(crate) tokenizer: TextTokenizer,
     pub(crate) tokens: PromptTokens,
     pub(crate) tables: ItemTables,
-    pub(crate) item_ids: Vec<String>,
+    pub(crate) item_ids: ItemIds,
 }
 
 impl Narrator {
     /// Puts the parts together, with parameters drawn from `seed`.
     ///
-    /// `item_ids[row]` is the outside name of row `row` of the tables.
+    /// `item_ids` names the rows of the tables.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if parts do not fit each other, [`Error::MissingToken`] if the tokenizer lacks a prompt
@@ -102,7 +102,7 @@ impl Narrator {
     pub fn new(
         config: NarratorConfig,
         tables: ItemTables,
-        item_ids: Vec<String>,
+        item_ids: ItemIds,
         tokenizer: TextTokenizer,
         device: Device,
         seed: u64,
@@ -152,7 +152,7 @@ impl Narrator {
     }
 
     /// The outside names of the item rows, in order.
-    pub fn item_ids(&self) -> &[String] {
+    pub fn item_ids(&self) -> &ItemIds {
         &self.item_ids
     }
 
@@ -173,7 +173,10 @@ impl Narrator {
         let named = stores.into_iter().flat_map(|(part, store)| {
             store.variables().into_iter().map(move |(name, variable)| (format!("{part}.{name}"), variable))
         });
-        let tables = self.tables.vectors().map(|(side, vectors)| (format!("tables.{side}"), vectors));
+        let tables = self
+            .tables
+            .sides()
+            .filter_map(|(side, table)| Some((format!("tables.{side}"), table.in_memory()?.shallow_clone())));
         let mut all: Vec<(String, Tensor)> = named.chain(tables).filter(|(_, v)| v.requires_grad()).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
@@ -200,7 +203,7 @@ impl Narrator {
         let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
         let sequences = self.prompts(requests)?;
         let batch = self.batch(&sequences.iter().collect::<Vec<_>>(), Padding::Right)?;
-        Ok(adapter.attribution(&self.tables.gather(&batch.rows, &batch.row_mask))?)
+        Ok(adapter.attribution(&self.tables.gather(&batch.rows, &batch.row_mask)?)?)
     }
 
     pub(crate) fn prompts(&self, requests: &[Request]) -> Result<Vec<Sequence>> {
@@ -237,7 +240,7 @@ impl Narrator {
     /// adapter, or a batch of passages alone.
     pub(crate) fn soft_tokens(&self, batch: &Batch, control: Control) -> Result<Option<Tensor>> {
         let (Some(adapter), true) = (&self.adapter, batch.rows.numel() > 0) else { return Ok(None) };
-        let mut items = self.tables.gather(&batch.rows, &batch.row_mask);
+        let mut items = self.tables.gather(&batch.rows, &batch.row_mask)?;
         for (side, hidden) in
             [(&mut items.cf, control.hides_cf()), (&mut items.semantic, control.hides_semantic())]
         {
@@ -273,7 +276,7 @@ impl Narrator {
 fn check(
     config: &NarratorConfig,
     tables: &ItemTables,
-    item_ids: &[String],
+    item_ids: &ItemIds,
     tokenizer: &TextTokenizer,
 ) -> Result<()> {
     let mismatch = |part, got: String, other, expected: String| {

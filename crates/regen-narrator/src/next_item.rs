@@ -151,7 +151,7 @@ impl Narrator {
         let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
         let rows = rows.unsqueeze(0);
         let there = rows.ones_like().to_kind(Kind::Bool);
-        let soft = adapter.forward(&self.tables.gather(&rows, &there))?.embeddings;
+        let soft = adapter.forward(&self.tables.gather(&rows, &there)?)?.embeddings;
         let per_item = adapter.config().tokens_per_item;
         let means =
             soft.squeeze_dim(0).unflatten(0, [-1, per_item]).mean_dim([1i64].as_slice(), false, Kind::Float);

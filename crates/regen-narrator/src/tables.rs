@@ -1,7 +1,9 @@
 //! The item tables: one vector per item and side, and which of them exist.
 
+use std::sync::Arc;
+
 use regen_fusion::{ItemVectors, Side};
-use regen_torch::tensor_from_f32;
+use regen_torch::{TensorRows, tensor_from_f32};
 use tch::{Device, Kind, Tensor};
 
 use crate::{Error, Result};
@@ -9,8 +11,17 @@ use crate::{Error, Result};
 /// The vectors of one side for all items.
 #[derive(Debug)]
 pub struct ItemTable {
-    vectors: Tensor,
+    vectors: Vectors,
     present: Tensor,
+}
+
+/// `[items, dim]`.
+#[derive(Debug)]
+enum Vectors {
+    /// `f32`, on the device of `present`.
+    Memory(Tensor),
+    /// Of any float type, and not looked at yet.
+    Stored(Arc<TensorRows>),
 }
 
 impl ItemTable {
@@ -23,21 +34,16 @@ impl ItemTable {
     /// row holds a value that is not finite.
     pub fn new(vectors: &[f32], dim: usize, present: &[bool]) -> Result<Self> {
         let tensor = tensor_from_f32(vectors, &[present.len() as i64, dim as i64])?;
-        for (row, values) in vectors.chunks_exact(dim.max(1)).enumerate() {
-            if present[row] && values.iter().any(|value| !value.is_finite()) {
-                return Err(Error::Mismatch {
-                    part: "an item table",
-                    got: format!("a value that is not finite in row {row}"),
-                    other: "the adapter",
-                    expected: "finite vectors".into(),
-                });
-            }
-        }
-        Ok(Self { vectors: tensor, present: Tensor::from_slice(present) })
+        check_values(vectors, dim, present, 0, f32::MAX)?;
+        Ok(Self::from_tensors(tensor, Tensor::from_slice(present)))
     }
 
     pub(crate) fn from_tensors(vectors: Tensor, present: Tensor) -> Self {
-        Self { vectors, present }
+        Self { vectors: Vectors::Memory(vectors), present }
+    }
+
+    pub(crate) fn stored(vectors: TensorRows, present: Tensor) -> Self {
+        Self { vectors: Vectors::Stored(Arc::new(vectors)), present }
     }
 
     /// Rows.
@@ -47,26 +53,114 @@ impl ItemTable {
 
     /// Width of a vector.
     pub fn dim(&self) -> i64 {
-        self.vectors.size().get(1).copied().unwrap_or(0)
+        let size = match &self.vectors {
+            Vectors::Memory(vectors) => vectors.size(),
+            Vectors::Stored(rows) => rows.size(),
+        };
+        size.get(1).copied().unwrap_or(0)
     }
 
-    pub(crate) fn tensors(&self) -> (&Tensor, &Tensor) {
-        (&self.vectors, &self.present)
+    /// Whether the vectors are left in their file, and so cannot be trained.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.vectors, Vectors::Stored(_))
+    }
+
+    /// The vectors, where they are in memory.
+    pub(crate) fn in_memory(&self) -> Option<&Tensor> {
+        match &self.vectors {
+            Vectors::Memory(vectors) => Some(vectors),
+            Vectors::Stored(_) => None,
+        }
+    }
+
+    /// The number type of the vectors.
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.vectors {
+            Vectors::Memory(vectors) => vectors.kind(),
+            Vectors::Stored(rows) => rows.kind(),
+        }
+    }
+
+    /// Vectors and presence of consecutive rows, `[rows, dim]` and `[rows]`, as they are.
+    pub(crate) fn block(&self, first: i64, rows: i64) -> Result<(Tensor, Tensor)> {
+        let vectors = match &self.vectors {
+            Vectors::Memory(vectors) => vectors.narrow(0, first, rows),
+            Vectors::Stored(stored) => stored.gather(&(first..first + rows).collect::<Vec<_>>())?,
+        };
+        Ok((vectors, self.present.narrow(0, first, rows)))
     }
 
     fn to_device(&self, device: Device) -> Self {
-        Self { vectors: self.vectors.to_device(device), present: self.present.to_device(device) }
+        let vectors = match &self.vectors {
+            Vectors::Memory(vectors) => Vectors::Memory(vectors.to_device(device)),
+            Vectors::Stored(stored) => Vectors::Stored(Arc::clone(stored)),
+        };
+        Self { vectors, present: self.present.to_device(device) }
     }
 
     /// `rows: [batch, seq]` → the side of those items.
-    fn gather(&self, rows: &Tensor) -> Side {
+    fn gather(&self, rows: &Tensor) -> Result<Side> {
         let (batch, seq) = rows.size2().unwrap_or((0, 0));
         let flat = rows.reshape([-1]);
-        Side {
-            vectors: self.vectors.index_select(0, &flat).reshape([batch, seq, self.dim()]),
-            present: self.present.index_select(0, &flat).reshape([batch, seq]),
-        }
+        let present = self.present.index_select(0, &flat);
+        let vectors = match &self.vectors {
+            Vectors::Memory(vectors) => vectors.index_select(0, &flat),
+            Vectors::Stored(stored) => {
+                let wanted = Vec::<i64>::try_from(&flat).map_err(|source| regen_torch::Error::Torch {
+                    action: "copy a tensor to the host",
+                    source,
+                })?;
+                let vectors = stored.gather(&wanted)?.to_kind(Kind::Float);
+                check_rows(&vectors, &present.to_device(Device::Cpu), &wanted)?;
+                vectors.to_device(present.device())
+            }
+        };
+        Ok(Side {
+            vectors: vectors.reshape([batch, seq, self.dim()]),
+            present: present.reshape([batch, seq]),
+        })
     }
+}
+
+/// The stored name of what says which rows of a side are there.
+pub(crate) fn present_name(side: &str) -> String {
+    format!("{side}_present")
+}
+
+fn not_finite(row: usize) -> Error {
+    Error::Mismatch {
+        part: "an item table",
+        got: format!("a value in row {row} that is not finite, or too large for its numbers"),
+        other: "the adapter",
+        expected: "finite vectors".into(),
+    }
+}
+
+/// Refuses values of present rows beyond `largest`; `vectors` begins with row `first`.
+pub(crate) fn check_values(
+    vectors: &[f32],
+    dim: usize,
+    present: &[bool],
+    first: usize,
+    largest: f32,
+) -> Result<()> {
+    let mut rows = vectors.chunks_exact(dim.max(1)).zip(present);
+    // A comparison with NaN is false.
+    let fits = |value: &f32| value.abs() <= largest;
+    match rows.position(|(values, present)| *present && !values.iter().all(fits)) {
+        Some(row) => Err(not_finite(first + row)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses gathered values that nobody looked at before. `vectors: [n, dim]`, `present`: `[n]`.
+fn check_rows(vectors: &Tensor, present: &Tensor, rows: &[i64]) -> Result<()> {
+    let fits = vectors.isfinite().all_dim(1, false).logical_or(&present.logical_not());
+    if fits.all().int64_value(&[]) == 1 {
+        return Ok(());
+    }
+    let place = fits.to_kind(Kind::Int64).argmin(0, false).int64_value(&[]);
+    Err(not_finite(rows[place as usize] as usize))
 }
 
 /// Both sides. A side that an arm does not use may be absent.
@@ -130,19 +224,20 @@ impl ItemTables {
         Self { items: self.items, cf: place(&self.cf), semantic: place(&self.semantic) }
     }
 
-    /// The vectors of each side, by its name.
-    pub(crate) fn vectors(&self) -> impl Iterator<Item = (&'static str, Tensor)> + '_ {
+    /// The tables of each side, by its name.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = (&'static str, &ItemTable)> {
         let sides = [("cf", &self.cf), ("semantic", &self.semantic)];
-        sides.into_iter().filter_map(|(name, table)| Some((name, table.as_ref()?.vectors.shallow_clone())))
+        sides.into_iter().filter_map(|(name, table)| Some((name, table.as_ref()?)))
     }
 
     /// `rows: [batch, seq]` i64, each inside the tables; `mask: [batch, seq]` bool.
-    pub(crate) fn gather(&self, rows: &Tensor, mask: &Tensor) -> ItemVectors {
-        ItemVectors {
-            cf: self.cf.as_ref().map(|table| table.gather(rows)),
-            semantic: self.semantic.as_ref().map(|table| table.gather(rows)),
+    pub(crate) fn gather(&self, rows: &Tensor, mask: &Tensor) -> Result<ItemVectors> {
+        let side = |table: &Option<ItemTable>| table.as_ref().map(|table| table.gather(rows)).transpose();
+        Ok(ItemVectors {
+            cf: side(&self.cf)?,
+            semantic: side(&self.semantic)?,
             mask: mask.to_kind(Kind::Bool),
-        }
+        })
     }
 }
 
@@ -155,7 +250,7 @@ mod tests {
         let table = ItemTable::new(&[1., 2., f32::NAN, 4., 5., 6.], 2, &[true, false, true]).unwrap();
         let tables = ItemTables::new(Some(table), None).unwrap();
         let rows = Tensor::from_slice(&[2i64, 0, 1]).reshape([1, 3]);
-        let gathered = tables.gather(&rows, &Tensor::ones([1, 3], (Kind::Bool, Device::Cpu)));
+        let gathered = tables.gather(&rows, &Tensor::ones([1, 3], (Kind::Bool, Device::Cpu))).unwrap();
         let cf = gathered.cf.unwrap();
         assert_eq!(cf.vectors.double_value(&[0, 0, 1]), 6.0);
         assert_eq!(Vec::<bool>::try_from(cf.present.reshape([-1])).unwrap(), [true, true, false]);

@@ -12,7 +12,7 @@ use tch::Tensor;
 use crate::narrator::stream;
 use crate::next_item::NextItemTraining;
 use crate::prompt::{Padding, Sequence};
-use crate::{Error, Example, Narrator, Result};
+use crate::{Error, Example, ItemTable, Narrator, Result};
 
 /// How a narrator is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -292,10 +292,17 @@ impl Narrator {
     /// Lets the tables that have a rate take gradients.
     fn move_tables(&self, config: &TrainConfig) -> Result<()> {
         let sources = self.adapter.as_ref().map(|adapter| adapter.config().sources);
-        for (field, rate, read) in [
-            ("tables.cf", config.tables.cf, sources.is_some_and(Sources::cf)),
-            ("tables.semantic", config.tables.semantic, sources.is_some_and(Sources::semantic)),
-        ] {
+        let sides = [
+            ("tables.cf", config.tables.cf, sources.is_some_and(Sources::cf), self.tables.cf()),
+            (
+                "tables.semantic",
+                config.tables.semantic,
+                sources.is_some_and(Sources::semantic),
+                self.tables.semantic(),
+            ),
+        ];
+        for (field, rate, read, table) in sides {
+            let stored = table.is_some_and(ItemTable::is_stored);
             let refuse = |expected| {
                 let got = rate.map_or_else(String::new, |rate| rate.to_string());
                 Err(Error::InvalidConfig { field, got, expected })
@@ -304,22 +311,29 @@ impl Narrator {
                 None => {}
                 Some(rate) if !(rate.is_finite() && rate > 0.0) => return refuse("a positive number"),
                 Some(_) if !read => return refuse("none, since the adapter does not read that side"),
+                Some(_) if stored => {
+                    return refuse("none, since tables on disk cannot change: open them in memory");
+                }
                 Some(_) => {}
             }
         }
         if config.next_item.is_some() && self.next_item.is_none() {
             return Err(Error::NoNextItem);
         }
-        for (side, vectors) in self.tables.vectors() {
+        for (side, table) in self.tables.sides() {
             let rate = if side == "cf" { config.tables.cf } else { config.tables.semantic };
-            let _ = vectors.set_requires_grad(rate.is_some());
+            if let Some(vectors) = table.in_memory() {
+                let _ = vectors.set_requires_grad(rate.is_some());
+            }
         }
         Ok(())
     }
 
     fn fix_tables(&self) {
-        for (_, vectors) in self.tables.vectors() {
-            let _ = vectors.set_requires_grad(false);
+        for (_, table) in self.tables.sides() {
+            if let Some(vectors) = table.in_memory() {
+                let _ = vectors.set_requires_grad(false);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reading and writing safetensors strictly: nothing missing, nothing surplus, nothing mis-shaped.
+//! Reading safetensors strictly: nothing missing, nothing surplus, nothing mis-shaped.
 //!
 //! Only the header of each file is kept; a tensor's bytes are read when it is asked for, so that opening a
 //! checkpoint of any size is cheap and loading never holds the weights twice.
@@ -12,7 +12,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use tch::{Kind, Tensor, nn};
 
-use crate::{Error, Result};
+use crate::{Error, Result, TensorRows};
 
 /// An opened checkpoint: the names, shapes and places of its tensors.
 #[derive(Debug)]
@@ -97,6 +97,40 @@ impl Checkpoint {
     /// [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::UnsupportedDtype`], [`Error::NonFinite`] (a
     /// weight is NaN or infinite), [`Error::Io`].
     pub fn tensor(&self, name: &str, expected: &[i64]) -> Result<Tensor> {
+        let (entry, kind) = self.find(name, expected)?;
+        let io = |source| Error::Io { action: "read", path: entry.file.clone(), source };
+        let mut file = File::open(&entry.file).map_err(io)?;
+        file.seek(SeekFrom::Start(entry.start)).map_err(io)?;
+        let mut bytes = vec![0u8; entry.bytes];
+        file.read_exact(&mut bytes).map_err(io)?;
+        let torch = |source| Error::Torch { action: "build a tensor", source };
+        let tensor = Tensor::f_from_data_size(&bytes, expected, kind).map_err(torch)?;
+        let is_float = matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
+        if is_float && tensor.f_isfinite().and_then(|t| t.f_all()).map_err(torch)?.int64_value(&[]) == 0 {
+            return Err(Error::NonFinite { tensor: name.to_owned(), path: entry.file.clone() });
+        }
+        Ok(tensor)
+    }
+
+    /// Opens one tensor, `[rows, …]`, for reading a few of its rows at a time.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::ShapeMismatch`], also for a tensor without rows, [`Error::UnsupportedDtype`],
+    /// [`Error::Io`].
+    pub fn rows(&self, name: &str, expected: &[i64]) -> Result<TensorRows> {
+        let (entry, kind) = self.find(name, expected)?;
+        let [rows, row_shape @ ..] = expected else {
+            return Err(Error::ShapeMismatch {
+                tensor: name.to_owned(),
+                path: entry.file.clone(),
+                expected: vec![-1],
+                got: Vec::new(),
+            });
+        };
+        TensorRows::open(&entry.file, name, kind, entry.start, *rows, row_shape)
+    }
+
+    fn find(&self, name: &str, expected: &[i64]) -> Result<(&Entry, Kind)> {
         let Some(entry) = self.entries.get(name) else {
             return Err(Error::MissingTensor { tensor: name.to_owned(), path: self.path.clone() });
         };
@@ -113,18 +147,7 @@ impl Checkpoint {
             path: entry.file.clone(),
             dtype: format!("{:?}", entry.dtype),
         })?;
-        let io = |source| Error::Io { action: "read", path: entry.file.clone(), source };
-        let mut file = File::open(&entry.file).map_err(io)?;
-        file.seek(SeekFrom::Start(entry.start)).map_err(io)?;
-        let mut bytes = vec![0u8; entry.bytes];
-        file.read_exact(&mut bytes).map_err(io)?;
-        let torch = |source| Error::Torch { action: "build a tensor", source };
-        let tensor = Tensor::f_from_data_size(&bytes, expected, kind).map_err(torch)?;
-        let is_float = matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
-        if is_float && tensor.f_isfinite().and_then(|t| t.f_all()).map_err(torch)?.int64_value(&[]) == 0 {
-            return Err(Error::NonFinite { tensor: name.to_owned(), path: entry.file.clone() });
-        }
-        Ok(tensor)
+        Ok((entry, kind))
     }
 
     /// Fills every variable of `vs` from the tensor that `stored_name(variable name)` names.
@@ -258,84 +281,5 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         Dtype::U8 => Kind::Uint8,
         Dtype::BOOL => Kind::Bool,
         _ => return None,
-    })
-}
-
-fn dtype_of(kind: Kind) -> Option<Dtype> {
-    Some(match kind {
-        Kind::Float => Dtype::F32,
-        Kind::Half => Dtype::F16,
-        Kind::BFloat16 => Dtype::BF16,
-        Kind::Double => Dtype::F64,
-        Kind::Int64 => Dtype::I64,
-        Kind::Int => Dtype::I32,
-        Kind::Int16 => Dtype::I16,
-        Kind::Int8 => Dtype::I8,
-        Kind::Uint8 => Dtype::U8,
-        Kind::Bool => Dtype::BOOL,
-        _ => return None,
-    })
-}
-
-struct Stored {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl safetensors::View for &Stored {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.bytes.as_slice().into()
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-/// Writes named tensors and string metadata as one safetensors file: to a temporary name first, then renamed, so
-/// that a reader never sees half a file.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::UnsupportedDtype`], [`Error::Torch`].
-pub fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: &[(&str, &str)]) -> Result<()> {
-    let mut stored = Vec::with_capacity(tensors.len());
-    for (name, tensor) in tensors {
-        let torch = |source| Error::Torch { action: "copy a tensor to the host", source };
-        let host =
-            tensor.detach().f_to_device(tch::Device::Cpu).and_then(|t| t.f_contiguous()).map_err(torch)?;
-        let dtype = dtype_of(host.kind()).ok_or_else(|| Error::UnsupportedDtype {
-            tensor: name.clone(),
-            path: path.to_owned(),
-            dtype: format!("{:?}", host.kind()),
-        })?;
-        let mut bytes = vec![0u8; host.numel() * host.kind().elt_size_in_bytes()];
-        host.f_copy_data_u8(&mut bytes, host.numel()).map_err(torch)?;
-        let shape = host.size().iter().map(|&n| n as usize).collect();
-        stored.push((name.as_str(), Stored { dtype, shape, bytes }));
-    }
-    let metadata = (!metadata.is_empty())
-        .then(|| metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect());
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    safetensors::serialize_to_file(stored.iter().map(|(name, t)| (*name, t)), metadata, &temporary).map_err(
-        |error| {
-            let source = match error {
-                safetensors::SafeTensorError::IoError(source) => source,
-                other => std::io::Error::other(other),
-            };
-            Error::Io { action: "write", path: temporary.clone(), source }
-        },
-    )?;
-    std::fs::rename(&temporary, path).map_err(|source| Error::Io {
-        action: "rename a temporary file to",
-        path: path.to_owned(),
-        source,
     })
 }

@@ -76,6 +76,30 @@ pub enum Error {
         /// What is stored.
         got: Vec<i64>,
     },
+    /// A tensor that is written row by row got more or fewer rows than it was declared with.
+    #[error("tensor {tensor} of {} got {got} rows, expected {expected}", path.display())]
+    RowCount {
+        /// The tensor.
+        tensor: String,
+        /// The file.
+        path: PathBuf,
+        /// Rows that were given.
+        got: i64,
+        /// Rows that were declared.
+        expected: i64,
+    },
+    /// A row was asked for that a tensor does not have.
+    #[error("row {row} of tensor {tensor} in {} does not exist, it has {rows} rows", path.display())]
+    RowOutOfRange {
+        /// The tensor.
+        tensor: String,
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: i64,
+        /// How many there are.
+        rows: i64,
+    },
     /// The checkpoint holds tensors that nothing in the model takes.
     #[error("{} holds tensors that the model does not know: {}", path.display(), tensors.join(", "))]
     SurplusTensors {

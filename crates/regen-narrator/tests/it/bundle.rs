@@ -47,7 +47,7 @@ fn every_missing_part_is_named() {
     let (_dir, path, _) = saved();
     for part in [
         "narrator.json",
-        "item_ids.json",
+        "item_ids.txt",
         "items.safetensors",
         "adapter.safetensors",
         "lm/model.safetensors",
@@ -70,19 +70,19 @@ fn another_format_and_an_unknown_field_are_refused() {
     let (_dir, path, _) = saved();
     let manifest = path.join("narrator.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, text.replace("\"format\": 1", "\"format\": 2, \"new\": true")).unwrap();
-    assert!(matches!(refused(&path), Error::BundleFormat { expected: 1, got: 2, .. }));
-    fs::write(&manifest, text.replace("\"format\": 1", "\"format\": 1, \"new\": true")).unwrap();
+    fs::write(&manifest, text.replace("\"format\": 2", "\"format\": 1, \"new\": true")).unwrap();
+    assert!(matches!(refused(&path), Error::BundleFormat { expected: 2, got: 1, .. }));
+    fs::write(&manifest, text.replace("\"format\": 2", "\"format\": 2, \"new\": true")).unwrap();
     assert!(matches!(refused(&path), Error::Manifest { .. }));
 }
 
 #[test]
 fn parts_of_another_narrator_are_refused() {
     let (_dir, path, _) = saved();
-    let ids = path.join("item_ids.json");
+    let ids = path.join("item_ids.txt");
     let text = fs::read_to_string(&ids).unwrap();
-    fs::write(&ids, "[\"only-one\"]").unwrap();
-    assert!(matches!(refused(&path), Error::Mismatch { part: "the list of item ids", .. }));
+    fs::write(&ids, "only-one\n").unwrap();
+    assert!(matches!(refused(&path), Error::Mismatch { part: "item_ids.txt", .. }));
     fs::write(&ids, text).unwrap();
 
     let other = path.with_file_name("other");

@@ -5,4 +5,5 @@ mod learning;
 mod next_item;
 mod passage;
 mod resampler;
+mod tables;
 mod world;

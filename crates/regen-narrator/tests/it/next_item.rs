@@ -5,7 +5,8 @@ use std::path::Path;
 
 use regen_fusion::{AdapterKind, Sources};
 use regen_narrator::{
-    Error, Example, ItemTables, Narrator, NarratorConfig, NextItemTraining, Request, TableRates, TrainConfig,
+    Error, Example, ItemIds, ItemTables, Narrator, NarratorConfig, NextItemTraining, Request, TableRates,
+    TrainConfig,
 };
 use regen_torch::Checkpoint;
 use tch::{Device, Kind, Tensor};
@@ -160,6 +161,6 @@ fn what_cannot_be_trained_is_refused_by_name() {
 
     let (config, tokenizer) = world::config_with(Sources::Cf, AdapterKind::Projection);
     let config = NarratorConfig { adapter: None, next_item: true, ..config };
-    let made = Narrator::new(config, ItemTables::none(), Vec::new(), tokenizer, Device::Cpu, 1);
+    let made = Narrator::new(config, ItemTables::none(), ItemIds::default(), tokenizer, Device::Cpu, 1);
     assert!(matches!(made, Err(Error::NoAdapter)));
 }

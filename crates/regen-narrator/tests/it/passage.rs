@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use regen_lm::{DecoderConfig, train_bpe};
 use regen_narrator::{
-    Error, Example, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, special_tokens,
+    Error, Example, ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, special_tokens,
 };
 use tch::Device;
 
@@ -44,7 +44,7 @@ fn narrator(passage: Option<PassageConfig>) -> Narrator {
         max_narrative_tokens: 20,
         passage,
     };
-    Narrator::new(config, ItemTables::none(), Vec::new(), tokenizer, Device::Cpu, 1).unwrap()
+    Narrator::new(config, ItemTables::none(), ItemIds::default(), tokenizer, Device::Cpu, 1).unwrap()
 }
 
 const READS: PassageConfig = PassageConfig { max_tokens: 24, copy_width: 16 };

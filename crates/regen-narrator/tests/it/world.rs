@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
 use regen_lm::{DecoderConfig, GenerateOptions, TextTokenizer, train_bpe};
 use regen_narrator::{
-    Example, ItemTable, ItemTables, Narrator, NarratorConfig, Request, TableRates, TrainConfig, TrainReport,
-    Trains, special_tokens,
+    Example, ItemIds, ItemTable, ItemTables, Narrator, NarratorConfig, Request, TableRates, TrainConfig,
+    TrainReport, Trains, special_tokens,
 };
 use tch::Device;
 
@@ -72,8 +72,8 @@ pub(crate) fn tables() -> ItemTables {
     ItemTables::new(Some(cf), Some(ItemTable::new(&semantic, ITEMS, &present).unwrap())).unwrap()
 }
 
-pub(crate) fn ids() -> Vec<String> {
-    (0..ITEMS).map(|item| format!("item-{item}")).collect()
+pub(crate) fn ids() -> ItemIds {
+    ItemIds::new((0..ITEMS).map(|item| format!("item-{item}"))).unwrap()
 }
 
 /// A decoder that learns in seconds.

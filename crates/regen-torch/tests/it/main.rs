@@ -1,5 +1,7 @@
 //! Checkpoints as their users meet them: round trips, and every way in which a file can be wrong.
 
+mod rows;
+
 use std::fs;
 use std::path::Path;
 
