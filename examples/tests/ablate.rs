@@ -68,6 +68,15 @@ fn an_experiment_goes_on_where_it_was_stopped_and_comes_to_the_same() {
     assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("| arm | BLEU |"));
 
     assert!(page.contains("What is each side worth?"), "the fusion arm's controls give Shapley values");
+    assert!(page.contains("And to each kind of narrative?"));
+    let variants = findings["settings"][0]["variants"].as_array().unwrap();
+    let kinds = |arm: &str| {
+        variants.iter().find(|variant| variant["name"] == arm).unwrap()["kinds"].as_array().unwrap().clone()
+    };
+    let narratives: u64 = kinds("fusion").iter().map(|kind| kind["narratives"].as_u64().unwrap()).sum();
+    let worlds = findings["settings"][0]["worlds"].as_array().unwrap();
+    let test: u64 = worlds.iter().map(|world| world["narratives"][2].as_u64().unwrap()).sum();
+    assert!(narratives == test && kinds("fusion").len() > 1 && kinds("cf").is_empty());
 
     // A run that was stopped before its last cell trains that one alone.
     let read = || fs::read_to_string(out.join("findings.json")).unwrap();

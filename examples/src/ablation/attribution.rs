@@ -25,6 +25,27 @@ pub struct Shares {
     pub histogram: Vec<u64>,
     /// The mean share by the popularity of the item, from the least bought tenth of the soft tokens to the most bought.
     pub by_popularity: Vec<f64>,
+    /// The same by the kind of narrative that the soft tokens were given to, in the order of first appearance.
+    #[serde(default)]
+    pub by_kind: Vec<KindShare>,
+}
+
+/// The collaborative share in the soft tokens of one kind of narrative.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KindShare {
+    /// The kind.
+    pub kind: String,
+    /// How many soft tokens.
+    pub tokens: u64,
+    /// Mean share, 0 to 1.
+    pub mean: f64,
+}
+
+/// One soft token whose item has both vectors.
+struct Found<'a> {
+    kind: &'a str,
+    popularity: u32,
+    share: f32,
 }
 
 /// The shares of a narrator on `requests`, or `None` where a soft token is not the sum of two sides or no item has both.
@@ -49,8 +70,7 @@ pub(super) fn shares(
         popularity[purchase.item.index()] += 1;
     }
     let max_history = narrator.config().max_history;
-    // Popularity and share of each soft token.
-    let mut found: Vec<(u32, f32)> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for requests in requests.chunks(BATCH) {
         let attribution = narrator.attribution(requests)?;
         let shares = attribution.cf_share.f_mean_dim([-1i64].as_slice(), false, Kind::Float)?;
@@ -60,7 +80,8 @@ pub(super) fn shares(
             for (position, item) in request.items_read(max_history).enumerate() {
                 let place = row * seq + position;
                 if both[place] != 0.0 {
-                    found.push((popularity[item as usize], shares[place]));
+                    let (kind, popularity) = (request.kind.as_str(), popularity[item as usize]);
+                    found.push(Found { kind, popularity, share: shares[place] });
                 }
             }
         }
@@ -68,21 +89,29 @@ pub(super) fn shares(
     Ok((!found.is_empty()).then(|| summarise(found)))
 }
 
-fn summarise(mut found: Vec<(u32, f32)>) -> Shares {
+fn summarise(mut found: Vec<Found>) -> Shares {
     let mut histogram = vec![0u64; BINS];
-    for &(_, share) in &found {
-        histogram[((f64::from(share) * BINS as f64) as usize).min(BINS - 1)] += 1;
+    let mut by_kind: Vec<KindShare> = Vec::new();
+    for Found { kind, share, .. } in &found {
+        let share = f64::from(*share);
+        histogram[((share * BINS as f64) as usize).min(BINS - 1)] += 1;
+        match by_kind.iter_mut().find(|known| known.kind == *kind) {
+            // A sum until all are counted.
+            Some(known) => (known.tokens, known.mean) = (known.tokens + 1, known.mean + share),
+            None => by_kind.push(KindShare { kind: (*kind).to_owned(), tokens: 1, mean: share }),
+        }
     }
-    let mean = |part: &[(u32, f32)]| {
-        part.iter().map(|&(_, share)| f64::from(share)).sum::<f64>() / part.len().max(1) as f64
+    by_kind.iter_mut().for_each(|kind| kind.mean /= kind.tokens as f64);
+    let mean = |part: &[Found]| {
+        part.iter().map(|found| f64::from(found.share)).sum::<f64>() / part.len().max(1) as f64
     };
     let overall = mean(&found);
     // Ties keep the order of the test examples, which has nothing to do with the shares.
-    found.sort_by_key(|&(popularity, _)| popularity);
+    found.sort_by_key(|found| found.popularity);
     let cut = |tenth: usize| found.len() * tenth / 10;
     let tenths = (0..10).map(|tenth| &found[cut(tenth)..cut(tenth + 1)]).filter(|part| !part.is_empty());
     let by_popularity = tenths.map(mean).collect();
-    Shares { tokens: found.len() as u64, mean: overall, histogram, by_popularity }
+    Shares { tokens: found.len() as u64, mean: overall, histogram, by_popularity, by_kind }
 }
 
 #[cfg(test)]
@@ -92,12 +121,20 @@ mod tests {
     #[test]
     fn shares_are_ordered_by_popularity_and_counted_once() {
         // The more often bought, the larger the share.
-        let found = (0..100u32).rev().map(|n| (n, n as f32 / 100.0)).collect();
-        let shares = summarise(found);
+        let token = |n: u32| Found {
+            kind: if n < 20 { "reason" } else { "summary" },
+            popularity: n,
+            share: n as f32 / 100.0,
+        };
+        let shares = summarise((0..100u32).rev().map(token).collect());
         assert_eq!((shares.tokens, shares.histogram.iter().sum::<u64>()), (100, 100));
         assert!((shares.mean - 0.495).abs() < 1e-6);
         assert!(shares.by_popularity.is_sorted() && shares.by_popularity.len() == 10);
         assert!((shares.by_popularity[0] - 0.045).abs() < 1e-6);
-        assert_eq!(summarise(vec![(3, 1.0)]).by_popularity, [1.0]);
+        assert_eq!(summarise(vec![token(100)]).by_popularity, [1.0]);
+
+        let kinds: Vec<_> = shares.by_kind.iter().map(|kind| (kind.kind.as_str(), kind.tokens)).collect();
+        assert_eq!(kinds, [("summary", 80), ("reason", 20)]);
+        assert!((shares.by_kind[1].mean - 0.095).abs() < 1e-6);
     }
 }

@@ -11,6 +11,7 @@ use super::attribution::{BINS, Shares};
 use super::claims::{self, Claim};
 use super::co_training::NextItemScores;
 use super::contrasts::{Contrast, contrasts};
+use super::kinds::{KindWorth, worth_by_kind};
 use super::plan::Plan;
 use super::pooled::{Pooled, Runs, measure, pool, pooled_scores};
 use super::records::{CellRecord, Identified, WorldRecord, Written};
@@ -87,6 +88,8 @@ pub struct Variant {
     pub costs: Vec<(Control, Pooled, f64)>,
     /// Whose norm the soft tokens have, over all seeds; and the mean share of each seed.
     pub shares: Option<(Shares, Vec<f64>)>,
+    /// What each side is worth to each kind of narrative, where both can be taken away.
+    pub kinds: Vec<KindWorth>,
     /// How well it tells the next item, where that was learned.
     pub next_item: Option<NextItemScores>,
     /// Mean over seeds.
@@ -274,6 +277,10 @@ fn variant(
         loss,
         costs,
         shares: shares(runs),
+        kinds: {
+            let pairs = runs.iter().map(|run| Ok((world(run)?, *run)));
+            worth_by_kind(&pairs.collect::<Result<Vec<_>>>()?, bootstrap)?
+        },
         next_item: {
             let ranks: Vec<_> = runs.iter().filter_map(|run| run.next_item.as_ref()).collect();
             NextItemScores::of(&ranks, bootstrap)?
@@ -333,6 +340,8 @@ fn shares(runs: &[&CellRecord]) -> Option<(Shares, Vec<f64>)> {
         mean: found.iter().map(|shares| shares.mean * shares.tokens as f64).sum::<f64>() / tokens as f64,
         histogram,
         by_popularity: (0..tenths).map(tenth).collect(),
+        // Told beside the worth of each kind.
+        by_kind: Vec::new(),
     };
     Some((all, found.iter().map(|shares| shares.mean).collect()))
 }

@@ -13,6 +13,7 @@ mod contrasts;
 mod document;
 mod findings;
 mod jobs;
+mod kinds;
 mod plan;
 mod pooled;
 mod records;
@@ -25,6 +26,7 @@ pub use co_training::{CoTraining, CoTrainingSettings, NextItemRanks, NextItemSco
 pub use document::{Block, Document};
 pub use findings::{Findings, Setting};
 pub use jobs::Jobs;
+pub use kinds::KindWorth;
 pub use plan::{Cell, DataSource, NamedData, Plan};
 pub use pooled::Pooled;
 pub use records::{CellRecord, WorldRecord, Written};

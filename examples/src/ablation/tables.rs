@@ -67,6 +67,7 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
     blocks.extend(facts(setting));
     blocks.extend(controls(setting));
     blocks.extend(worths(setting));
+    blocks.extend(kinds(setting));
     blocks.extend(shares(setting));
     blocks.push(Block::Heading(3, "Learning curves".to_owned()));
     blocks.push(curves(setting));
@@ -296,6 +297,52 @@ fn worths(setting: &Setting) -> Vec<Block> {
         Block::Note(
             "Nats a token that a side saves: its Shapley value for the loss, the mean of being added first and being added \
              last. The two add up to what both save together. Defined for every adapter."
+                .to_owned(),
+        ),
+    ]
+}
+
+fn kinds(setting: &Setting) -> Vec<Block> {
+    let worth = |worth: &Pooled| {
+        let interval = format!("{:+.3} – {:+.3}", worth.interval.low, worth.interval.high);
+        Entry::with(format!("{:+.3}", worth.value), interval)
+    };
+    let mut rows: Vec<Vec<Entry>> = Vec::new();
+    // With one kind the table would say again what stands above it.
+    for variant in setting.variants.iter().filter(|variant| variant.kinds.len() > 1) {
+        for kind in &variant.kinds {
+            let (cf, both) = (kind.cf.value, kind.cf.value + kind.semantic.value);
+            rows.push(vec![
+                variant.name.clone().into(),
+                kind.kind.replace('_', " ").into(),
+                kind.narratives.to_string().into(),
+                worth(&kind.cf),
+                worth(&kind.semantic),
+                if both > 0.0 { percent(cf / both) } else { "–".to_owned() }.into(),
+                kind.norm_share.map_or("–".to_owned(), percent).into(),
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Block::Heading(3, "And to each kind of narrative?".to_owned()),
+        table(
+            &[
+                "arm",
+                "kind",
+                "narratives",
+                "collaborative",
+                "semantic",
+                "collaborative share",
+                "collaborative share of the norms",
+            ],
+            rows,
+        ),
+        Block::Note(
+            "As above, over the narratives of one kind. A projection's soft token is the same for every kind, so its norms differ \
+             by the items that a kind is given alone."
                 .to_owned(),
         ),
     ]

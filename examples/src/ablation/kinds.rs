@@ -1,0 +1,131 @@
+//! What each side of the soft tokens is worth to each kind of narrative.
+
+use anyhow::Result;
+use regen_metrics::{Bootstrap, Measurement};
+use regen_narrator::{Control, NarrativeLoss};
+use serde::Serialize;
+
+use super::pooled::{Pooled, pool};
+use super::records::{CellRecord, WorldRecord};
+use crate::controls::mean_loss;
+
+/// Nats a token that each side saves in narratives of one kind: Shapley values of two players, the mean of being added
+/// first and being added last.
+#[derive(Debug, Clone, Serialize)]
+pub struct KindWorth {
+    /// The kind.
+    pub kind: String,
+    /// Test narratives, of all seeds together.
+    pub narratives: usize,
+    /// Of the collaborative side.
+    pub cf: Pooled,
+    /// Of the semantic side.
+    pub semantic: Pooled,
+    /// Mean collaborative share of the norms in soft tokens that such narratives are given, where it is defined.
+    pub norm_share: Option<f64>,
+}
+
+/// The worth of both sides by kind, in the order in which kinds first appear; nothing where a side was not taken away.
+///
+/// # Errors
+/// If losses and test examples are not as many, or the resampling is refused.
+pub(super) fn worth_by_kind(
+    runs: &[(&WorldRecord, &CellRecord)],
+    bootstrap: &Bootstrap,
+) -> Result<Vec<KindWorth>> {
+    let mut kinds: Vec<&str> = Vec::new();
+    for kind in runs.iter().flat_map(|(world, _)| &world.kinds) {
+        if !kinds.contains(&kind.as_str()) {
+            kinds.push(kind);
+        }
+    }
+    let mut found = Vec::new();
+    for kind in kinds {
+        let (mut cf, mut semantic, mut narratives) = (Vec::new(), Vec::new(), 0);
+        for (world, run) in runs {
+            let Some(worths) = worths(&run.losses) else { return Ok(Vec::new()) };
+            let (of_kind, users) = of_kind(kind, &worths, world);
+            if of_kind.is_empty() {
+                continue;
+            }
+            narratives += of_kind.len();
+            let losses = |side: fn(&[NarrativeLoss; 2]) -> NarrativeLoss| -> Result<Measurement<_>> {
+                mean_loss(&of_kind.iter().map(side).collect::<Vec<_>>(), &users)
+            };
+            cf.push(losses(|worth| worth[0])?);
+            semantic.push(losses(|worth| worth[1])?);
+        }
+        found.push(KindWorth {
+            kind: kind.to_owned(),
+            narratives,
+            cf: pool(&cf, bootstrap)?,
+            semantic: pool(&semantic, bootstrap)?,
+            norm_share: norm_share(kind, runs),
+        });
+    }
+    Ok(found)
+}
+
+/// The worth of both sides in each test narrative, from its losses with and without them.
+///
+/// **Source** Shapley 1953, "A Value for n-Person Games".
+fn worths(losses: &[(Control, Vec<NarrativeLoss>)]) -> Option<Vec<[NarrativeLoss; 2]>> {
+    let under = |wanted| losses.iter().find(|(control, _)| *control == wanted).map(|(_, losses)| losses);
+    let (both, neither) = (under(Control::Nothing)?, under(Control::WithoutVectors)?);
+    let (semantic, cf) = (under(Control::WithoutCf)?, under(Control::WithoutSemantic)?);
+    let worth = |index: usize| {
+        let [both, neither, semantic, cf] =
+            [both, neither, semantic, cf].map(|losses| losses.get(index).copied());
+        let (both, neither, semantic, cf) = (both?, neither?, semantic?, cf?);
+        let saved = |nats: f64| NarrativeLoss { nats, tokens: both.tokens };
+        Some([
+            saved(0.5 * ((neither.nats - cf.nats) + (semantic.nats - both.nats))),
+            saved(0.5 * ((neither.nats - semantic.nats) + (cf.nats - both.nats))),
+        ])
+    };
+    (0..both.len()).map(worth).collect()
+}
+
+fn of_kind(
+    kind: &str,
+    worths: &[[NarrativeLoss; 2]],
+    world: &WorldRecord,
+) -> (Vec<[NarrativeLoss; 2]>, Vec<u32>) {
+    let examples = worths.iter().zip(&world.kinds).zip(&world.users);
+    examples.filter(|((_, of), _)| *of == kind).map(|((worth, _), user)| (*worth, *user)).unzip()
+}
+
+/// Over the soft tokens of all seeds.
+fn norm_share(kind: &str, runs: &[(&WorldRecord, &CellRecord)]) -> Option<f64> {
+    let shares = runs.iter().filter_map(|(_, run)| run.shares.as_ref());
+    let of_kind = shares.flat_map(|shares| &shares.by_kind).filter(|share| share.kind == kind);
+    let (sum, tokens) = of_kind.fold((0.0, 0), |(sum, tokens), share| {
+        (sum + share.mean * share.tokens as f64, tokens + share.tokens)
+    });
+    (tokens > 0).then(|| sum / tokens as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sides_of_every_narrative_add_up_to_what_both_save() {
+        let under =
+            |control, nats: [f64; 2]| (control, nats.map(|nats| NarrativeLoss { nats, tokens: 3 }).to_vec());
+        let mut losses = vec![
+            under(Control::Nothing, [1.0, 2.0]),
+            under(Control::ShuffledItems, [9.0, 9.0]),
+            under(Control::WithoutCf, [1.5, 2.0]),
+            under(Control::WithoutSemantic, [3.0, 2.5]),
+            under(Control::WithoutVectors, [4.0, 2.5]),
+        ];
+        let found = worths(&losses).unwrap();
+        let nats: Vec<[f64; 2]> = found.iter().map(|worth| worth.map(|side| side.nats)).collect();
+        // Added first, the collaborative side saves 4.0 − 3.0; added last, 1.5 − 1.0.
+        assert_eq!(nats, [[0.75, 2.25], [0.0, 0.5]]);
+        assert!(found.iter().flatten().all(|worth| worth.tokens == 3));
+        losses.remove(2);
+        assert!(worths(&losses).is_none(), "without the control there is no worth");
+    }
+}
