@@ -19,7 +19,7 @@ use regen_examples::cli::{Common, Session};
 use regen_examples::pipeline::{self, Record};
 use regen_semantic::{
     EmbeddingStore, EncodeOptions, Error, ItemText, Origin, Prompt, SentenceEncoder, Storage, hash_file,
-    hash_model, nearest,
+    hash_model, load_embeddings, nearest,
 };
 use regen_torch::{Placement, Precision, tensor_to_vec_f32};
 use serde_json::{Value, json};
@@ -73,6 +73,8 @@ enum Dtype {
 enum Store {
     F32,
     F16,
+    /// One byte a number and a scale a row, in scales.npy.
+    Int8,
 }
 
 fn main() -> Result<()> {
@@ -96,6 +98,7 @@ fn main() -> Result<()> {
         storage: match args.store {
             Store::F32 => Storage::F32,
             Store::F16 => Storage::F16,
+            Store::Int8 => Storage::Int8,
         },
         texts: total,
         dim: usize::try_from(encoder.dim())?,
@@ -121,12 +124,16 @@ fn main() -> Result<()> {
         store.append(&tensor_to_vec_f32(&vectors)?)?;
     }
     bar.finish_and_clear();
+    let least_cosine = store.least_cosine();
     let path = store.finish()?;
     let seconds = started.elapsed().as_secs_f64();
 
     let computed = total - resumed;
     let rate = if computed > 0 { computed as f64 / seconds } else { 0.0 };
     session.note(&format!("{computed} texts in {seconds:.2} s, {rate:.0} a second"));
+    if let Some(cosine) = least_cosine {
+        session.note(&format!("stored as {:?}: loses at most {:.1e} of cosine", args.store, 1.0 - cosine));
+    }
     println!("{}", path.display());
     if let Some(k) = args.neighbours {
         look(&path, &texts, k, args.common.json)?;
@@ -134,6 +141,7 @@ fn main() -> Result<()> {
     if args.common.json {
         let report = json!({
             "texts": total, "seconds": seconds, "texts_per_second": rate, "resumed": resumed,
+            "least_cosine_of_storage": least_cosine,
             "dim": encoder.dim(), "threads": session.threads, "device": format!("{:?}", placement.device),
         });
         println!("{report}");
@@ -230,7 +238,7 @@ impl Texts {
 
 /// Prints the neighbours of ten items spread over the file.
 fn look(path: &Path, texts: &Texts, k: i64, quietly: bool) -> Result<()> {
-    let vectors = Tensor::read_npy(path)?.to_kind(tch::Kind::Float);
+    let vectors = load_embeddings(path)?;
     let total = vectors.size()[0];
     let shown: Vec<i64> = (0..total.min(10)).map(|row| row * total / total.min(10)).collect();
     // One more than asked: the nearest of all is the item itself.

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use ndarray::Array2;
 use regen_data::{Dataset, IdMap, ItemId, Split, SplitRule, UserId};
 use regen_narrator::ItemIds;
+use regen_semantic::load_embeddings;
+use regen_torch::tensor_to_vec_f32;
 use regen_wals::persist::load_npy;
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +143,9 @@ pub fn item_records(dataset: &Dataset) -> Result<Vec<Record>> {
 /// # Errors
 /// If the file is missing, damaged, or has another number of rows than there are items.
 pub fn embeddings(path: &Path, dataset: &Dataset) -> Result<ItemVectors> {
-    let vectors = load_npy(path)?;
+    let vectors = load_embeddings(path)?;
+    let shape = (vectors.size()[0] as usize, vectors.size()[1] as usize);
+    let vectors = Array2::from_shape_vec(shape, tensor_to_vec_f32(&vectors)?)?;
     ensure!(
         vectors.nrows() == dataset.items.len(),
         "{} has {} rows, the data {} items: give embed_items the prepared folder, or its items.jsonl",

@@ -49,9 +49,11 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     assert!(ids.lines().count() <= 150);
 
     let (encoder, embedded) = (std::env::var("REGEN_ENCODER").unwrap(), path("embedded"));
-    let texts = ["--template", "{title} {brand}", "--out", &embedded, "--json", "--quiet"];
+    let texts = ["--template", "{title} {brand}", "--store", "int8", "--out", &embedded, "--json", "--quiet"];
     let printed = succeed("embed_items", &[&["--model", &encoder, "--input", &data][..], &texts].concat());
-    assert_eq!(last_json(&printed)["texts"], 150);
+    let result = last_json(&printed);
+    assert_eq!(result["texts"], 150);
+    assert!(result["least_cosine_of_storage"].as_f64().unwrap() > 0.999);
 
     let (vectors, bundle) = (format!("{embedded}/embeddings.npy"), path("narrator"));
     let inputs = ["--data", &data, "--factors", &factors, "--embeddings", &vectors, "--out", &bundle];

@@ -123,6 +123,14 @@ pub enum Error {
         /// Bytes that are there.
         got: u64,
     },
+    /// A file is not an array of embeddings.
+    #[error("{} is not a usable array of embeddings: {reason}", path.display())]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A store was given another number of rows than it was made for.
     #[error("got {got} rows of embeddings, expected {expected}")]
     RowCount {

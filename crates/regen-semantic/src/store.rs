@@ -5,10 +5,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use half::f16;
 use serde::{Deserialize, Serialize};
 
 use crate::config::read_text;
+use crate::npy::{Layout, SCALES, Stored};
 use crate::{Error, Result};
 
 /// How numbers are stored.
@@ -19,6 +19,9 @@ pub enum Storage {
     F32,
     /// Two bytes a number; unit vectors lose less than 1e-6 of cosine.
     F16,
+    /// One byte a number, and a scale a row in `scales.npy`: the row's largest number over 127. Unit vectors of 384
+    /// dimensions lose less than 1e-4 of cosine; see [`EmbeddingStore::least_cosine`].
+    Int8,
 }
 
 /// What embeddings were made from. Rows are continued only where all of it is the same.
@@ -50,14 +53,26 @@ struct Manifest {
     origin: Origin,
     rows_written: usize,
     complete: bool,
+    /// The least cosine of a row with what is stored of it, where storing rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    least_cosine: Option<f64>,
 }
 
-/// A folder with `embeddings.npy` and `manifest.json`; until it is complete, the former is `embeddings.npy.partial`.
+/// A folder with `embeddings.npy` and `manifest.json`, and for [`Storage::Int8`] `scales.npy`; until it is complete, the
+/// names of arrays end in `.partial`. [`load_embeddings`](crate::load_embeddings) reads it.
 #[derive(Debug)]
 pub struct EmbeddingStore {
     folder: PathBuf,
-    file: File,
+    arrays: Vec<Array>,
     manifest: Manifest,
+}
+
+/// An array that grows by rows.
+#[derive(Debug)]
+struct Array {
+    layout: Layout,
+    path: PathBuf,
+    file: File,
 }
 
 impl EmbeddingStore {
@@ -67,14 +82,15 @@ impl EmbeddingStore {
     /// [`Error::Write`].
     pub fn create(folder: &Path, origin: Origin) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(write(folder))?;
-        let path = folder.join(PARTIAL);
-        let mut file = File::create(&path).map_err(write(&path))?;
-        file.write_all(&header(&origin)).map_err(write(&path))?;
-        let store = Self {
-            folder: folder.to_owned(),
-            file,
-            manifest: Manifest { origin, rows_written: 0, complete: false },
-        };
+        let mut arrays = Vec::new();
+        for layout in layouts(&origin) {
+            let path = folder.join(partial(layout.name));
+            let mut file = File::create(&path).map_err(write(&path))?;
+            file.write_all(&layout.header()).map_err(write(&path))?;
+            arrays.push(Array { layout, path, file });
+        }
+        let manifest = Manifest { origin, rows_written: 0, complete: false, least_cosine: None };
+        let store = Self { folder: folder.to_owned(), arrays, manifest };
         store.save_manifest()?;
         Ok(store)
     }
@@ -94,21 +110,28 @@ impl EmbeddingStore {
         if let Some((field, stored, given)) = first_change(&manifest.origin, &origin) {
             return Err(Error::OtherOrigin { path: manifest_path, field, stored, given });
         }
-        let path = folder.join(if manifest.complete { COMPLETE } else { PARTIAL });
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|source| Error::Io { path: path.clone(), source })?;
-        let expected = (header(&origin).len() + manifest.rows_written * row_bytes(&origin)) as u64;
-        let got = file.metadata().map_err(write(&path))?.len();
-        if got < expected {
-            return Err(Error::Truncated { path, expected, got });
+        let mut arrays = Vec::new();
+        for layout in layouts(&origin) {
+            // A run that was killed while it gave the arrays their names left some of them with either.
+            let unfinished = folder.join(partial(layout.name));
+            let path =
+                if !manifest.complete && unfinished.exists() { unfinished } else { folder.join(layout.name) };
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .map_err(|source| Error::Io { path: path.clone(), source })?;
+            let expected = (layout.header().len() + manifest.rows_written * layout.row_bytes()) as u64;
+            let got = file.metadata().map_err(write(&path))?.len();
+            if got < expected {
+                return Err(Error::Truncated { path, expected, got });
+            }
+            // Rows of a block that was cut off are written again.
+            file.set_len(expected).map_err(write(&path))?;
+            file.seek(SeekFrom::End(0)).map_err(write(&path))?;
+            arrays.push(Array { layout, path, file });
         }
-        // Rows of a block that was cut off are written again.
-        file.set_len(expected).map_err(write(&path))?;
-        file.seek(SeekFrom::End(0)).map_err(write(&path))?;
-        Ok(Self { folder: folder.to_owned(), file, manifest })
+        Ok(Self { folder: folder.to_owned(), arrays, manifest })
     }
 
     /// Rows that are written for good.
@@ -119,6 +142,12 @@ impl EmbeddingStore {
     /// Whether [`EmbeddingStore::finish`] has been called, in this run or an earlier one.
     pub fn is_complete(&self) -> bool {
         self.manifest.complete
+    }
+
+    /// The least cosine of a row that was given with what is stored of it: what storage cost, measured. `None` for
+    /// [`Storage::F32`], which stores what it is given, and before there are rows.
+    pub fn least_cosine(&self) -> Option<f64> {
+        self.manifest.least_cosine
     }
 
     /// Appends a block of whole rows, `[rows · dim]`.
@@ -132,19 +161,21 @@ impl EmbeddingStore {
         if rows * dim != values.len() || total > texts {
             return Err(Error::RowCount { got: total, expected: texts });
         }
-        let bytes: Vec<u8> = match storage {
-            Storage::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Storage::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
+        let stored = Stored::of(values, dim.max(1), storage);
+        for (array, bytes) in self.arrays.iter_mut().zip([&stored.numbers, &stored.scales]) {
+            array.file.write_all(bytes).map_err(write(&array.path))?;
+            // The manifest must never count rows that are not there.
+            array.file.sync_data().map_err(write(&array.path))?;
+        }
+        self.manifest.least_cosine = match (self.manifest.least_cosine, stored.least_cosine) {
+            (Some(before), Some(now)) => Some(before.min(now)),
+            (before, now) => before.or(now),
         };
-        let path = self.folder.join(PARTIAL);
-        self.file.write_all(&bytes).map_err(write(&path))?;
-        // The manifest must never count rows that are not there.
-        self.file.sync_data().map_err(write(&path))?;
         self.manifest.rows_written = total;
         self.save_manifest()
     }
 
-    /// Gives the file its final name.
+    /// Gives the files their final names.
     ///
     /// # Errors
     /// [`Error::RowCount`] if rows are missing, [`Error::Write`].
@@ -157,7 +188,13 @@ impl EmbeddingStore {
         if got != expected {
             return Err(Error::RowCount { got, expected });
         }
-        std::fs::rename(self.folder.join(PARTIAL), &complete).map_err(write(&complete))?;
+        // What vectors are read with comes before them.
+        for array in self.arrays.iter().rev() {
+            let named = self.folder.join(array.layout.name);
+            if array.path != named {
+                std::fs::rename(&array.path, &named).map_err(write(&named))?;
+            }
+        }
         self.manifest.complete = true;
         self.save_manifest()?;
         Ok(complete)
@@ -173,7 +210,6 @@ impl EmbeddingStore {
 }
 
 const COMPLETE: &str = "embeddings.npy";
-const PARTIAL: &str = "embeddings.npy.partial";
 const MANIFEST: &str = "manifest.json";
 
 fn write(path: &Path) -> impl Fn(std::io::Error) -> Error {
@@ -181,31 +217,25 @@ fn write(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Write { path: path.clone(), source }
 }
 
-fn row_bytes(origin: &Origin) -> usize {
-    origin.dim
-        * match origin.storage {
-            Storage::F32 => 4,
-            Storage::F16 => 2,
-        }
+fn partial(name: &str) -> String {
+    format!("{name}.partial")
 }
 
-/// **Source** NumPy's format description, version 1.0: the data begins at a multiple of 64.
-fn header(origin: &Origin) -> Vec<u8> {
-    let dtype = match origin.storage {
-        Storage::F32 => "<f4",
-        Storage::F16 => "<f2",
+/// The arrays of a store: vectors, and scales where there are some.
+fn layouts(origin: &Origin) -> Vec<Layout> {
+    let array = |name, dtype, number_bytes, columns| Layout {
+        name,
+        dtype,
+        number_bytes,
+        rows: origin.texts,
+        columns,
     };
-    let (texts, dim) = (origin.texts, origin.dim);
-    let mut fields =
-        format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({texts}, {dim}), }}").into_bytes();
-    let prefix = 10;
-    fields.resize((prefix + fields.len() + 1).next_multiple_of(64) - prefix - 1, b' ');
-    fields.push(b'\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    // Two numbers of at most 20 digits: the length always fits.
-    bytes.extend((fields.len() as u16).to_le_bytes());
-    bytes.extend(fields);
-    bytes
+    let vectors = |dtype, number_bytes| array(COMPLETE, dtype, number_bytes, Some(origin.dim));
+    match origin.storage {
+        Storage::F32 => vec![vectors("<f4", 4)],
+        Storage::F16 => vec![vectors("<f2", 2)],
+        Storage::Int8 => vec![vectors("|i1", 1), array(SCALES, "<f4", 4, None)],
+    }
 }
 
 /// The first field that differs, with both values.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use regen_semantic::{EmbeddingStore, Error, Origin, Storage, hash_file, hash_model};
+use regen_semantic::{EmbeddingStore, Error, Origin, Storage, hash_file, hash_model, load_embeddings};
+use regen_torch::tensor_to_vec_f32;
 
 use crate::support::{copy, edit};
 
@@ -106,4 +107,76 @@ fn the_hash_of_a_model_sees_every_file_that_matters() {
     std::fs::write(&file, "abc").unwrap();
     let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(hash_file(&file).unwrap(), expected);
+}
+
+#[test]
+fn every_storage_is_read_back_and_says_what_it_cost() {
+    const DIM: usize = 384;
+    // Rows of length one; the fourth is zero and has no direction to lose.
+    let rows: Vec<Vec<f32>> = (0..5)
+        .map(|row| {
+            let values: Vec<f32> = (0..DIM).map(|k| ((row * DIM + k) as f32 * 1.7).sin().powi(3)).collect();
+            let norm = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+            values.iter().map(|value| if row == 3 { 0.0 } else { value / norm }).collect()
+        })
+        .collect();
+    for (storage, loss) in [(Storage::F32, 0.0), (Storage::F16, 1e-6), (Storage::Int8, 1e-4)] {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = Origin { dim: DIM, ..origin(storage) };
+        let mut store = EmbeddingStore::create(dir.path(), origin.clone()).unwrap();
+        store.append(&rows[..2].concat()).unwrap();
+        drop(store);
+        let mut store = EmbeddingStore::resume(dir.path(), origin).unwrap();
+        store.append(&rows[2..].concat()).unwrap();
+        let said = store.least_cosine();
+        let read = tensor_to_vec_f32(&load_embeddings(&store.finish().unwrap()).unwrap()).unwrap();
+        let cosine = |a: &[f32], b: &[f32]| {
+            let dot = |a: &[f32], b: &[f32]| {
+                a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>()
+            };
+            dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        };
+        let least = rows
+            .iter()
+            .zip(read.chunks(DIM))
+            .filter(|(row, _)| row.iter().any(|value| *value != 0.0))
+            .map(|(row, read)| cosine(row, read))
+            .fold(1.0, f64::min);
+        assert!(least >= 1.0 - loss - 1e-12, "{storage:?}: {least}");
+        assert!(said.is_none_or(|said| (said - least).abs() < 1e-12), "{storage:?}: {said:?}, {least}");
+        assert_eq!(said.is_none(), storage == Storage::F32);
+        assert_eq!(read[3 * DIM..4 * DIM], vec![0.0; DIM]);
+    }
+}
+
+#[test]
+fn a_run_killed_while_it_named_its_files_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EmbeddingStore::create(dir.path(), origin(Storage::Int8)).unwrap();
+    store.append(&rows(0..5)).unwrap();
+    drop(store);
+    std::fs::rename(dir.path().join("scales.npy.partial"), dir.path().join("scales.npy")).unwrap();
+    let store = EmbeddingStore::resume(dir.path(), origin(Storage::Int8)).unwrap();
+    assert_eq!((store.rows(), store.is_complete()), (5, false));
+    let path = store.finish().unwrap();
+    let read = tensor_to_vec_f32(&load_embeddings(&path).unwrap()).unwrap();
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 42.0 / 8.0 / 127.0;
+    assert!(read.iter().zip(&rows(0..5)).all(close), "{read:?}");
+}
+
+#[test]
+fn arrays_that_are_no_embeddings_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("embeddings.npy");
+    assert!(matches!(load_embeddings(&path), Err(Error::Io { .. })));
+    std::fs::write(&path, "text").unwrap();
+    assert!(matches!(load_embeddings(&path), Err(Error::Npy { .. })));
+    tch::Tensor::from_slice(&[1i64, 2]).write_npy(&path).unwrap();
+    assert!(matches!(load_embeddings(&path), Err(Error::Npy { .. })));
+    let bytes = tch::Tensor::ones([3, 2], (tch::Kind::Int8, tch::Device::Cpu));
+    bytes.write_npy(&path).unwrap();
+    assert!(matches!(load_embeddings(&path), Err(Error::Io { path, .. }) if path.ends_with("scales.npy")));
+    let scales = dir.path().join("scales.npy");
+    tch::Tensor::from_slice(&[1.0f32, 2.0]).write_npy(&scales).unwrap();
+    assert!(matches!(load_embeddings(&path), Err(Error::RowCount { got: 2, expected: 3 })));
 }
