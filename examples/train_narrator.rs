@@ -9,6 +9,7 @@
 //!     --embeddings out/embeddings/embeddings.npy --arm fusion --out out/narrator
 //! ```
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use regen_examples::arms::{Arm, Budget, Task, new_narrator, train};
 use regen_examples::cli::Common;
 use regen_examples::features::tables;
 use regen_examples::given::Given;
+use regen_examples::language_model::LanguageModelArgs;
 use regen_examples::pipeline;
 use regen_fusion::{AdapterKind, Sources};
 use regen_metrics::Bootstrap;
@@ -41,9 +43,8 @@ struct Args {
     /// Embeddings of the folder's items.jsonl, line by line. For an arm that reads semantic vectors.
     #[arg(long)]
     embeddings: Option<PathBuf>,
-    /// The language model: preset:NAME, trained from scratch (1m, 2m, 3m, 10m, 26m).
-    #[arg(long, default_value = "preset:2m")]
-    lm: String,
+    #[command(flatten)]
+    language_model: LanguageModelArgs,
     /// What the narrator reads: vectors (cf, semantic, fusion), the text of the item it writes about (text), or both
     /// (text+cf, text+semantic, text+fusion).
     #[arg(long, default_value = "fusion")]
@@ -99,9 +100,15 @@ struct Args {
     /// Examples per update.
     #[arg(long, default_value_t = 16)]
     batch: usize,
-    /// Peak learning rate of the language model; the adapter's is three times that.
-    #[arg(long, default_value_t = 3e-3)]
-    learning_rate: f64,
+    /// Purchases of a history that are read, from the most recent.
+    #[arg(long, default_value_t = 50)]
+    max_history: usize,
+    /// Tokens of a narrative, its end included.
+    #[arg(long, default_value_t = 96)]
+    max_narrative_tokens: usize,
+    /// Go on with a run that was broken off, from the snapshots in OUT.progress.
+    #[arg(long)]
+    resume: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -120,14 +127,15 @@ enum AdapterName {
 fn main() -> Result<()> {
     let args = Args::parse();
     let session = args.common.start()?;
-    let Some(preset) = args.lm.strip_prefix("preset:") else {
-        bail!("--lm {}: a narrator is trained from a preset so far, such as preset:2m", args.lm);
-    };
+    let progress = progress_folder(&args)?;
     let dataset = prepared::read(&args.data)?;
     let split = pipeline::read_split(&args.data, &dataset)?;
     let seed = args.common.seed;
-    let mut budget =
-        Budget::new(preset, args.steps, args.reading_steps, args.batch, args.learning_rate, seed);
+    let lm = &args.language_model;
+    let (steps, reading_steps) = (args.steps, args.reading_steps);
+    let mut budget = Budget::new(lm.name(), steps, reading_steps, args.batch, lm.rate(), seed);
+    (budget.lora, budget.words) = (lm.lora()?, lm.prompt_words()?);
+    (budget.max_history, budget.max_narrative_tokens) = (args.max_history, args.max_narrative_tokens);
     budget.tokens_per_item = args.tokens_per_item;
     budget.training.patience = args.patience;
     let mut budget = budget.with_adapter_stage(args.adapter_steps);
@@ -171,11 +179,16 @@ fn main() -> Result<()> {
         new_narrator(arm, &task, tables(cf.as_ref(), semantic.as_ref())?, ids, &budget, seed, &session)?;
 
     let start = Instant::now();
-    let (reading, report) = train(&mut narrator, args.arm, &task, &budget, &session)?;
+    let trained = train(&mut narrator, args.arm, &task, &budget, Some(&progress), &session);
+    let (reading, report) = trained.with_context(|| match session.interrupted() {
+        true => format!("{} holds what was done: --resume goes on from it", progress.display()),
+        false => "training failed".to_owned(),
+    })?;
     let seconds = start.elapsed().as_secs_f64();
     narrator.save(&args.common.out)?;
+    fs::remove_dir_all(&progress).with_context(|| format!("cannot remove {}", progress.display()))?;
 
-    let steps = args.steps + args.reading_steps + args.adapter_steps;
+    let steps = steps + reading_steps + args.adapter_steps;
     let positions = report.positions + reading.as_ref().map_or(0, |reading| reading.positions);
     let held_out = report.validation.iter().map(|point| point.loss).reduce(f64::min);
     println!("narrator: {} ({} parameters)", args.common.out.display(), narrator.parameters());
@@ -207,4 +220,24 @@ fn main() -> Result<()> {
         println!("{result}");
     }
     Ok(())
+}
+
+/// Where snapshots go. One that is there already belongs to a run that was broken off, which is gone on with or left alone.
+fn progress_folder(args: &Args) -> Result<PathBuf> {
+    let out = &args.common.out;
+    // Found out now, not after hours.
+    if out.exists() && fs::read_dir(out).map_or(true, |mut entries| entries.next().is_some()) {
+        bail!("{} is there already and not empty: give --out a new name", out.display());
+    }
+    let mut name = out.as_os_str().to_owned();
+    name.push(".progress");
+    let progress = PathBuf::from(name);
+    match (progress.exists(), args.resume) {
+        (true, false) => bail!(
+            "{} holds a run that was broken off: go on with it by --resume, or remove it",
+            progress.display()
+        ),
+        (false, true) => bail!("there is nothing to resume: {} does not exist", progress.display()),
+        _ => Ok(progress),
+    }
 }

@@ -126,6 +126,8 @@ fn make(bundle: &Path, items: usize) -> Result<()> {
         max_history: HISTORY,
         max_narrative_tokens: 64,
         passage: None,
+        words: None,
+        lora: None,
     };
     let ids = ItemIds::new((0..items).map(|item| format!("B{item:09}")))?;
     let tables = ItemTables::open(&path, TablePlace::Disk)?;

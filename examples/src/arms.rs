@@ -1,19 +1,22 @@
 //! One arm of the comparison: the same data, seed and budget for each; only what the adapter reads differs.
 
-use anyhow::{Context, Result};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
 use regen_data::{Dataset, Part, Split};
 use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
 use regen_lm::tokenizer::train_bpe;
-use regen_lm::{DecoderConfig, GenerateOptions, Sampling, TextTokenizer};
+use regen_lm::{DecoderConfig, GenerateOptions, LoraConfig, Sampling, TextTokenizer};
 use regen_narrator::{
-    Example, ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, TableRates, TrainConfig,
-    TrainReport, Trains, special_tokens,
+    Example, ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, PromptWords, Request, Snapshots,
+    TableRates, TrainConfig, TrainProgress, TrainReport, Trains, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
 
 use crate::cli::Session;
 use crate::given::Given;
+use crate::language_model::folder;
 use crate::passages::Passages;
 
 /// The kind under which a narrator learns to read an item's own text back from its vectors.
@@ -27,9 +30,15 @@ const PRACTICE: usize = 3;
 /// What every arm of a comparison has in common.
 #[derive(Debug, Clone, Serialize)]
 pub struct Budget {
-    /// Preset of the language model, trained from scratch.
+    /// Preset of the language model, trained from scratch, or the folder of one that has been trained.
     pub lm: String,
-    /// Size of the BPE vocabulary.
+    /// Low-rank updates beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
+    /// The words of its prompts, where it has been trained; plain English without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<PromptWords>,
+    /// Size of the BPE vocabulary, where it is trained from scratch.
     pub vocabulary: usize,
     /// Before the narratives: training of adapter and language model on the catalogue alone.
     pub reading: Option<TrainConfig>,
@@ -111,12 +120,15 @@ impl Budget {
         });
         Self {
             lm: lm.to_owned(),
+            lora: None,
+            words: None,
             vocabulary: 2048,
             max_history: 50,
             max_narrative_tokens: 96,
             // Only small models that read real catalogues repeat themselves so much that it is worth the constraint.
             no_repeat_ngram: if reading_steps > 0 { 4 } else { 0 },
-            passage: PassageConfig { max_tokens: 96, copy_width: 64 },
+            // A language model that has been trained copies by itself.
+            passage: PassageConfig { max_tokens: 96, copy_width: if folder(lm).is_some() { 0 } else { 64 } },
             write_batch: 32,
             reading,
             adapter_stage: None,
@@ -269,7 +281,8 @@ fn convert(example: &regen_data::Example, passage: Vec<String>) -> Example {
     Example { request, text: example.reference.clone() }
 }
 
-/// A narrator that has learned nothing yet: tokenizer from the training texts, language model and adapter from `seed`.
+/// A narrator that has learned nothing of narratives yet: tokenizer from the training texts, language model and adapter from
+/// `seed`; or both of the first from the budget's folder.
 ///
 /// # Errors
 /// If the parts do not belong together, or the texts are too few for the vocabulary.
@@ -282,8 +295,14 @@ pub fn new_narrator(
     seed: u64,
     session: &Session,
 ) -> Result<Narrator> {
-    let tokenizer = task.tokenizer(budget.vocabulary)?;
-    let decoder = DecoderConfig::preset(&budget.lm, tokenizer.vocab_size())?;
+    let trained = folder(&budget.lm);
+    let (decoder, tokenizer) = match trained {
+        Some(folder) => (DecoderConfig::from_hf(folder)?, None),
+        None => {
+            let tokenizer = task.tokenizer(budget.vocabulary)?;
+            (DecoderConfig::preset(&budget.lm, tokenizer.vocab_size())?, Some(tokenizer))
+        }
+    };
     let width = |table: Option<&regen_narrator::ItemTable>| table.map_or(0, |table| table.dim());
     let adapter = arm.given.vectors.map(|sources| AdapterConfig {
         sources,
@@ -305,13 +324,21 @@ pub fn new_narrator(
         max_history: budget.max_history,
         max_narrative_tokens: budget.max_narrative_tokens,
         passage: arm.given.text.then(|| budget.passage.clone()),
+        words: trained.map(|_| budget.words.clone().unwrap_or_else(|| PromptWords::plain(&task.kinds))),
+        lora: budget.lora.clone(),
     };
     let item_ids = ItemIds::new(item_ids)?;
-    Ok(Narrator::new(config, tables, item_ids, tokenizer, session.placement.device, seed)?)
+    let device = session.placement.device;
+    Ok(match (trained, tokenizer) {
+        (Some(folder), _) => Narrator::on_lm(folder, config, tables, item_ids, device, seed)
+            .with_context(|| format!("cannot make a narrator around {}", folder.display()))?,
+        (None, Some(tokenizer)) => Narrator::new(config, tables, item_ids, tokenizer, device, seed)?,
+        (None, None) => bail!("{} has no tokenizer", budget.lm),
+    })
 }
 
 /// Trains a narrator: on the catalogue first, if the budget says so, then on the narratives. The first report is that of
-/// the catalogue.
+/// the catalogue. With a folder for `snapshots`, a run that was broken off goes on from there.
 ///
 /// # Errors
 /// If training refuses its input, or the user stops it.
@@ -320,17 +347,26 @@ pub fn train(
     given: Given,
     task: &Task,
     budget: &Budget,
+    snapshots: Option<&Path>,
     session: &Session,
 ) -> Result<(Option<TrainReport>, TrainReport)> {
     let mut stage = |label: &str, examples: &[Example], validation: &[Example], config: &TrainConfig| {
         let bar = session.bar(&format!("{label} {given}"), config.steps);
-        let report = narrator.train(examples, validation, config, &mut |progress| {
+        let mut told = |progress: TrainProgress| {
             bar.set_position(progress.step);
             let validation =
                 progress.validation_loss.map_or(String::new(), |loss| format!(", held out {loss:.3}"));
             bar.set_message(format!("loss {:.3}{validation}", progress.loss));
             session.flow()
-        })?;
+        };
+        let report = match snapshots {
+            None => narrator.train(examples, validation, config, &mut told)?,
+            Some(dir) => {
+                let dir = dir.join(label.replace(' ', "_"));
+                let snapshots = Snapshots { dir, every: config.evaluate_every };
+                narrator.train_with_snapshots(examples, validation, config, &snapshots, &mut told)?
+            }
+        };
         bar.finish();
         session.check(&format!("training of the {given} arm"))?;
         anyhow::Ok(report)
@@ -396,7 +432,7 @@ pub fn run_arm(
 ) -> Result<ArmRun> {
     let arm = Arm { given, kind: AdapterKind::Projection };
     let mut narrator = new_narrator(arm, task, tables, item_ids, budget, seed, session)?;
-    let (reading, report) = train(&mut narrator, given, task, budget, session)?;
+    let (reading, report) = train(&mut narrator, given, task, budget, None, session)?;
     let hypotheses = write(&narrator, given, task, budget, session)?;
     Ok(ArmRun { given, reading, report, hypotheses, narrator })
 }

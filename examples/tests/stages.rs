@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use regen_data::prepared;
 use regen_data::synthetic::SyntheticConfig;
@@ -101,6 +102,90 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     assert_eq!(refused.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(stderr.contains("request 1") && stderr.contains("no such item"), "{stderr}");
+}
+
+/// A prepared folder of a small world and factors of its training interactions.
+fn small_world(dir: &Path) -> (String, String) {
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let world = SyntheticConfig { users: 80, items: 150, ..SyntheticConfig::default() }.generate().unwrap();
+    prepared::write(path("source"), &world.dataset, None).unwrap();
+    let (data, factors) = (path("data"), path("factors"));
+    succeed("prepare_data", &["--data", &path("source"), "--split-seed", "7", "--out", &data, "--quiet"]);
+    let training = format!("{data}/training_interactions.csv");
+    succeed("train_wals", &["--interactions", &training, "--rank", "8", "--out", &factors, "--quiet"]);
+    (data, factors)
+}
+
+#[test]
+fn training_that_is_killed_goes_on_and_a_trained_language_model_is_adapted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, factors) = small_world(dir.path());
+    let inputs = ["--data", &data, "--factors", &factors, "--arm", "cf", "--quiet", "--threads", "1"];
+    let budget = ["--lm", "preset:1m", "--steps", "30", "--reading-steps", "10", "--batch", "4"];
+    let train = |out: &str, more: &[&str]| {
+        let mut command = Command::new(program("train_narrator"));
+        command.args(inputs).args(budget).args(more).args(["--out", out]).stderr(Stdio::piped());
+        command
+    };
+    let (calm, broken) = (path("calm"), path("broken"));
+    assert!(train(&calm, &[]).status().unwrap().success());
+    assert!(!Path::new(&format!("{calm}.progress")).exists());
+
+    // Killed without a chance to say anything, once a snapshot of the narratives is there.
+    let progress = format!("{broken}.progress");
+    let mut child = train(&broken, &[]).spawn().unwrap();
+    let begin = Instant::now();
+    while !Path::new(&progress).join("train/step-000000003").exists() {
+        assert!(begin.elapsed() < Duration::from_secs(120), "training makes no progress");
+        assert!(child.try_wait().unwrap().is_none(), "training ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!Path::new(&broken).exists());
+    let again = train(&broken, &[]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.code() == Some(1) && stderr.contains("--resume"), "{stderr}");
+    assert!(train(&broken, &["--resume"]).status().unwrap().success());
+    assert!(!Path::new(&progress).exists());
+    for part in ["adapter.safetensors", "lm/model.safetensors"] {
+        let read = |bundle: &str| fs::read(Path::new(bundle).join(part)).unwrap();
+        assert!(read(&calm) == read(&broken), "{part} differs");
+    }
+    let nothing = train(&path("new"), &["--resume"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("nothing to resume"));
+
+    // What it learned becomes the language model of another, which is adapted and asked in words of its own.
+    let (lm, adapted, words) = (format!("{calm}/lm"), path("adapted"), path("words.toml"));
+    let told = "history = 'They own:'\nlast = ' Now:'\ntext = ' -'\n[kinds]\n";
+    let kinds = [
+        "purchase_reason",
+        "endorsement_short",
+        "endorsement_long",
+        "user_summary_short",
+        "user_summary_long",
+        "item_text",
+    ];
+    let asks: String = kinds.iter().map(|kind| format!("{kind} = ' {kind}:'\n")).collect();
+    fs::write(&words, format!("{told}{asks}")).unwrap();
+    let arguments =
+        ["--lm", &lm, "--lora-rank", "2", "--words", &words, "--steps", "3", "--reading-steps", "1"];
+    let to = ["--out", &adapted, "--json"];
+    let result = last_json(&succeed("train_narrator", &[&inputs[..], &arguments, &to].concat()));
+    assert!(result["parameters"].as_u64().unwrap() < 300_000, "{result}");
+    let read = |file: &str| fs::read(dir.path().join(file)).unwrap();
+    assert!(read("calm/lm/model.safetensors") == read("adapted/lm/model.safetensors"));
+    let written = path("narratives.jsonl");
+    let ask =
+        ["--narrator", &adapted, "--data", &data, "--to", &written, "--max-tokens", "8", "--limit", "2"];
+    succeed("write_narratives", &ask);
+    assert_eq!(fs::read_to_string(&written).unwrap().lines().count(), 2);
+    let scratch = ["--lm", "preset:1m", "--lora-rank", "2", "--out", &adapted];
+    let refused = run("train_narrator", &[&inputs[..], &scratch].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not empty"));
+    let refused = run("train_narrator", &[&inputs[..], &scratch[..4], &["--out", &path("other")]].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("has learned nothing"));
 }
 
 /// Two tastes: even users buy even items, some buy anything.

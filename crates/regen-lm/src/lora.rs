@@ -164,7 +164,7 @@ impl Decoder {
                 got: format!("{} and {}", config.rank, config.alpha),
             });
         }
-        if self.projections().any(|projection| projection.low_rank().is_some()) {
+        if !self.lora.is_empty() {
             return Err(Error::StateMismatch { what: "low-rank updates are attached already".to_owned() });
         }
         if let LoraTargets::Named(names) = &config.targets {
@@ -180,36 +180,33 @@ impl Decoder {
             }
         }
         let (device, kind) = (self.device(), self.kind());
+        let mut attached = Vec::new();
         for projection in self.projections().filter(|projection| config.names(projection.module())) {
             let (from, to) = projection.widths();
             let module = projection.module().to_owned();
             let (a, b) = values(&module, config.rank, from, to)?;
-            let a = variable(vs, &format!("{module}.lora_A.weight"), &a, device, kind)?;
-            let b = variable(vs, &format!("{module}.lora_B.weight"), &b, device, kind)?;
+            let (name_a, name_b) = (format!("{module}.lora_A.weight"), format!("{module}.lora_B.weight"));
+            let a = variable(vs, &name_a, &a, device, kind)?;
+            let b = variable(vs, &name_b, &b, device, kind)?;
+            attached.push((name_a, a.shallow_clone()));
+            attached.push((name_b, b.shallow_clone()));
             projection.attach(LowRank { a, b, scale: config.scale() });
         }
+        self.lora = attached;
         self.set_trainable(false);
         Ok(())
     }
 
     /// The tensors of attached low-rank updates, for an optimiser's group.
-    pub fn lora_parameters(&mut self) -> Vec<(String, Tensor)> {
-        let mut all = Vec::new();
-        for projection in self.projections() {
-            if let Some(lora) = projection.low_rank() {
-                let module = projection.module();
-                all.push((format!("{module}.lora_A.weight"), lora.a.shallow_clone()));
-                all.push((format!("{module}.lora_B.weight"), lora.b.shallow_clone()));
-            }
-        }
-        all
+    pub fn lora_parameters(&self) -> Vec<(String, Tensor)> {
+        self.lora.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 
     /// Writes the attached updates as a PEFT folder, which is made if absent.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] if nothing is attached; [`Error::Io`], [`Error::Checkpoint`].
-    pub fn save_lora(&mut self, dir: &Path, config: &LoraConfig) -> Result<()> {
+    pub fn save_lora(&self, dir: &Path, config: &LoraConfig) -> Result<()> {
         let tensors: Vec<(String, Tensor)> = self
             .lora_parameters()
             .into_iter()
@@ -246,6 +243,7 @@ impl Decoder {
     /// # Errors
     /// [`Error::Libtorch`].
     pub fn merge_lora(&mut self) -> Result<()> {
+        self.lora.clear();
         self.projections().try_for_each(|projection| projection.merge())
     }
 }

@@ -24,6 +24,8 @@ use crate::mask::{PaddingMask, Visibility};
 pub struct Decoder {
     config: DecoderConfig,
     named: Vec<(String, Tensor)>,
+    /// Tensors of the attached low-rank updates, by name.
+    pub(crate) lora: Vec<(String, Tensor)>,
     pub(crate) embedding: Tensor,
     pub(crate) position_embedding: Option<Tensor>,
     pub(crate) blocks: Vec<Block>,
@@ -124,6 +126,7 @@ impl Decoder {
             embedding,
             head,
             named,
+            lora: Vec::new(),
             config,
         })
     }
@@ -219,6 +222,17 @@ impl Decoder {
             return Ok(embeds.f_mul(&scale)?);
         }
         Ok(embeds)
+    }
+
+    /// Root mean square of the numbers of the vocabulary's embeddings, scaled where the family scales them: what given vectors
+    /// should have at first, so that the model meets them as it meets words.
+    ///
+    /// # Errors
+    /// [`Error::Libtorch`].
+    pub fn embedding_rms(&self) -> Result<f64> {
+        let ids = Tensor::f_arange(self.config.vocab, (Kind::Int64, self.device()))?.f_unsqueeze(0)?;
+        let squares = tch::no_grad(|| self.embed(&ids))?.f_to_kind(Kind::Float)?.f_square()?;
+        Ok(squares.f_mean(Kind::Double)?.f_double_value(&[])?.sqrt())
     }
 
     /// Final hidden states of embeddings. Positions count real tokens only, so a padded row computes what

@@ -6,6 +6,7 @@
 //! copying.safetensors    what copies from a passage, where that is done
 //! next_item.safetensors  what tells the next item, where that is done
 //! lm/                    the language model and tokenizer, as a Hugging Face folder
+//! lora/                  its low-rank updates, as a PEFT folder, where there are any
 //! items.safetensors      cf, cf_present, semantic, semantic_present, where items are read
 //! item_ids.txt           outside names of the rows, one a line
 //! ```
@@ -18,6 +19,7 @@ use regen_torch::{Checkpoint, Surplus, save_tensors};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use crate::narrator::LmWeights;
 use crate::{Error, ItemIds, ItemTables, Narrator, NarratorConfig, Result, TablePlace};
 
 /// The layout that this version writes and reads.
@@ -28,6 +30,7 @@ const ADAPTER: &str = "adapter.safetensors";
 const COPYING: &str = "copying.safetensors";
 const NEXT_ITEM: &str = "next_item.safetensors";
 const LM: &str = "lm";
+const LORA: &str = "lora";
 const ITEMS: &str = "items.safetensors";
 const ITEM_IDS: &str = "item_ids.txt";
 
@@ -80,6 +83,9 @@ impl Narrator {
         }
         self.decoder.save(&temporary.join(LM))?;
         self.tokenizer.save(&temporary.join(LM))?;
+        if let Some(lora) = &self.config.lora {
+            self.decoder.save_lora(&temporary.join(LORA), lora)?;
+        }
         self.item_ids.save(&temporary.join(ITEM_IDS))?;
         let manifest =
             Manifest { format: BUNDLE_FORMAT, config: self.config.clone(), items: self.item_ids.len() };
@@ -128,8 +134,10 @@ impl Narrator {
             None => ItemTables::none(),
         };
         let tokenizer = TextTokenizer::load(&dir.join(LM))?;
-        // Initial values are drawn and then overwritten, tensor by tensor; strict loading proves that all are.
-        let narrator = Self::new(manifest.config, tables, item_ids, tokenizer, device, 0)?;
+        let (lm, lora) = (dir.join(LM), dir.join(LORA));
+        // Other initial values are drawn and then overwritten, tensor by tensor; strict loading proves that all are.
+        let weights = LmWeights::Adapted(&lm, &lora);
+        let narrator = Self::assemble(manifest.config, tables, item_ids, tokenizer, weights, device, 0)?;
         if narrator.adapter.is_some() {
             let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
             adapter.load_into(&narrator.adapter_vs, str::to_owned, Surplus::Refuse)?;
@@ -142,8 +150,6 @@ impl Narrator {
             let next = Checkpoint::open(&dir.join(NEXT_ITEM))?;
             next.load_into(&narrator.next_vs, str::to_owned, Surplus::Refuse)?;
         }
-        let lm = Checkpoint::open(&dir.join(LM))?;
-        lm.load_into(&narrator.lm_vs, str::to_owned, Surplus::Refuse)?;
         Ok(narrator)
     }
 }

@@ -61,7 +61,9 @@ pub enum Error {
         expected: String,
     },
     /// The tokenizer lacks a token that prompts are made of.
-    #[error("the tokenizer has no token {token}: train it with the tokens that special_tokens() lists")]
+    #[error(
+        "the tokenizer has no token {token}: train it with the tokens that special_tokens() lists, or write prompts in words"
+    )]
     MissingToken {
         /// The token.
         token: String,
@@ -127,6 +129,12 @@ pub enum Error {
         got: String,
         /// What would be accepted.
         expected: &'static str,
+    },
+    /// A snapshot is of another run.
+    #[error("the snapshot in {} is of a run with other settings or examples: give this run another folder, or remove that one", path.display())]
+    OtherRun {
+        /// The folder of snapshots.
+        path: PathBuf,
     },
     /// The loss became NaN or infinite.
     #[error(

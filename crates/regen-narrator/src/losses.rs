@@ -229,6 +229,8 @@ mod tests {
             max_history: 4,
             max_narrative_tokens: 20,
             passage: None,
+            words: None,
+            lora: None,
         };
         let tables = ItemTables::new(table(), table()).unwrap();
         let ids = ItemIds::new(["a", "b"]).unwrap();

@@ -1,15 +1,17 @@
 //! The trained whole: adapter, language model, tokenizer and item tables that belong together.
 
 use regen_fusion::{Adapter, AdapterConfig, Attribution};
-use regen_lm::{Decoder, DecoderConfig, TextTokenizer};
+use regen_lm::{Decoder, DecoderConfig, LoraConfig, TextTokenizer};
 use regen_torch::seed;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor, nn};
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor, nn};
 
 use crate::copying::CopyHead;
 use crate::losses::Control;
 use crate::next_item::NextItemHead;
-use crate::prompt::{Batch, Padding, Places, PromptTokens, Sequence, splice};
+use crate::prompt::{Batch, Padding, Places, PromptTokens, PromptWords, Sequence, splice};
 use crate::{Error, Example, ItemIds, ItemTables, Request, Result};
 
 /// Random streams of a seed, so that changing one draw never moves another.
@@ -21,6 +23,7 @@ pub(crate) mod stream {
     pub(crate) const CONTROLS: u64 = 5;
     pub(crate) const NEXT_ITEM: u64 = 6;
     pub(crate) const NEGATIVES: u64 = 7;
+    pub(crate) const LORA: u64 = 8;
 }
 
 /// Everything that fixes a narrator's shape.
@@ -29,7 +32,7 @@ pub(crate) mod stream {
 pub struct NarratorConfig {
     /// The adapter. Its `hidden` must be the decoder's. Without one, requests name no items and there is only a passage.
     pub adapter: Option<AdapterConfig>,
-    /// The language model. Its vocabulary must be the tokenizer's.
+    /// The language model. Its vocabulary must hold the tokenizer's.
     pub decoder: DecoderConfig,
     /// Whether it can also tell which item is bought next ([`Narrator::next_item_ranks`]). Needs an adapter.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -43,6 +46,13 @@ pub struct NarratorConfig {
     /// Whether, and how, it reads the passage of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passage: Option<PassageConfig>,
+    /// The words of its prompts, for a language model that can read before it is trained; without them, its prompts are made of
+    /// the tokens that [`special_tokens`](crate::special_tokens) lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<PromptWords>,
+    /// Low-rank updates of the language model, which then stays as it is beside them; `None` to train all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<LoraConfig>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -79,6 +89,7 @@ pub struct Narrator {
     pub(crate) device: Device,
     pub(crate) adapter_vs: nn::VarStore,
     pub(crate) lm_vs: nn::VarStore,
+    pub(crate) lora_vs: nn::VarStore,
     pub(crate) copy_vs: nn::VarStore,
     pub(crate) next_vs: nn::VarStore,
     pub(crate) adapter: Option<Adapter>,
@@ -89,6 +100,17 @@ pub struct Narrator {
     pub(crate) tokens: PromptTokens,
     pub(crate) tables: ItemTables,
     pub(crate) item_ids: ItemIds,
+}
+
+/// Where a language model's parameters come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LmWeights<'a> {
+    /// Drawn.
+    Fresh,
+    /// Of a Hugging Face folder.
+    Folder(&'a Path),
+    /// Of a Hugging Face folder and a PEFT folder with its low-rank updates.
+    Adapted(&'a Path, &'a Path),
 }
 
 impl Narrator {
@@ -107,10 +129,62 @@ impl Narrator {
         device: Device,
         seed: u64,
     ) -> Result<Self> {
-        check(&config, &tables, &item_ids, &tokenizer)?;
-        let tokens = PromptTokens::new(&tokenizer, &config.kinds, config.passage.is_some())?;
+        Self::assemble(config, tables, item_ids, tokenizer, LmWeights::Fresh, device, seed)
+    }
+
+    /// Puts the parts together around a language model that has been trained: the Hugging Face folder `lm` with its tokenizer.
+    /// What is new (adapter, low-rank updates, heads) is drawn from `seed`, the adapter at the norm of the vocabulary's
+    /// embeddings whatever its `initial_rms` says.
+    ///
+    /// `config.decoder` must be what [`DecoderConfig::from_hf`] reads from the folder. Its prompts are best made of
+    /// [`words`](NarratorConfig::words), since its tokenizer knows no others.
+    ///
+    /// # Errors
+    /// As [`Narrator::new`], and those of loading the folder.
+    pub fn on_lm(
+        lm: &Path,
+        config: NarratorConfig,
+        tables: ItemTables,
+        item_ids: ItemIds,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self> {
+        let tokenizer = TextTokenizer::load(lm)?;
+        Self::assemble(config, tables, item_ids, tokenizer, LmWeights::Folder(lm), device, seed)
+    }
+
+    pub(crate) fn assemble(
+        mut config: NarratorConfig,
+        tables: ItemTables,
+        item_ids: ItemIds,
+        tokenizer: TextTokenizer,
+        lm: LmWeights<'_>,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self> {
+        let tokens = PromptTokens::new(&tokenizer, &config)?;
+        check(&config, &tables, &item_ids, &tokenizer, &tokens)?;
         let lm_vs = nn::VarStore::new(device);
-        let decoder = Decoder::new(&lm_vs.root(), &config.decoder, &mut seed::rng(seed, stream::DECODER))?;
+        let mut decoder = match lm {
+            LmWeights::Fresh => {
+                Decoder::new(&lm_vs.root(), &config.decoder, &mut seed::rng(seed, stream::DECODER))?
+            }
+            LmWeights::Folder(dir) | LmWeights::Adapted(dir, _) => load_lm(&lm_vs, dir, &config.decoder)?,
+        };
+        let lora_vs = nn::VarStore::new(device);
+        match (&config.lora, lm) {
+            (None, _) => {}
+            (Some(lora), LmWeights::Adapted(_, dir)) => {
+                let stored = decoder.load_lora(&lora_vs.root(), dir)?;
+                same("the folder of low-rank updates", &stored, lora)?;
+            }
+            (Some(lora), _) => {
+                decoder.add_lora(&lora_vs.root(), lora, &mut seed::rng(seed, stream::LORA))?;
+            }
+        }
+        if let (LmWeights::Folder(_), Some(adapter)) = (lm, &mut config.adapter) {
+            adapter.initial_rms = decoder.embedding_rms()?;
+        }
         let adapter_vs = nn::VarStore::new(device);
         let adapter = config
             .adapter
@@ -133,6 +207,7 @@ impl Narrator {
             device,
             adapter_vs,
             lm_vs,
+            lora_vs,
             copy_vs,
             next_vs,
             adapter,
@@ -162,12 +237,13 @@ impl Narrator {
     }
 
     /// Name and tensor of every trainable parameter, sorted by name; names begin with `adapter.`, `copy.`, `lm.`,
-    /// `next.` or, for tables that move in training, `tables.`.
+    /// `lora.`, `next.` or, for tables that move in training, `tables.`.
     pub(crate) fn trainable(&self) -> Vec<(String, Tensor)> {
         let stores = [
             ("adapter", &self.adapter_vs),
             ("copy", &self.copy_vs),
             ("lm", &self.lm_vs),
+            ("lora", &self.lora_vs),
             ("next", &self.next_vs),
         ];
         let named = stores.into_iter().flat_map(|(part, store)| {
@@ -223,6 +299,12 @@ impl Narrator {
         examples.iter().enumerate().map(lay_out).collect()
     }
 
+    /// How the first narrative of a batch begins, for messages.
+    pub(crate) fn answer_start(&self, rows: &[&Sequence]) -> Result<String> {
+        let ids = rows.first().map_or(&[][..], |row| row.answer());
+        Ok(self.tokenizer.decode(ids)?.chars().take(60).collect())
+    }
+
     pub(crate) fn batch(&self, sequences: &[&Sequence], padding: Padding) -> Result<Batch> {
         Batch::new(sequences, padding, &self.tokens, self.config.places(), self.device)
     }
@@ -272,20 +354,34 @@ impl Narrator {
     }
 }
 
+fn load_lm(vs: &nn::VarStore, dir: &Path, expected: &DecoderConfig) -> Result<Decoder> {
+    let decoder = Decoder::load_under(&vs.root(), dir, Kind::Float)?;
+    same("the language model's folder", decoder.config(), expected)?;
+    Ok(decoder)
+}
+
+/// Refuses a part whose own description is not that of the configuration.
+fn same<T: PartialEq + std::fmt::Debug>(part: &'static str, got: &T, expected: &T) -> Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    let (got, expected) = (format!("{got:?}"), format!("{expected:?}"));
+    Err(Error::Mismatch { part, got, other: "the configuration", expected })
+}
+
 /// Refuses parts that do not belong together, before anything is allocated.
 fn check(
     config: &NarratorConfig,
     tables: &ItemTables,
     item_ids: &ItemIds,
     tokenizer: &TextTokenizer,
+    tokens: &PromptTokens,
 ) -> Result<()> {
     let mismatch = |part, got: String, other, expected: String| {
         if got == expected { Ok(()) } else { Err(Error::Mismatch { part, got, other, expected }) }
     };
     let width = |hidden: i64| format!("width {hidden}");
-    let vocabulary = |size: i64| format!("a vocabulary of {size}");
-    let size = tokenizer.vocab_size();
-    mismatch("the tokenizer", vocabulary(size), "the decoder", vocabulary(config.decoder.vocab()))?;
+    tokenizer.check_fits(config.decoder.vocab())?;
     let names = |count: usize| format!("{count} items");
     mismatch("the list of item ids", names(item_ids.len()), "the item tables", names(tables.items()))?;
     if let Some(adapter) = &config.adapter {
@@ -322,12 +418,11 @@ fn check(
             return Err(Error::InvalidConfig { field, got, expected: "at least 0" });
         }
     }
-    // `<bos>`, `<last>` and the kind stand beside history, passage and narrative.
     let passage = config.passage.as_ref().map_or(0, |passage| passage.max_tokens);
     let places = config.places();
     let items =
         config.adapter.as_ref().map_or(0, |_| places.of_history(config.max_history) + places.per_item);
-    let longest = items + 3 + passage + config.max_narrative_tokens;
+    let longest = items + tokens.longest() + passage + config.max_narrative_tokens;
     if longest as i64 > config.decoder.max_positions() {
         return Err(Error::Mismatch {
             part: "the longest prompt with its narrative",

@@ -39,7 +39,7 @@ pub(super) fn run(
     let begin = Instant::now();
     let mut narrator = new_narrator(arm, task, tables, ids, &budget, cell.seed, session)
         .with_context(|| format!("cell {}", cell.name()))?;
-    let (reading, report) = train(&mut narrator, given, task, &budget, session)?;
+    let (reading, report) = train(&mut narrator, given, task, &budget, None, session)?;
     let trained = begin.elapsed().as_secs_f64();
     let texts = write(&narrator, given, task, &budget, session)?;
     let seconds = [trained, begin.elapsed().as_secs_f64() - trained];

@@ -54,10 +54,6 @@ impl Projection {
         self.lora = Some(lora);
     }
 
-    pub(crate) fn low_rank(&self) -> Option<&LowRank> {
-        self.lora.as_ref()
-    }
-
     /// The weight as `[out, in]` with the low-rank update added, and the bias.
     pub(crate) fn dense(&self) -> Result<(Tensor, Option<Tensor>)> {
         tch::no_grad(|| {

@@ -8,4 +8,4 @@ mod snapshot;
 pub use adamw::{AdamW, AdamWConfig, ParameterGroup};
 pub use clip::clip_gradients;
 pub use schedule::Schedule;
-pub use snapshot::{load_snapshot, save_snapshot};
+pub use snapshot::{load_snapshot, read_cursor, save_snapshot};

@@ -71,9 +71,22 @@ pub fn load_snapshot<T: DeserializeOwned>(
         tch::no_grad(|| tensor.shallow_clone().f_copy_(&value))?;
     }
     optimiser.load(&newest.join(OPTIMISER))?;
-    let path = newest.join(CURSOR);
+    cursor_of(&newest).map(Some)
+}
+
+/// The cursor of the newest snapshot in `dir` alone, to tell whose it is before anything is overwritten; `None` if there is
+/// no snapshot yet.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Json`].
+pub fn read_cursor<T: DeserializeOwned>(dir: &Path) -> Result<Option<T>> {
+    snapshots(dir)?.pop().map(|newest| cursor_of(&newest)).transpose()
+}
+
+fn cursor_of<T: DeserializeOwned>(snapshot: &Path) -> Result<T> {
+    let path = snapshot.join(CURSOR);
     let text = std::fs::read(&path).map_err(Error::io(&path))?;
-    Ok(Some(serde_json::from_slice(&text).map_err(Error::json(&path))?))
+    serde_json::from_slice(&text).map_err(Error::json(&path))
 }
 
 /// Whole snapshots, oldest first.

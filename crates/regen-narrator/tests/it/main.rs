@@ -4,6 +4,8 @@ mod bundle;
 mod learning;
 mod next_item;
 mod passage;
+mod pretrained;
 mod resampler;
+mod resume;
 mod tables;
 mod world;

@@ -43,6 +43,8 @@ fn narrator(passage: Option<PassageConfig>) -> Narrator {
         max_history: 1,
         max_narrative_tokens: 20,
         passage,
+        words: None,
+        lora: None,
     };
     Narrator::new(config, ItemTables::none(), ItemIds::default(), tokenizer, Device::Cpu, 1).unwrap()
 }

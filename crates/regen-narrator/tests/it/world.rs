@@ -121,6 +121,8 @@ pub(crate) fn config_with(sources: Sources, kind: AdapterKind) -> (NarratorConfi
         max_history: 3,
         max_narrative_tokens: 20,
         passage: None,
+        words: None,
+        lora: None,
     };
     (config, tokenizer)
 }

@@ -1,0 +1,150 @@
+//! One prompt as ids: where soft tokens, phrases and the narrative stand.
+
+use std::ops::Range;
+
+use regen_lm::TextTokenizer;
+
+use super::request::Request;
+use super::tokens::PromptTokens;
+use crate::{Error, NarratorConfig, Result};
+
+/// Stands in a prompt where a soft token goes.
+pub(super) const SOFT: i64 = -1;
+
+/// How many places soft tokens take in a prompt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places {
+    /// Of an item that stands for itself.
+    pub(crate) per_item: usize,
+    /// Of a history that is read as a whole; 0 where each of its items stands for itself.
+    pub(crate) per_history: usize,
+}
+
+impl Places {
+    /// Places of a history of `items`. Nothing takes none.
+    pub(crate) fn of_history(self, items: usize) -> usize {
+        match self.per_history {
+            0 => items * self.per_item,
+            _ if items == 0 => 0,
+            whole => whole,
+        }
+    }
+
+    /// Soft tokens that are computed for a request of `items`: those of every item, then those of the history.
+    pub(super) fn computed(self, items: usize) -> usize {
+        items * self.per_item + self.per_history
+    }
+
+    /// Which of the computed soft tokens stands in the `n`-th place of a request.
+    pub(super) fn soft_token(self, n: usize, history: usize, items: usize) -> usize {
+        match self.of_history(history) {
+            _ if self.per_history == 0 => n,
+            places if n < places => items * self.per_item + n,
+            places => history * self.per_item + n - places,
+        }
+    }
+}
+
+/// A prompt as ids, [`SOFT`] where soft tokens go, the rows that those are made of, and the answer's ids.
+#[derive(Debug, Clone, Hash)]
+pub(crate) struct Sequence {
+    pub(super) prompt: Vec<i64>,
+    pub(super) rows: Vec<i64>,
+    /// How many of `rows`, from the first, are the history.
+    pub(super) history: usize,
+    /// Ids before the first soft token.
+    begin: usize,
+    /// Where in `prompt` each phrase of the passage stands, without its mark.
+    pub(super) passage: Vec<Range<usize>>,
+    pub(super) answer: Vec<i64>,
+}
+
+impl Sequence {
+    /// Lays out a request. `index` is its position in the caller's list, for messages.
+    pub(crate) fn prompt(
+        index: usize,
+        request: &Request,
+        tokenizer: &TextTokenizer,
+        tokens: &PromptTokens,
+        config: &NarratorConfig,
+        items: usize,
+    ) -> Result<Self> {
+        if request.history.is_empty() && request.target.is_none() && config.passage.is_none() {
+            return Err(Error::EmptyRequest { request: index });
+        }
+        let kind = tokens.kind(&request.kind)?;
+        let recent = request.recent(config.max_history);
+        let mut rows = Vec::with_capacity(recent.len() + 1);
+        let places = config.places();
+        let mut prompt = tokens.begin.clone();
+        for &item in recent.iter().chain(&request.target) {
+            if item as usize >= items {
+                return Err(Error::UnknownItem { request: index, item, items });
+            }
+            rows.push(i64::from(item));
+        }
+        prompt.extend(std::iter::repeat_n(SOFT, places.of_history(recent.len())));
+        if request.target.is_some() {
+            prompt.extend(&tokens.last);
+            prompt.extend(std::iter::repeat_n(SOFT, places.per_item));
+        }
+        let mut passage = Vec::new();
+        let before = prompt.len();
+        for phrase in &request.passage {
+            let (Some(reads), Some(mark)) = (&config.passage, &tokens.text) else {
+                return Err(Error::UnreadPassage { request: index });
+            };
+            prompt.extend(mark);
+            let start = prompt.len();
+            // After a space, as inside a narrative: there the phrase is made of the same tokens.
+            prompt.extend(tokenizer.encode(&format!(" {}", phrase.trim_start()))?);
+            prompt.truncate(before + reads.max_tokens);
+            passage.push(start.min(prompt.len())..prompt.len());
+        }
+        prompt.extend(kind);
+        let begin = tokens.begin.len();
+        Ok(Self { prompt, rows, history: recent.len(), begin, passage, answer: Vec::new() })
+    }
+
+    /// Adds the narrative, cut to `max_narrative_tokens`. A cut narrative has no `<eos>`, since it does not end there.
+    pub(crate) fn with_answer(
+        mut self,
+        text: &str,
+        tokenizer: &TextTokenizer,
+        tokens: &PromptTokens,
+        config: &NarratorConfig,
+    ) -> Result<Self> {
+        self.answer = tokenizer.encode(text)?;
+        if self.answer.len() < config.max_narrative_tokens {
+            self.answer.push(tokens.eos);
+        } else {
+            self.answer.truncate(config.max_narrative_tokens);
+        }
+        Ok(self)
+    }
+
+    /// From which position which row follows, and whether that is the target: after every item of the history that stands for
+    /// itself, or after the history as a whole.
+    pub(super) fn next_items(&self, places: Places) -> impl Iterator<Item = (usize, i64, bool)> + '_ {
+        let first = if places.per_history > 0 { self.history.max(1) } else { 1 };
+        let next = (first..=self.history).filter(|&before| before < self.rows.len());
+        next.map(move |before| {
+            (self.begin - 1 + places.of_history(before), self.rows[before], before == self.history)
+        })
+    }
+
+    /// Ids in all.
+    pub(crate) fn len(&self) -> usize {
+        self.prompt.len() + self.answer.len()
+    }
+
+    /// Ids of the narrative.
+    pub(crate) fn answer(&self) -> &[i64] {
+        &self.answer
+    }
+
+    /// Ids of the answer: those that the loss counts.
+    pub(crate) fn answer_len(&self) -> usize {
+        self.answer.len()
+    }
+}

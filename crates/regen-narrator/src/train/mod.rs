@@ -1,0 +1,13 @@
+//! Training adapter and language model together on the narrative's tokens.
+
+mod batches;
+mod best;
+mod config;
+mod optimizer;
+mod report;
+mod run;
+mod snapshots;
+
+pub use config::{TableRates, TrainConfig, Trains};
+pub use report::{LossPoint, TrainProgress, TrainReport};
+pub use snapshots::Snapshots;

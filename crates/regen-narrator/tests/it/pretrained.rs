@@ -1,0 +1,179 @@
+//! A narrator around a language model that was trained before: prompts in words, low-rank updates, a base that stays.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use regen_fusion::{AdapterKind, Sources};
+use regen_lm::{Decoder, DecoderConfig, LoraConfig, LoraTargets, TextTokenizer, train_bpe};
+use regen_narrator::{
+    Error, Narrator, NarratorConfig, PromptWords, Request, TrainConfig, TrainReport, Trains,
+};
+use regen_torch::Checkpoint;
+use tch::{Device, nn};
+use tempfile::{TempDir, tempdir};
+
+use crate::world;
+
+/// A tokenizer that knows none of a narrator's tokens, and a decoder for it.
+fn folder() -> (TempDir, PathBuf) {
+    let dir = tempdir().unwrap();
+    let lm = dir.path().join("base");
+    let texts = world::examples();
+    let tokenizer = train_bpe(texts.iter().map(|e| e.text.as_str()), 330, &[]).unwrap();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let config = world::decoder(tokenizer.vocab_size() + 6);
+    let decoder = Decoder::new(&vs.root(), &config, &mut regen_torch::seed::rng(8, 1)).unwrap();
+    decoder.save(&lm).unwrap();
+    tokenizer.save(&lm).unwrap();
+    (dir, lm)
+}
+
+fn config(lm: &Path, lora: Option<LoraConfig>) -> NarratorConfig {
+    let (config, _) = world::config_with(Sources::Fusion, AdapterKind::Projection);
+    let words = Some(PromptWords::plain(&config.kinds));
+    NarratorConfig { decoder: DecoderConfig::from_hf(lm).unwrap(), words, lora, ..config }
+}
+
+fn lora() -> Option<LoraConfig> {
+    Some(LoraConfig { rank: 4, alpha: 8.0, rank_stabilised: false, targets: LoraTargets::All })
+}
+
+fn narrator(lm: &Path, lora: Option<LoraConfig>) -> Narrator {
+    Narrator::on_lm(lm, config(lm, lora), world::tables(), world::ids(), Device::Cpu, 1).unwrap()
+}
+
+fn train(narrator: &mut Narrator, config: &TrainConfig) -> TrainReport {
+    narrator
+        .train(&world::examples(), &world::examples()[..5], config, &mut |_| ControlFlow::Continue(()))
+        .unwrap()
+}
+
+/// Every number of a safetensors file or folder, by name.
+fn stored(path: &Path) -> Vec<(String, Vec<f32>)> {
+    let file = Checkpoint::open(path).unwrap();
+    let values = |name: &str| {
+        let tensor = file.tensor(name, file.shape(name).unwrap()).unwrap();
+        (name.to_owned(), Vec::<f32>::try_from(tensor.reshape([-1])).unwrap())
+    };
+    file.names().map(values).collect()
+}
+
+#[test]
+fn a_trained_language_model_is_taken_with_its_own_tokenizer_and_prompts_in_words() {
+    let (dir, lm) = folder();
+    let mut narrator = narrator(&lm, None);
+    let before = stored(&lm);
+    let (_, embeddings) = before.iter().find(|(name, _)| name.contains("embed_tokens")).unwrap();
+    let squares: f64 = embeddings.iter().map(|v| f64::from(*v).powi(2)).sum();
+    let rms = (squares / embeddings.len() as f64).sqrt();
+    let adapter = narrator.config().adapter.unwrap();
+    assert!((adapter.initial_rms / rms - 1.0).abs() < 1e-5, "{} {rms}", adapter.initial_rms);
+    assert!(train(&mut narrator, &world::training(400)).validation.last().unwrap().loss < 0.1);
+    let requests: Vec<Request> = world::examples().into_iter().map(|example| example.request).collect();
+    let written = world::write(&narrator, &requests, 5);
+    let right =
+        written.iter().zip(world::examples()).filter(|(text, example)| **text == example.text).count();
+    assert_eq!(right, written.len());
+
+    let bundle = dir.path().join("bundle");
+    narrator.save(&bundle).unwrap();
+    assert_ne!(stored(&bundle.join("lm")), before);
+    let opened = Narrator::open(&bundle, Device::Cpu).unwrap();
+    assert_eq!(opened.config(), narrator.config());
+    assert_eq!(world::write(&opened, &requests, 5), written);
+}
+
+#[test]
+fn low_rank_updates_leave_the_base_as_it_is_and_are_saved_beside_it() {
+    let (dir, untrained) = folder();
+    let mut taught = narrator(&untrained, None);
+    train(&mut taught, &world::training(200));
+    taught.save(&dir.path().join("taught")).unwrap();
+    let lm = dir.path().join("taught/lm");
+    let config = NarratorConfig { max_history: 2, ..config(&lm, lora()) };
+    let mut narrator = Narrator::on_lm(&lm, config, world::tables(), world::ids(), Device::Cpu, 4).unwrap();
+    let whole = DecoderConfig::from_hf(&lm).unwrap().parameters() as usize;
+    assert!(narrator.parameters() < whole, "{} trainable", narrator.parameters());
+    let first = narrator.loss(&world::examples(), 8).unwrap();
+
+    // The adapter's stage does not touch the updates either: B stays at zero.
+    train(&mut narrator, &TrainConfig { trains: Trains::Adapter, ..world::training(20) });
+    let halfway = dir.path().join("halfway");
+    narrator.save(&halfway).unwrap();
+    let updates = stored(&halfway.join("lora/adapter_model.safetensors"));
+    assert!(!updates.is_empty());
+    let zero = |name: &str, values: &[f32]| !name.contains("lora_B") || values.iter().all(|v| *v == 0.0);
+    assert!(updates.iter().all(|(name, values)| zero(name, values)));
+
+    train(&mut narrator, &TrainConfig { learning_rate: 1e-2, ..world::training(120) });
+    let last = narrator.loss(&world::examples(), 8).unwrap();
+    assert!(last < 0.3 * first, "{first} {last}");
+    let bundle = dir.path().join("bundle");
+    narrator.save(&bundle).unwrap();
+    assert_eq!(stored(&bundle.join("lm")), stored(&lm));
+    let updates = stored(&bundle.join("lora/adapter_model.safetensors"));
+    assert!(updates.iter().any(|(name, values)| !zero(name, values)));
+
+    let opened = Narrator::open(&bundle, Device::Cpu).unwrap();
+    assert_eq!(opened.loss(&world::examples(), 8).unwrap(), last);
+    // Who knows PEFT can use the updates without us.
+    let vs = nn::VarStore::new(Device::Cpu);
+    let mut decoder = Decoder::load_under(&vs.root(), &lm, tch::Kind::Float).unwrap();
+    assert_eq!(Some(decoder.load_lora(&vs.root(), &bundle.join("lora")).unwrap()), lora());
+}
+
+#[test]
+fn a_folder_that_is_not_what_the_configuration_says_is_refused() {
+    let (dir, lm) = folder();
+    let on = |config: NarratorConfig| {
+        Narrator::on_lm(&lm, config, world::tables(), world::ids(), Device::Cpu, 1).unwrap_err()
+    };
+    let mut other = config(&lm, None);
+    other.decoder.norm_epsilon *= 2.0;
+    assert!(matches!(on(other), Error::Mismatch { part: "the language model's folder", .. }));
+    let mut kinds = config(&lm, None);
+    kinds.words.as_mut().unwrap().kinds.remove("purchase_reason");
+    assert!(matches!(on(kinds), Error::Mismatch { part: "words.kinds", .. }));
+    assert!(matches!(on(NarratorConfig { words: None, ..config(&lm, None) }), Error::MissingToken { .. }));
+    let long = NarratorConfig { max_history: 100_000, ..config(&lm, None) };
+    assert!(matches!(on(long), Error::Mismatch { part: "the longest prompt with its narrative", .. }));
+
+    let bundle = dir.path().join("bundle");
+    narrator(&lm, lora()).save(&bundle).unwrap();
+    let path = bundle.join("lora/adapter_config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"lora_alpha\": 8.0", "\"lora_alpha\": 9.0")).unwrap();
+    let refused = Narrator::open(&bundle, Device::Cpu).unwrap_err();
+    assert!(matches!(refused, Error::Mismatch { part: "the folder of low-rank updates", .. }), "{refused}");
+}
+
+#[test]
+fn a_tokenizer_without_a_token_of_beginning_begins_with_the_words() {
+    let (_dir, lm) = folder();
+    let path = lm.join("tokenizer_config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"<|bos|>\"", "null").replace("\"<|pad|>\"", "null")).unwrap();
+    assert_eq!(TextTokenizer::load(&lm).unwrap().bos_id(), None);
+    let narrator = narrator(&lm, None);
+    let together = narrator.loss(&world::examples(), 28).unwrap();
+    assert!((together - narrator.loss(&world::examples(), 1).unwrap()).abs() < 1e-5);
+
+    let mut silent = config(&lm, None);
+    silent.words.as_mut().unwrap().history.clear();
+    let refused = Narrator::on_lm(&lm, silent, world::tables(), world::ids(), Device::Cpu, 1).unwrap_err();
+    assert!(matches!(refused, Error::InvalidConfig { field: "words.history", .. }));
+}
+
+#[test]
+fn next_purchases_are_told_from_the_last_place_of_the_history_in_words_too() {
+    let (_dir, lm) = folder();
+    let config = NarratorConfig { next_item: true, ..config(&lm, None) };
+    let mut narrator = Narrator::on_lm(&lm, config, world::tables(), world::ids(), Device::Cpu, 1).unwrap();
+    // After item n comes n + 1: what stands behind the history cannot help.
+    let examples: Vec<_> = (0..7u32).map(|item| world::example(&[item], (item + 1) % 7)).collect();
+    let next_item = Some(regen_narrator::NextItemTraining { weight: 1.0, negatives: 0 });
+    let training = TrainConfig { next_item, ..world::training(150) };
+    narrator.train(&examples, &[], &training, &mut |_| ControlFlow::Continue(())).unwrap();
+    let requests: Vec<Request> = examples.into_iter().map(|example| example.request).collect();
+    assert_eq!(narrator.next_item_ranks(&requests, 3).unwrap(), vec![Some(1); 7]);
+}
