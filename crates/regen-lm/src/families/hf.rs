@@ -164,9 +164,9 @@ fn read_rotary(fields: &mut Fields<'_>, family: Family, special: SpecialIds) -> 
     let mlp_bias = family == Family::Llama && fields.boolean("mlp_bias", false)?;
     let query_scale = if gemma {
         let scalar = fields.number("query_pre_attn_scalar", 256.0)?;
-        scalar.powf(-0.5)
+        1.0 / scalar.sqrt()
     } else {
-        (head_dim as f64).powf(-0.5)
+        1.0 / (head_dim as f64).sqrt()
     };
     let (attention_softcap, logit_softcap) = if gemma {
         (

@@ -36,6 +36,26 @@ fn an_opened_bundle_writes_and_scores_as_the_saved_one() {
 }
 
 #[test]
+fn a_bundle_opens_whatever_the_width_of_its_heads() {
+    use regen_fusion::AdapterKind;
+    use regen_narrator::NarratorConfig;
+    let dir = tempdir().unwrap();
+    for width in (2..=48).step_by(2) {
+        let (mut config, tokenizer) = world::config_with(Sources::Fusion, AdapterKind::Projection);
+        (config.decoder.head_dim, config.decoder.query_scale) = (width, 1.0 / (width as f64).sqrt());
+        if let regen_lm::Positions::Rotary(rope) = &mut config.decoder.positions {
+            rope.rotary_dim = width;
+        }
+        let config = NarratorConfig { max_history: 2, ..config };
+        let narrator =
+            Narrator::new(config, world::tables(), world::ids(), tokenizer, Device::Cpu, 1).unwrap();
+        let path = dir.path().join(width.to_string());
+        narrator.save(&path).unwrap();
+        assert_eq!(Narrator::open(&path, Device::Cpu).unwrap().config(), narrator.config(), "{width}");
+    }
+}
+
+#[test]
 fn an_existing_bundle_is_not_overwritten() {
     let (_dir, path, narrator) = saved();
     assert!(matches!(narrator.save(&path), Err(Error::Io { .. })));
