@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
-
-use crate::{Error, Family, Result};
+use crate::families;
+use crate::fields::{Fields, read_object};
+use crate::{Family, Result};
 
 /// The non-linearity between the two projections of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,31 @@ pub enum Activation {
     GeluTanh,
     /// `max(0, x)`.
     Relu,
+    /// `x · sigmoid(x)`.
+    Silu,
+}
+
+/// How a token knows where it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Positions {
+    /// A table of vectors, added to the token's own.
+    Table,
+    /// Queries and keys are turned by their position (Su et al. 2021, "RoFormer").
+    Rotary {
+        /// Base of the wavelengths.
+        base: f64,
+        /// Base in the layers of [`EncoderConfig::window`].
+        local_base: f64,
+    },
+}
+
+/// Layers in which a token sees its neighbourhood only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Tokens that it sees on each side.
+    pub reach: i64,
+    /// `[layers]`: which layers.
+    pub layers: Vec<bool>,
 }
 
 /// The shape of an encoder.
@@ -30,22 +55,36 @@ pub struct EncoderConfig {
     pub layers: i64,
     /// Attention heads of each layer.
     pub heads: i64,
+    /// Heads of keys and values, a divisor of `heads`.
+    pub kv_heads: i64,
+    /// Width of a head.
+    pub head_dim: i64,
     /// Width between the two projections of a layer.
     pub intermediate: i64,
-    /// Rows of the position embedding table.
+    /// Rows of the position embedding table, or the longest text that the model was made for.
     pub max_positions: i64,
+    /// How positions enter.
+    pub positions: Positions,
     /// In families whose positions skip padding: the padding id. Positions are counted from it + 1, and a token of this
     /// id gets this position.
     pub padding_id: Option<i64>,
     /// Rows of the token type embedding table, 0 without one; only type 0 is used.
     pub token_types: i64,
-    /// Added to variances in layer norms.
-    pub layer_norm_eps: f64,
+    /// Added to variances in norms.
+    pub norm_eps: f64,
+    /// Whether norms, attention projections and the perceptron's have biases.
+    pub biases: [bool; 3],
     /// The non-linearity.
     pub activation: Activation,
+    /// Scores are divided by its square root: `head_dim` in nearly all families.
+    pub score_width: f64,
+    /// Whether a token sees only what stands before it, as in language models.
+    pub causal: bool,
+    /// Layers that see a neighbourhood only.
+    pub window: Option<Window>,
 }
 
-/// Fields that do not change the embeddings of a finished model.
+/// Fields that do not change the embeddings of a finished model, in any family.
 const HARMLESS: &[&str] = &[
     "_name_or_path",
     "architectures",
@@ -90,57 +129,13 @@ impl EncoderConfig {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Json`], [`Error::UnsupportedConfig`], [`Error::InvalidConfig`].
+    /// [`Error::Io`](crate::Error::Io), [`Error::Json`](crate::Error::Json),
+    /// [`Error::UnsupportedConfig`](crate::Error::UnsupportedConfig), [`Error::InvalidConfig`](crate::Error::InvalidConfig).
     pub fn load(path: &Path) -> Result<Self> {
         let mut fields = Fields { path, values: read_object(path)? };
         let model_type = fields.text("model_type")?;
         let family = Family::of(&model_type).ok_or_else(|| fields.unsupported("model_type", &model_type))?;
-        let distil = family == Family::DistilBert;
-        let name = |plain: &'static str, in_distil: &'static str| if distil { in_distil } else { plain };
-        let activation_field = name("hidden_act", "activation");
-        let activation = match fields.text(activation_field)?.as_str() {
-            "gelu" => Activation::Gelu,
-            "gelu_new" | "gelu_pytorch_tanh" => Activation::GeluTanh,
-            "relu" => Activation::Relu,
-            other => return Err(fields.unsupported(activation_field, other)),
-        };
-        fields.allow("position_embedding_type", &["absolute"])?;
-        fields.allow("is_decoder", &["false"])?;
-        fields.allow("add_cross_attention", &["false"])?;
-        let padding_id = match family {
-            Family::Bert | Family::DistilBert => None,
-            Family::Roberta => Some(fields.positive("pad_token_id")?),
-            // Written into the reference's model, whatever the configuration says.
-            Family::Mpnet => Some(1),
-        };
-        match family {
-            // Only the initial values of a trainable table.
-            Family::DistilBert => fields.allow("sinusoidal_pos_embds", &["false", "true"])?,
-            // The reference computes its 32 buckets whatever the configuration says.
-            Family::Mpnet => fields.allow("relative_attention_num_buckets", &["32"])?,
-            Family::Bert | Family::Roberta => {}
-        }
-        let config = Self {
-            family,
-            vocab: fields.positive("vocab_size")?,
-            hidden: fields.positive(name("hidden_size", "dim"))?,
-            layers: fields.positive(name("num_hidden_layers", "n_layers"))?,
-            heads: fields.positive(name("num_attention_heads", "n_heads"))?,
-            intermediate: fields.positive(name("intermediate_size", "hidden_dim"))?,
-            max_positions: fields.positive("max_position_embeddings")?,
-            padding_id,
-            token_types: if family.has_token_types() { fields.positive("type_vocab_size")? } else { 0 },
-            // DistilBERT's is written into the reference's model.
-            layer_norm_eps: if distil { 1e-12 } else { fields.number("layer_norm_eps")? },
-            activation,
-        };
-        if config.hidden % config.heads != 0 {
-            return Err(fields.invalid(
-                name("num_attention_heads", "n_heads"),
-                &config.heads.to_string(),
-                format!("a divisor of the width {}", config.hidden),
-            ));
-        }
+        let (config, harmless) = families::read(family, &mut fields)?;
         if config.longest() < 1 {
             return Err(fields.invalid(
                 "max_position_embeddings",
@@ -148,7 +143,7 @@ impl EncoderConfig {
                 "room for at least one token".into(),
             ));
         }
-        fields.finish()?;
+        fields.finish_except(&[HARMLESS, harmless].concat())?;
         Ok(config)
     }
 
@@ -156,94 +151,4 @@ impl EncoderConfig {
     pub fn longest(&self) -> i64 {
         self.max_positions - self.padding_id.map_or(0, |id| id + 1)
     }
-}
-
-/// A JSON object whose fields are taken one by one, so that what is left over can be named.
-pub(crate) struct Fields<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) values: Map<String, Value>,
-}
-
-impl Fields<'_> {
-    fn take(&mut self, field: &str) -> Result<Value> {
-        self.values.remove(field).ok_or_else(|| self.invalid(field, "nothing", "a value".into()))
-    }
-
-    pub(crate) fn text(&mut self, field: &str) -> Result<String> {
-        match self.take(field)? {
-            Value::String(text) => Ok(text),
-            other => Err(self.invalid(field, &other.to_string(), "a string".into())),
-        }
-    }
-
-    pub(crate) fn positive(&mut self, field: &str) -> Result<i64> {
-        let value = self.take(field)?;
-        value
-            .as_i64()
-            .filter(|&n| n > 0)
-            .ok_or_else(|| self.invalid(field, &value.to_string(), "a positive integer".into()))
-    }
-
-    /// An optional truth value.
-    pub(crate) fn flag(&mut self, field: &str) -> Result<Option<bool>> {
-        match self.values.remove(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(on)) => Ok(Some(on)),
-            Some(other) => Err(self.invalid(field, &other.to_string(), "true or false".into())),
-        }
-    }
-
-    fn number(&mut self, field: &str) -> Result<f64> {
-        let value = self.take(field)?;
-        value
-            .as_f64()
-            .filter(|n| n.is_finite() && *n >= 0.0)
-            .ok_or_else(|| self.invalid(field, &value.to_string(), "a number that is not negative".into()))
-    }
-
-    /// An optional field with values that change nothing here.
-    pub(crate) fn allow(&mut self, field: &str, harmless: &[&str]) -> Result<()> {
-        let Some(value) = self.values.remove(field) else { return Ok(()) };
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        if harmless.contains(&text.as_str()) { Ok(()) } else { Err(self.unsupported(field, &text)) }
-    }
-
-    fn finish(self) -> Result<()> {
-        self.finish_except(HARMLESS)
-    }
-
-    /// Refuses what was not taken, unless it is named as harmless.
-    pub(crate) fn finish_except(self, harmless: &[&str]) -> Result<()> {
-        match self.values.iter().find(|(field, _)| !harmless.contains(&field.as_str())) {
-            None => Ok(()),
-            Some((field, value)) => Err(self.unsupported(field, &value.to_string())),
-        }
-    }
-
-    pub(crate) fn unsupported(&self, field: &str, value: &str) -> Error {
-        Error::UnsupportedConfig {
-            path: self.path.to_owned(),
-            field: field.to_owned(),
-            value: value.to_owned(),
-        }
-    }
-
-    pub(crate) fn invalid(&self, field: &str, value: &str, expected: String) -> Error {
-        Error::InvalidConfig {
-            path: self.path.to_owned(),
-            field: field.to_owned(),
-            value: value.to_owned(),
-            expected,
-        }
-    }
-}
-
-/// Reads a file that must hold one JSON object.
-pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
-    let text = read_text(path)?;
-    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
-}
-
-pub(crate) fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
 }

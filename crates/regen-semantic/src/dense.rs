@@ -5,7 +5,7 @@ use std::path::Path;
 use regen_torch::{Checkpoint, Placement, Surplus};
 use tch::Tensor;
 
-use crate::config::{Fields, read_object};
+use crate::fields::{Fields, read_object};
 use crate::transformer::torch;
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::{Fields, read_object, read_text};
+use crate::fields::{Fields, read_object, read_text};
 use crate::{Error, Result};
 
 /// How the vectors of a text's tokens become one.

@@ -4,7 +4,8 @@
 mod config;
 mod dense;
 mod error;
-mod family;
+mod families;
+mod fields;
 mod folder;
 mod hash;
 mod neighbours;
@@ -18,9 +19,9 @@ mod token_vectors;
 mod tokens;
 mod transformer;
 
-pub use config::{Activation, EncoderConfig};
+pub use config::{Activation, EncoderConfig, Positions, Window};
 pub use error::{Error, Result};
-pub use family::Family;
+pub use families::Family;
 pub use folder::Pooling;
 pub use hash::{hash_file, hash_model};
 pub use neighbours::nearest;

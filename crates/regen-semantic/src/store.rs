@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::read_text;
+use crate::fields::read_text;
 use crate::npy::{Layout, SCALES, Stored};
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokenizers::normalizers::{NormalizerWrapper, Sequence, utils::Lowercase};
 use tokenizers::{Tokenizer, TruncationDirection, TruncationParams};
 
-use crate::config::{read_object, read_text};
+use crate::fields::{read_object, read_text};
 use crate::{EncoderConfig, Error, Result};
 
 /// The tokenizer of a folder with the folder's own limit.

@@ -119,7 +119,7 @@ impl Narrator {
         while !run.finished {
             let rows: Vec<&Sequence> = batches.next().iter().map(|&index| &sequences[index]).collect();
             let loss = run.learn(self, &rows)?;
-            if run.step % config.evaluate_every == 0 || run.step == config.steps {
+            if run.step.is_multiple_of(config.evaluate_every) || run.step == config.steps {
                 run.look(self, &held_out)?;
             }
             run.report.kept_step = run.step;
@@ -129,7 +129,7 @@ impl Narrator {
             run.report.ended_early = hopeless && run.step < config.steps;
             run.report.stopped = stop && !run.finished;
             if let Some(snapshots) = snapshots
-                && (stop || run.finished || run.step % snapshots.every == 0)
+                && (stop || run.finished || run.step.is_multiple_of(snapshots.every))
             {
                 run.save(snapshots, &name)?;
             }

@@ -103,6 +103,50 @@ fn settings_that_change_vectors_and_are_not_implemented_are_refused_by_name() {
 }
 
 #[test]
+fn rotary_settings_that_are_not_implemented_are_refused_by_name() {
+    let file = "config.json";
+    check(
+        "modernbert",
+        file,
+        "\"rope_type\": \"default\"",
+        "\"rope_type\": \"yarn\"",
+        "rope_parameters.rope_type",
+    );
+    check("modernbert", file, "\"sliding_attention\",", "\"chunked_attention\",", "for each of 4 layers");
+    check("modernbert", file, "\"num_attention_heads\": 3", "\"num_attention_heads\": 8", "an even width");
+    check(
+        "modernbert",
+        file,
+        "\"norm_bias\"",
+        "\"rope_scaling\": {\"type\": \"linear\"}, \"norm_bias\"",
+        "rope_scaling",
+    );
+    check("nomic_bert", file, "\"silu\"", "\"gelu\"", "hidden_act to gelu");
+    check("nomic_bert", file, "\"vocab_size\"", "\"num_experts\": 8, \"vocab_size\"", "num_experts to 8");
+    check(
+        "qwen3",
+        file,
+        "\"use_sliding_window\": false",
+        "\"use_sliding_window\": true",
+        "use_sliding_window to true",
+    );
+    check(
+        "qwen3",
+        file,
+        "\"num_key_value_heads\": 2",
+        "\"num_key_value_heads\": 3",
+        "a divisor of the heads 4",
+    );
+    check(
+        "gemma3",
+        file,
+        "\"attn_logit_softcapping\": null",
+        "\"attn_logit_softcapping\": 50.0",
+        "softcapping to 50",
+    );
+}
+
+#[test]
 fn the_older_form_of_the_files_gives_the_same_vectors() {
     use crate::support::{encode, family, texts};
     let dir = copy("bert_dense");

@@ -1,11 +1,12 @@
 """Tiny random encoders of every family, as sentence-transformers saves them, and the vectors it computes with them.
 
-Run in this folder: python make.py
+Run in this folder: python make.py [family ...]
 """
 
 import json
 import os
 import shutil
+import sys
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -13,8 +14,9 @@ from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
-    BertConfig, BertModel, DistilBertConfig, DistilBertModel, MPNetConfig, MPNetModel, PreTrainedTokenizerFast,
-    RobertaConfig, RobertaModel, XLMRobertaConfig, XLMRobertaModel,
+    BertConfig, BertModel, DistilBertConfig, DistilBertModel, Gemma3TextConfig, Gemma3TextModel, ModernBertConfig,
+    ModernBertModel, MPNetConfig, MPNetModel, NomicBertConfig, NomicBertModel, PreTrainedTokenizerFast, Qwen3Config,
+    Qwen3Model, RobertaConfig, RobertaModel, XLMRobertaConfig, XLMRobertaModel,
 )
 
 SEED = 20260923
@@ -89,11 +91,13 @@ def shake(module):
     with torch.no_grad():
         for name, value in module.named_parameters():
             value.normal_(0.0, 0.25)
-            if "norm" in name.lower() and name.endswith("weight"):
+            if "norm" in name.lower() and name.endswith("weight") and "gemma" not in type(module).__name__.lower():
                 value.add_(1.0)
 
 
 def make(name, model, tokenizer, tail, prompts=None, default_prompt=None, prompt=None):
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        return
     torch.manual_seed(SEED)
     shake(model)
     shutil.rmtree(name, ignore_errors=True)
@@ -137,6 +141,34 @@ def main():
     mpnet_words = wordpiece(dict(ANGLES, unk="[UNK]"))
     make("mpnet", MPNetModel(MPNetConfig(vocab_size=len(mpnet_words), **SIZES)), mpnet_words,
          [Pooling(24, "mean"), Normalize()])
+    # Windows of two tokens on each side, so that the texts are longer than they are.
+    make("modernbert", ModernBertModel(ModernBertConfig(
+        vocab_size=len(words), hidden_size=24, num_hidden_layers=4, num_attention_heads=3, intermediate_size=20,
+        max_position_embeddings=32, local_attention=4, pad_token_id=0, bos_token_id=None, eos_token_id=None,
+        cls_token_id=2, sep_token_id=3)), words, [Pooling(24, "mean"), Normalize()])
+    make("modernbert_biased", ModernBertModel(ModernBertConfig(
+        vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
+        max_position_embeddings=32, local_attention=6, global_attn_every_n_layers=2, norm_bias=True, attention_bias=True,
+        mlp_bias=True, hidden_activation="gelu_pytorch_tanh", pad_token_id=0, bos_token_id=None, eos_token_id=None,
+        cls_token_id=2, sep_token_id=3)), words, [Pooling(24, "cls")])
+    make("nomic_bert", NomicBertModel(NomicBertConfig(
+        vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
+        max_position_embeddings=32)), words, [Pooling(24, "mean"), Normalize()])
+    ending = byte_level(ANGLES)
+    ending.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", ending.convert_tokens_to_ids("</s>"))])
+    grouped = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+                   intermediate_size=20, max_position_embeddings=32, pad_token_id=1, bos_token_id=None, eos_token_id=None)
+    make("qwen3", Qwen3Model(Qwen3Config(vocab_size=len(ending), **grouped)), ending, [Pooling(24, "lasttoken"), Normalize()],
+         prompts={"query": "one two:"})
+    make("gemma3", Gemma3TextModel(Gemma3TextConfig(
+        vocab_size=len(pieces), sliding_window=6, use_bidirectional_attention=True, query_pre_attn_scalar=11,
+        layer_types=["sliding_attention", "full_attention"], **grouped)), pieces,
+        [Pooling(24, "mean"), Dense(24, 40, bias=False, activation_function=torch.nn.Identity()),
+         Dense(40, 24, bias=False, activation_function=torch.nn.Identity()), Normalize()])
+    make("gemma3_causal", Gemma3TextModel(Gemma3TextConfig(
+        vocab_size=len(ending), sliding_window=4, query_pre_attn_scalar=8, layer_types=["sliding_attention", "full_attention"],
+        **grouped)), ending, [Pooling(24, "lasttoken")])
 
 
 main()

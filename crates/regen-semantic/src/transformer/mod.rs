@@ -1,0 +1,18 @@
+//! The encoder's arithmetic: embeddings, then layers of attention and a perceptron, whose norms stand where the family
+//! puts them.
+//!
+//! Tokens of all texts of a batch lie one after another, `[tokens, hidden]`, so that no product is computed for padding;
+//! only attention looks at texts, group by group of equal length.
+//!
+//! **Source** Vaswani et al. 2017; Devlin et al. 2019, "BERT", section 3.
+
+mod attention;
+mod batch;
+mod encoder;
+mod layer;
+mod load;
+mod parts;
+mod relative;
+
+pub(crate) use batch::{Batch, Group};
+pub(crate) use encoder::{Transformer, torch};
