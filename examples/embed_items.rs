@@ -16,6 +16,7 @@ use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
 use regen_data::prepared;
 use regen_examples::cli::{Common, Session};
+use regen_examples::item_reviews::{REVIEWS, training_reviews};
 use regen_examples::pipeline::{self, Record};
 use regen_semantic::{
     EmbeddingStore, EncodeOptions, Error, ItemText, Origin, Prompt, SentenceEncoder, Storage, hash_file,
@@ -40,6 +41,10 @@ struct Args {
     /// Of an object: how its fields make the text; {field:60} is cut after 60 words.
     #[arg(long, default_value = "{text}")]
     template: String,
+    /// Review files that the prepared folder was made from: {reviews:120} in the template stands for what the item's buyers said,
+    /// those of training users only.
+    #[arg(long, num_args = 1..)]
+    reviews: Vec<PathBuf>,
     /// Precision of the computation.
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
@@ -87,11 +92,11 @@ fn main() -> Result<()> {
     };
     let placement = Placement::choose(args.common.device, precision)?;
     let encoder = SentenceEncoder::load(&args.model, placement)?;
-    let texts = Texts::new(&args.input, &args.template)?;
+    let texts = Texts::new(&args.input, &args.template, &args.reviews)?;
     let total = texts.count()?;
     let origin = Origin {
         model: hash_model(&args.model)?,
-        input: hash_file(&texts.identity)?,
+        input: texts.hash()?,
         template: texts.of_records().then(|| args.template.clone()),
         prompt: args.prompt.clone(),
         precision: format!("{precision:?}").to_lowercase(),
@@ -124,6 +129,9 @@ fn main() -> Result<()> {
         store.append(&tensor_to_vec_f32(&vectors)?)?;
     }
     bar.finish_and_clear();
+    if encoder.halved_batches() > 0 {
+        session.note("memory ran out: some batches were computed in halves; nothing is lost but time");
+    }
     let least_cosine = store.least_cosine();
     let path = store.finish()?;
     let seconds = started.elapsed().as_secs_f64();
@@ -171,8 +179,8 @@ fn embed(
 /// The texts of a file, read as often as needed and never held together; or those of a prepared folder's items.
 struct Texts {
     path: PathBuf,
-    /// The file whose hash says whether the texts are the same.
-    identity: PathBuf,
+    /// The files whose hashes say whether the texts are the same.
+    identity: Vec<PathBuf>,
     source: Source,
     template: ItemText,
 }
@@ -184,18 +192,40 @@ enum Source {
 }
 
 impl Texts {
-    fn new(path: &Path, template: &str) -> Result<Self> {
-        let (source, identity) = match path.extension().and_then(|extension| extension.to_str()) {
+    fn new(path: &Path, template: &str, reviews: &[PathBuf]) -> Result<Self> {
+        if !reviews.is_empty() && path.is_file() {
+            bail!("--reviews belong to a prepared folder, and {} is a file", path.display());
+        }
+        let asks = template.contains(&format!("{{{REVIEWS}"));
+        if path.is_dir() && asks == reviews.is_empty() {
+            bail!("{{{REVIEWS}}} in the template and --reviews belong together");
+        }
+        let (source, mut identity) = match path.extension().and_then(|extension| extension.to_str()) {
             _ if path.is_dir() => {
-                let items = pipeline::item_records(&prepared::read(path)?)?;
+                let dataset = prepared::read(path)?;
+                let mut items = pipeline::item_records(&dataset)?;
                 // It holds the sums of all tables.
-                (Source::Items(items), path.join("dataset.json"))
+                let mut identity = vec![path.join("dataset.json")];
+                if !reviews.is_empty() {
+                    let said = training_reviews(reviews, &dataset, &pipeline::read_split(path, &dataset)?)?;
+                    for (item, said) in items.iter_mut().zip(said) {
+                        item.insert(REVIEWS.into(), said.into());
+                    }
+                    identity.push(path.join(pipeline::SPLIT));
+                }
+                (Source::Items(items), identity)
             }
-            Some("txt") => (Source::Lines, path.to_owned()),
-            Some("jsonl") => (Source::JsonLines, path.to_owned()),
+            Some("txt") => (Source::Lines, vec![path.to_owned()]),
+            Some("jsonl") => (Source::JsonLines, vec![path.to_owned()]),
             _ => bail!("{} is neither .txt nor .jsonl nor a folder", path.display()),
         };
+        identity.extend_from_slice(reviews);
         Ok(Self { path: path.to_owned(), identity, source, template: ItemText::parse(template)? })
+    }
+
+    fn hash(&self) -> Result<String> {
+        let hashes = self.identity.iter().map(|path| hash_file(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(hashes.join("+"))
     }
 
     fn of_records(&self) -> bool {

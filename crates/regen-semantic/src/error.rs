@@ -167,6 +167,17 @@ pub enum Error {
         #[source]
         source: tch::TchError,
     },
+    /// One text alone needs more memory than the device has.
+    #[error(
+        "text {text} alone needs more memory than there is: lower the folder's max_seq_length, or use another device"
+    )]
+    OutOfMemory {
+        /// Its position in the call.
+        text: usize,
+        /// The cause.
+        #[source]
+        source: tch::TchError,
+    },
     /// The caller's progress callback asked to stop.
     #[error("stopped by the caller after {done} of {total} texts")]
     Stopped {

@@ -8,6 +8,7 @@ mod families;
 mod fields;
 mod folder;
 mod hash;
+mod memory;
 mod neighbours;
 mod npy;
 mod plan;

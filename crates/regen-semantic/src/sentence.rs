@@ -11,6 +11,7 @@ use tch::{Device, Tensor};
 
 use crate::dense::Dense;
 use crate::folder::{Layout, Tail};
+use crate::memory::in_parts;
 use crate::plan::{self, Padding};
 use crate::pooling::pool;
 use crate::tokens::TextTokens;
@@ -25,6 +26,7 @@ pub struct SentenceEncoder {
     pub(crate) config: EncoderConfig,
     layout: Layout,
     dim: i64,
+    halved: AtomicUsize,
 }
 
 /// What is put before every text.
@@ -128,7 +130,7 @@ impl SentenceEncoder {
         let transformer = Transformer::load(&config, &Checkpoint::open(dir)?, placement)?;
         let network =
             Network { transformer, pooling: layout.pooling.clone(), tail, padding_id: config.padding_id };
-        Ok(Self { network, tokens, config, layout, dim })
+        Ok(Self { network, tokens, config, layout, dim, halved: AtomicUsize::new(0) })
     }
 
     /// The transformer, and the padding id of families that count positions past it.
@@ -144,6 +146,12 @@ impl SentenceEncoder {
     /// Longest text in tokens, special ones included; what is longer is cut.
     pub fn max_tokens(&self) -> i64 {
         self.tokens.max_tokens
+    }
+
+    /// How often a batch was computed in halves since loading, because memory ran out. What it gives is the same; with smaller
+    /// [`EncodeOptions::batch_tokens`] it is faster.
+    pub fn halved_batches(&self) -> usize {
+        self.halved.load(Ordering::Relaxed)
     }
 
     /// How token vectors become one; several are concatenated.
@@ -164,7 +172,7 @@ impl SentenceEncoder {
     /// Embeds texts: `[n, dim]` f32 on the CPU, in the order given. Zero texts give `[0, dim]`.
     ///
     /// # Errors
-    /// [`Error::UnknownPrompt`], [`Error::NoTokens`], [`Error::Tokenizer`], [`Error::Torch`].
+    /// [`Error::UnknownPrompt`], [`Error::NoTokens`], [`Error::Tokenizer`], [`Error::Torch`], [`Error::OutOfMemory`].
     pub fn encode<S: AsRef<str>>(&self, texts: &[S], options: &EncodeOptions) -> Result<Tensor> {
         self.encode_with(texts, options, &mut |_, _| ControlFlow::Continue(()))
     }
@@ -211,7 +219,7 @@ impl SentenceEncoder {
         match workers(options.workers, on_cpu, batches.len()) {
             1 => {
                 for batch in &batches {
-                    store(batch, &self.network.embed(batch, &ids, run)?)?;
+                    store(batch, &self.network.embed_within(batch, &ids, run, &self.halved)?)?;
                 }
             }
             workers => self.in_parallel(workers, &batches, &ids, run, &mut store)?,
@@ -234,12 +242,13 @@ impl SentenceEncoder {
             let (sender, receiver) = mpsc::channel();
             for _ in 0..workers {
                 let (network, sender, next) = (self.network.share(), sender.clone(), &next);
+                let halved = &self.halved;
                 scope.spawn(move || {
                     // libtorch and MKL keep a thread count for each thread that asks.
                     tch::set_num_threads(1);
                     while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
                         // A closed channel means that nobody waits any more.
-                        if sender.send((batch, network.embed(batch, ids, run))).is_err() {
+                        if sender.send((batch, network.embed_within(batch, ids, run, halved))).is_err() {
                             return;
                         }
                     }
@@ -296,6 +305,17 @@ impl Network {
             tail: self.tail.iter().map(share).collect(),
             padding_id: self.padding_id,
         }
+    }
+
+    /// As [`embed`](Self::embed), in halves where memory runs out.
+    fn embed_within(
+        &self,
+        batch: &[usize],
+        ids: &[Vec<i64>],
+        run: Run,
+        halved: &AtomicUsize,
+    ) -> Result<Vec<f32>> {
+        in_parts(batch, halved, &mut |part| self.embed(part, ids, run))
     }
 
     /// Embeds the texts of `ids` that `batch` names: `[batch · dim]`, row by row.

@@ -1,0 +1,126 @@
+//! What buyers said of items, as part of the items' text: of training users only, so that nothing of those who are
+//! held out reaches a vector.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use regen_data::amazon::{Review, Reviews};
+use regen_data::{Dataset, OnError, Part, Split};
+
+/// The field of a template that stands for them.
+pub const REVIEWS: &str = "reviews";
+
+/// Words of reviews that are kept for an item: more than the encoders read at once.
+pub const MOST_WORDS: usize = 512;
+
+/// For each item of `dataset`, what training users of `split` said of it in the files `paths`, in their order, heading and
+/// text, cut after [`MOST_WORDS`] words. Empty for an item of which they said nothing.
+///
+/// # Errors
+/// If a file cannot be read, or none of its reviews is of a training user's purchase.
+pub fn training_reviews(paths: &[PathBuf], dataset: &Dataset, split: &Split) -> Result<Vec<String>> {
+    let mut said = vec![Words::default(); dataset.items.len()];
+    for path in paths {
+        let mut of_this_file = 0usize;
+        for review in Reviews::open(path, OnError::Fail)? {
+            let review = review?;
+            let known = (dataset.users.get(&review.user), dataset.items.get(&review.item));
+            let (Some(user), Some(item)) = known else { continue };
+            if split.part_of_pair(user, item) == Some(Part::Train) {
+                said[item.index()].add(&review);
+                of_this_file += 1;
+            }
+        }
+        ensure!(
+            of_this_file > 0,
+            "{} holds no review of the folder's training users: is it of another data set?",
+            path.display()
+        );
+    }
+    Ok(said.into_iter().map(|words| words.text).collect())
+}
+
+#[derive(Debug, Clone, Default)]
+struct Words {
+    text: String,
+    count: usize,
+}
+
+impl Words {
+    fn add(&mut self, review: &Review) {
+        let parts = [review.title.as_deref(), review.text.as_deref()];
+        for word in parts.into_iter().flatten().flat_map(str::split_whitespace) {
+            if self.count == MOST_WORDS {
+                return;
+            }
+            if self.count > 0 {
+                self.text.push(' ');
+            }
+            self.text.push_str(word);
+            self.count += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use regen_data::UserId;
+    use regen_data::synthetic::SyntheticConfig;
+
+    #[test]
+    fn nothing_that_a_held_out_user_said_is_among_them() {
+        let world = SyntheticConfig { users: 30, items: 150, ..SyntheticConfig::default() };
+        let dataset = world.generate().unwrap().dataset;
+        let users: Vec<UserId> = dataset.users.ids().collect();
+        let split = Split::from_held_out(&dataset, &users[..1], &users[1..2]).unwrap();
+        let item = dataset.items.ids().next().unwrap();
+        let line = |user: &str, item: &str, text: &str| {
+            let review =
+                serde_json::json!({"reviewerID": user, "asin": item, "overall": 5.0, "reviewText": text});
+            format!("{review}\n")
+        };
+        let name = |user: usize| dataset.users.name(users[user]);
+        let of_item = dataset.items.name(item);
+        let text: String = [
+            line(name(0), of_item, "validation"),
+            line(name(1), of_item, "test"),
+            line(name(2), of_item, "training one"),
+            line("a stranger", of_item, "stranger"),
+            line(name(3), "no such item", "elsewhere"),
+            line(name(3), of_item, "two"),
+        ]
+        .concat();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("reviews.json");
+        std::fs::write(&path, text).unwrap();
+        let said = training_reviews(std::slice::from_ref(&path), &dataset, &split).unwrap();
+        assert_eq!(said[item.index()], "training one two");
+        assert!(said.iter().enumerate().all(|(row, text)| row == item.index() || text.is_empty()));
+
+        std::fs::write(&path, line(name(1), of_item, "test")).unwrap();
+        let refused = training_reviews(std::slice::from_ref(&path), &dataset, &split).unwrap_err();
+        assert!(refused.to_string().contains("no review of the folder's training users"), "{refused}");
+        assert!(training_reviews(&[dir.path().join("absent.json")], &dataset, &split).is_err());
+    }
+
+    #[test]
+    fn words_of_several_reviews_follow_one_another_up_to_the_most() {
+        let review = |title: &str, text: String| Review {
+            user: "u".into(),
+            item: "i".into(),
+            rating: None,
+            title: Some(title.into()),
+            text: Some(text),
+            time: None,
+            verified: None,
+            helpful_votes: None,
+        };
+        let mut words = Words::default();
+        words.add(&review("Fine", " writes\nwell ".into()));
+        words.add(&review("Broke", String::new()));
+        assert_eq!(words.text, "Fine writes well Broke");
+        words.add(&review("", "again ".repeat(MOST_WORDS)));
+        assert_eq!(words.text.split(' ').count(), MOST_WORDS);
+    }
+}
