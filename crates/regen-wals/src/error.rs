@@ -128,6 +128,23 @@ pub enum Error {
         /// What stands there.
         value: f32,
     },
+    /// A solver that libtorch devices do not run.
+    #[cfg(feature = "torch")]
+    #[error("a device solves rows exactly and in f32, not by {asked}: fit on the host, or ask for Cholesky")]
+    NotOnDevice {
+        /// What the configuration asks for.
+        asked: String,
+    },
+    /// libtorch reported an error.
+    #[cfg(feature = "torch")]
+    #[error("libtorch failed to {action}")]
+    Device {
+        /// What was tried.
+        action: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The normal matrix of a row has no Cholesky factor.
     #[error(
         "the normal matrix of {side} {row} is not positive definite: raise the regularization or the unobserved weight"

@@ -93,6 +93,9 @@ pub struct InitialFactors<'a> {
     pub completed_iterations: usize,
 }
 
+/// Solves all rows of one side, `[rows, rank]`, against the other; the basis that both stand in afterwards, if it is another.
+pub(crate) type HalfSweep<'a> = dyn FnMut(&Sweep<'_>, &mut [f32], &mut [f32]) -> Result<Option<Basis>> + 'a;
+
 impl WalsConfig {
     /// Factorises the matrix. Uses the rayon thread pool it is called in; the result does not
     /// depend on its size.
@@ -130,6 +133,17 @@ impl WalsConfig {
         initial: InitialFactors<'_>,
         progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<WalsModel> {
+        self.fit_by(matrix, initial, progress, &mut |sweep, solved, fixed| sweep.run(solved, fixed))
+    }
+
+    /// As [`fit_from`](Self::fit_from), each half-sweep solved by `half`.
+    pub(crate) fn fit_by(
+        &self,
+        matrix: &InteractionMatrix,
+        initial: InitialFactors<'_>,
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+        half: &mut HalfSweep<'_>,
+    ) -> Result<WalsModel> {
         self.validate()?;
         if matrix.pairs() == 0 {
             return Err(Error::NoPairs { users: matrix.users(), items: matrix.items() });
@@ -163,7 +177,7 @@ impl WalsConfig {
                     Side::Item => (matrix.by_item(), &orders[1], &mut state.items, &mut state.users),
                 };
                 let sweep = Sweep { side, rows, order, config: self, level };
-                if let Some(turned) = sweep.run(slice_mut(solved), slice_mut(fixed))? {
+                if let Some(turned) = half(&sweep, slice_mut(solved), slice_mut(fixed))? {
                     state.basis = Some(match state.basis.take() {
                         Some(basis) => basis.then(&turned),
                         None => turned,

@@ -5,6 +5,8 @@ mod checkpoint;
 mod config;
 mod construct;
 mod content;
+#[cfg(feature = "torch")]
+mod device;
 mod error;
 pub mod evaluate;
 mod factor_file;
@@ -26,6 +28,8 @@ mod stopping;
 
 pub use config::{Arithmetic, Confidence, Frequency, Init, Solver, UnobservedScope, WalsConfig};
 pub use content::ContentMap;
+#[cfg(feature = "torch")]
+pub use device::OnDevice;
 pub use error::{Error, Result};
 pub use fit::{InitialFactors, Progress, Stage};
 pub use hold_out::HoldOut;

@@ -12,7 +12,7 @@ pub struct Request {
     /// The purchase that the narrative is about; `None` where it speaks of the history alone.
     pub target: Option<u32>,
     /// Phrases to read before writing, such as the target's title and what its description says. Only a narrator with
-    /// [`NarratorConfig::passage`] takes any.
+    /// [`NarratorConfig::passage`](crate::NarratorConfig::passage) takes any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passage: Vec<String>,
 }

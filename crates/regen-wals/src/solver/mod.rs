@@ -14,4 +14,6 @@ mod tests;
 
 pub(crate) use basis::{Basis, CHUNK, GramParts};
 pub(crate) use order::Order;
+#[cfg(feature = "torch")]
+pub(crate) use plain::{Base, Indefinite, Problem};
 pub(crate) use sweep::{Side, Sweep, fold_in, solve_turned};
