@@ -17,7 +17,9 @@ use regen_examples::sharded;
 use regen_examples::wals_args::{Formula, MetricName};
 use regen_wals::evaluate::{RankingReport, evaluate, evaluate_most_popular};
 use regen_wals::persist::{Checkpoint, FactorFormat, load_npy, save_as};
-use regen_wals::{EarlyStopping, InitialFactors, Outcome, Progress, Stage, WalsConfig};
+use regen_wals::{
+    Arithmetic, EarlyStopping, InitialFactors, OnDevice, Outcome, Progress, Solver, Stage, WalsConfig,
+};
 use serde_json::json;
 
 /// Trains user and item factors by weighted alternating least squares.
@@ -178,7 +180,18 @@ fn main() -> Result<()> {
         session.flow()
     };
     let mut stopped_early = None;
+    let cuda = matches!(session.placement.device, tch::Device::Cuda(_));
+    let on_device = cuda && config.solver == Solver::Cholesky && config.arithmetic == Arithmetic::F32;
+    if cuda && (!on_device || args.validation.is_some()) {
+        session.note(
+            "the GPU solves rows exactly, in f32 and without --validation; this fit stays on the processor",
+        );
+    }
     let model = match &args.validation {
+        None if on_device => {
+            let device = OnDevice::new(session.placement.device);
+            config.fit_on(device, &matrix, initial, &mut |progress| watch(progress, None))?
+        }
         None => config.fit_from(&matrix, initial, &mut |progress| watch(progress, None))?,
         Some(path) => {
             let (held_out, _) = pairs.read_known(path)?;

@@ -1,0 +1,134 @@
+//! The exact solver of `regen-wals` on a libtorch device. Here, because the crate itself is tested without libtorch; on the
+//! CPU, since every machine has one.
+
+use std::ops::ControlFlow;
+
+use rand::RngExt;
+use regen_wals::{
+    Arithmetic, Confidence, Error, Frequency, InitialFactors, InteractionMatrix, Objective, OnDevice, Solver,
+    UnobservedScope, WalsConfig, WalsModel,
+};
+use tch::Device;
+
+const USERS: usize = 230;
+const ITEMS: usize = 141;
+
+/// Popularity falls like a power; user 7 and item 11 have no pairs, user 3 has nearly all.
+fn matrix() -> InteractionMatrix {
+    let mut rng = regen_torch::seed::rng(5, 0);
+    let mut pairs = Vec::new();
+    for user in (0..USERS as u32).filter(|user| *user != 7) {
+        let count = if user == 3 { ITEMS } else { 1 + (60.0 * rng.random::<f64>().powi(3)) as usize };
+        for k in 0..count {
+            let item = if user == 3 { k as u32 } else { (ITEMS as f64 * rng.random::<f64>().powi(2)) as u32 };
+            if item != 11 {
+                pairs.push((user, item, rng.random_range(1..6) as f32));
+            }
+        }
+    }
+    InteractionMatrix::from_triplets(USERS, ITEMS, pairs).unwrap()
+}
+
+/// Settings that exercise every term of the objective.
+fn settings(rank: usize) -> [WalsConfig; 3] {
+    let base = WalsConfig {
+        rank,
+        iterations: 4,
+        regularization: 0.05,
+        solver: Solver::Cholesky,
+        confidence: Confidence::Hu { alpha: 2.0 },
+        unobserved_weight: 0.3,
+        unobserved_scope: UnobservedScope::Unobserved,
+        frequency: Frequency::Ials,
+        frequency_exponent: 0.7,
+        seed: 11,
+        ..WalsConfig::default()
+    };
+    let all = WalsConfig {
+        unobserved_scope: UnobservedScope::All,
+        confidence: Confidence::Constant { weight: 1.0 },
+        ..base.clone()
+    };
+    let count = WalsConfig { frequency: Frequency::Count, confidence: Confidence::Given, ..base.clone() };
+    [base, all, count]
+}
+
+fn on_device(
+    config: &WalsConfig,
+    matrix: &InteractionMatrix,
+    most_numbers: usize,
+) -> Result<WalsModel, Error> {
+    let device = OnDevice { most_numbers, ..OnDevice::new(Device::Cpu) };
+    config.fit_on(device, matrix, InitialFactors::default(), &mut |_| ControlFlow::Continue(()))
+}
+
+fn loss(config: &WalsConfig, matrix: &InteractionMatrix, model: &WalsModel) -> f64 {
+    Objective::new(config).evaluate(matrix, model.user_factors(), model.item_factors())
+}
+
+/// Largest difference of two models' factors, of a largest factor of 1.
+fn difference(a: &WalsModel, b: &WalsModel) -> f32 {
+    let sides = [(a.user_factors(), b.user_factors()), (a.item_factors(), b.item_factors())];
+    let largest = b.item_factors().iter().chain(b.user_factors()).fold(0f32, |most, v| most.max(v.abs()));
+    let apart = sides.iter().flat_map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).abs()));
+    apart.fold(0.0, f32::max) / largest
+}
+
+#[test]
+fn factors_on_a_device_are_those_of_the_host_and_of_f64() {
+    let matrix = matrix();
+    for config in [settings(5), settings(32)].concat() {
+        let device = on_device(&config, &matrix, 1 << 20).unwrap();
+        let host = config.fit(&matrix).unwrap();
+        let wide = WalsConfig { arithmetic: Arithmetic::F64, ..config.clone() }.fit(&matrix).unwrap();
+        assert!(difference(&device, &host) < 1e-3, "{config:?}: {}", difference(&device, &host));
+        let (got, expected) = (loss(&config, &matrix, &device), loss(&config, &matrix, &wide));
+        assert!((got / expected - 1.0).abs() < 1e-6, "{config:?}: {got} {expected}");
+        assert!(device.user_factors().row(7).iter().all(|value| *value == 0.0));
+    }
+}
+
+#[test]
+fn how_much_is_computed_at_once_changes_rounding_only() {
+    let matrix = matrix();
+    let [config, ..] = settings(16);
+    let whole = on_device(&config, &matrix, 1 << 24).unwrap();
+    for most_numbers in [1, 300, 5_000] {
+        let parts = on_device(&config, &matrix, most_numbers).unwrap();
+        assert!(difference(&parts, &whole) < 1e-3, "{most_numbers}: {}", difference(&parts, &whole));
+    }
+}
+
+#[test]
+fn the_loss_never_rises_and_a_fit_can_be_stopped() {
+    let matrix = matrix();
+    let [config, ..] = settings(8);
+    let mut losses = Vec::new();
+    let model = config
+        .fit_on(OnDevice::new(Device::Cpu), &matrix, InitialFactors::default(), &mut |progress| {
+            losses.push(progress.objective());
+            if losses.len() == 6 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-9)), "{losses:?}");
+    assert_eq!(losses.len(), 6);
+    assert!((loss(&config, &matrix, &model) / losses[5] - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn what_a_device_does_not_solve_is_refused_by_name() {
+    let matrix = matrix();
+    let [config, ..] = settings(8);
+    let steps = WalsConfig { solver: Solver::ConjugateGradient { steps: 3 }, ..config.clone() };
+    let refused = on_device(&steps, &matrix, 1 << 20).unwrap_err();
+    assert!(refused.to_string().contains("ConjugateGradient"), "{refused}");
+    // Fewer pairs than the rank, and nothing else that holds a factor in its place.
+    let loose = WalsConfig {
+        regularization: 0.0,
+        unobserved_weight: 0.0,
+        unobserved_scope: UnobservedScope::All,
+        rank: 200,
+        ..config
+    };
+    assert!(matches!(on_device(&loose, &matrix, 1 << 20), Err(Error::NotPositiveDefinite { .. })));
+}
