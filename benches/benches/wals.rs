@@ -6,8 +6,12 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use regen_torch::{DeviceChoice, Placement, Precision};
 use regen_wals::shards::{ShardPlan, ShardedFit, ShardedMatrix};
-use regen_wals::{Confidence, InteractionMatrix, SeenItems, Solver, UnobservedScope, WalsConfig};
+use regen_wals::{
+    Confidence, InitialFactors, InteractionMatrix, OnDevice, Progress, SeenItems, Solver, UnobservedScope,
+    WalsConfig,
+};
 
 #[path = "../peers/wals/power_law.rs"]
 mod power_law;
@@ -54,6 +58,27 @@ fn fit(criterion: &mut Criterion) {
                 });
             });
         }
+    }
+    group.finish();
+}
+
+/// The exact iteration on libtorch's device: the GPU if there is one, otherwise libtorch's CPU kernels.
+fn on_device(criterion: &mut Criterion) {
+    let matrix = matrix();
+    let device = Placement::choose(DeviceChoice::Auto, Precision::F32).unwrap().device;
+    let name = format!("cholesky on {device:?}");
+    let mut group = criterion.benchmark_group("wals/iteration");
+    group.throughput(Throughput::Elements(matrix.pairs() as u64));
+    for rank in [32, 64, 128] {
+        let config = config(rank, Solver::Cholesky);
+        group.bench_function(BenchmarkId::new(&name, format!("{USERS}x{ITEMS}x{rank}")), |b| {
+            b.iter(|| {
+                let go_on = &mut |_: Progress<'_>| ControlFlow::Continue(());
+                let (on, initial) = (OnDevice::new(device), InitialFactors::default());
+                let model = config.fit_on(on, &matrix, initial, go_on).unwrap();
+                assert!(model.user_factors()[[0, 0]].is_finite());
+            });
+        });
     }
     group.finish();
 }
@@ -105,6 +130,6 @@ fn shards(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(3));
-    targets = fit, shards, answer
+    targets = fit, on_device, shards, answer
 }
 criterion_main!(benches);
