@@ -113,6 +113,9 @@ fn main() -> Result<()> {
         true => EmbeddingStore::resume(out, origin)?,
         false => EmbeddingStore::create(out, origin)?,
     };
+    if let Some(rows) = texts.without_text() {
+        pipeline::write_without_text(out, &rows)?;
+    }
     let resumed = store.rows();
     let prompt = args.prompt.map_or(Prompt::OfFolder, Prompt::Text);
     let options = EncodeOptions { prompt, ..EncodeOptions::default() };
@@ -221,6 +224,13 @@ impl Texts {
         };
         identity.extend_from_slice(reviews);
         Ok(Self { path: path.to_owned(), identity, source, template: ItemText::parse(template)? })
+    }
+
+    /// Rows of a prepared folder's items of which the template makes nothing: they have no vector, whatever an encoder says.
+    fn without_text(&self) -> Option<Vec<usize>> {
+        let Source::Items(items) = &self.source else { return None };
+        let empty = |item: &Record| self.template.render(item).is_empty();
+        Some((0..items.len()).filter(|&row| empty(&items[row])).collect())
     }
 
     fn hash(&self) -> Result<String> {

@@ -137,6 +137,40 @@ pub fn item_records(dataset: &Dataset) -> Result<Vec<Record>> {
     dataset.items.iter().map(record).collect()
 }
 
+/// Beside embeddings of a prepared folder: the rows of items whose template gave no text, as a JSON array.
+pub const WITHOUT_TEXT: &str = "without_text.json";
+
+/// Writes [`WITHOUT_TEXT`] into `folder`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_without_text(folder: &Path, rows: &[usize]) -> Result<()> {
+    let (path, temporary) = (folder.join(WITHOUT_TEXT), folder.join(format!("{WITHOUT_TEXT}.tmp")));
+    fs::write(&temporary, serde_json::to_string(rows)?)
+        .and_then(|()| fs::rename(&temporary, &path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Which items have a text, as `embed_items` saw it where [`WITHOUT_TEXT`] stands beside `vectors`; otherwise those of which the
+/// catalogue has one.
+fn with_text(vectors: &Path, dataset: &Dataset) -> Result<Vec<bool>> {
+    let path = vectors.with_file_name(WITHOUT_TEXT);
+    if !path.exists() {
+        return Ok(dataset.item_texts().iter().map(Option::is_some).collect());
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let rows: Vec<usize> =
+        serde_json::from_str(&text).with_context(|| format!("{} is no list of rows", path.display()))?;
+    let mut present = vec![true; dataset.items.len()];
+    for row in rows {
+        let items = present.len();
+        *present
+            .get_mut(row)
+            .with_context(|| format!("{} names row {row} of {items} items", path.display()))? = false;
+    }
+    Ok(present)
+}
+
 /// Embeddings with one row for each item of the prepared folder, as `embed_items` writes them. Items without a
 /// text have no vector, whatever their row holds.
 ///
@@ -153,7 +187,7 @@ pub fn embeddings(path: &Path, dataset: &Dataset) -> Result<ItemVectors> {
         vectors.nrows(),
         dataset.items.len()
     );
-    Ok(ItemVectors { vectors, present: dataset.item_texts().iter().map(Option::is_some).collect() })
+    Ok(ItemVectors { vectors, present: with_text(path, dataset)? })
 }
 
 /// Rows of a narrator's tables by the outside names of its items.

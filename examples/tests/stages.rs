@@ -55,12 +55,18 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     let result = last_json(&printed);
     assert_eq!(result["texts"], 150);
     assert!(result["least_cosine_of_storage"].as_f64().unwrap() > 0.999);
+    let without_text = format!("{embedded}/without_text.json");
+    assert_eq!(fs::read_to_string(&without_text).unwrap(), "[]");
 
     let (vectors, bundle) = (format!("{embedded}/embeddings.npy"), path("narrator"));
     let inputs = ["--data", &data, "--factors", &factors, "--embeddings", &vectors, "--out", &bundle];
     let budget = ["--lm", "preset:1m", "--steps", "4", "--reading-steps", "2", "--json", "--quiet"];
     let more =
         ["--adapter", "cross-attention", "--co-train", "both", "--negatives", "20", "--adapter-steps", "2"];
+    fs::write(&without_text, "[150]").unwrap();
+    let refused = run("train_narrator", &[&inputs[..], &budget].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("names row 150 of 150 items"));
+    fs::write(&without_text, "[149]").unwrap();
     let printed = succeed("train_narrator", &[&inputs[..], &budget, &more].concat());
     let result = last_json(&printed);
     assert!(result["next_item"]["requests"].as_u64().unwrap() > 0);
