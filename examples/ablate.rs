@@ -14,6 +14,7 @@ use clap::Parser;
 use regen_examples::ablation::{Findings, Jobs, Plan, Worker, finished, run, work};
 use regen_examples::cli::Common;
 use regen_examples::features::load_encoder;
+use regen_examples::whole_file::write_whole;
 
 /// Runs the cells of a plan (arms × adapters × seeds × histories × language models × data sets) that --out does not hold
 /// yet, and writes one report of all: report.html, report.md and findings.json. Seeds are the plan's. A run that was
@@ -102,10 +103,7 @@ fn report(findings: &Findings, plan: &Plan, text: &str, out: &Path) -> Result<()
         ("findings.json", serde_json::to_string_pretty(findings)? + "\n"),
     ];
     for (name, contents) in files {
-        let (path, temporary) = (out.join(name), out.join(format!("{name}.tmp")));
-        fs::write(&temporary, contents)
-            .and_then(|()| fs::rename(&temporary, &path))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_whole(&out.join(name), contents)?;
     }
     println!("\n{}", document.terminal());
     println!("report: {}", out.join("report.html").display());

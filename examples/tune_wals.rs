@@ -15,6 +15,7 @@ use regen_examples::pairs::Pairs;
 use regen_examples::run_log::peak_rss_bytes;
 use regen_examples::tuning;
 use regen_examples::wals_args::{Formula, MetricName};
+use regen_examples::whole_file::write_whole;
 use regen_wals::evaluate::evaluate_most_popular;
 use regen_wals::search::{Search, SearchSpace, Strategy};
 use regen_wals::{EarlyStopping, HoldOut};
@@ -145,9 +146,9 @@ fn main() -> Result<()> {
     print!("{}", tuning::table(&report, &name, popular));
     let best = &report.trials[0];
     let page = tuning::page(&report, &name, popular);
-    tuning::write(&out.join("tuning.html"), page.as_bytes())?;
-    tuning::write(&out.join("tuning.json"), serde_json::to_string_pretty(&report)?.as_bytes())?;
-    tuning::write(&out.join("best.json"), serde_json::to_string_pretty(&best.config)?.as_bytes())?;
+    write_whole(&out.join("tuning.html"), page)?;
+    write_whole(&out.join("tuning.json"), serde_json::to_string_pretty(&report)?)?;
+    write_whole(&out.join("best.json"), serde_json::to_string_pretty(&best.config)?)?;
     println!("best: {} after {} iterations", tuning::in_words(&best.config), best.best_iteration);
     println!("plot: {}", out.join("tuning.html").display());
     if args.common.json {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use regen_data::{Dataset, Part, Split};
 use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
 use regen_lm::tokenizer::train_bpe;
@@ -295,46 +295,45 @@ pub fn new_narrator(
     seed: u64,
     session: &Session,
 ) -> Result<Narrator> {
-    let trained = folder(&budget.lm);
-    let (decoder, tokenizer) = match trained {
-        Some(folder) => (DecoderConfig::from_hf(folder)?, None),
-        None => {
-            let tokenizer = task.tokenizer(budget.vocabulary)?;
-            (DecoderConfig::preset(&budget.lm, tokenizer.vocab_size())?, Some(tokenizer))
+    let width = |table: Option<&regen_narrator::ItemTable>| table.map_or(0, |table| table.dim());
+    let (cf_dim, semantic_dim) = (width(tables.cf()), width(tables.semantic()));
+    let config = |decoder: DecoderConfig, words: Option<PromptWords>| {
+        let adapter = arm.given.vectors.map(|sources| AdapterConfig {
+            sources,
+            kind: arm.kind,
+            normalisation: Normalisation::L2,
+            cf_dim,
+            semantic_dim,
+            hidden: decoder.hidden(),
+            tokens_per_item: budget.tokens_per_item,
+            initial_rms: decoder.initializer_range,
+        });
+        NarratorConfig {
+            adapter,
+            decoder,
+            next_item: adapter.is_some() && budget.training.next_item.is_some(),
+            kinds: task.kinds.clone(),
+            max_history: budget.max_history,
+            max_narrative_tokens: budget.max_narrative_tokens,
+            passage: arm.given.text.then(|| budget.passage.clone()),
+            words,
+            lora: budget.lora.clone(),
         }
     };
-    let width = |table: Option<&regen_narrator::ItemTable>| table.map_or(0, |table| table.dim());
-    let adapter = arm.given.vectors.map(|sources| AdapterConfig {
-        sources,
-        kind: arm.kind,
-        normalisation: Normalisation::L2,
-        cf_dim: width(tables.cf()),
-        semantic_dim: width(tables.semantic()),
-        hidden: decoder.hidden(),
-        tokens_per_item: budget.tokens_per_item,
-        initial_rms: decoder.initializer_range,
-    });
-    let (tables, item_ids) =
-        if adapter.is_some() { (tables, item_ids) } else { (ItemTables::none(), Vec::new()) };
-    let config = NarratorConfig {
-        adapter,
-        decoder,
-        next_item: adapter.is_some() && budget.training.next_item.is_some(),
-        kinds: task.kinds.clone(),
-        max_history: budget.max_history,
-        max_narrative_tokens: budget.max_narrative_tokens,
-        passage: arm.given.text.then(|| budget.passage.clone()),
-        words: trained.map(|_| budget.words.clone().unwrap_or_else(|| PromptWords::plain(&task.kinds))),
-        lora: budget.lora.clone(),
+    let (tables, item_ids) = match arm.given.vectors {
+        Some(_) => (tables, ItemIds::new(item_ids)?),
+        None => (ItemTables::none(), ItemIds::default()),
     };
-    let item_ids = ItemIds::new(item_ids)?;
     let device = session.placement.device;
-    Ok(match (trained, tokenizer) {
-        (Some(folder), _) => Narrator::on_lm(folder, config, tables, item_ids, device, seed)
-            .with_context(|| format!("cannot make a narrator around {}", folder.display()))?,
-        (None, Some(tokenizer)) => Narrator::new(config, tables, item_ids, tokenizer, device, seed)?,
-        (None, None) => bail!("{} has no tokenizer", budget.lm),
-    })
+    if let Some(folder) = folder(&budget.lm) {
+        let words = budget.words.clone().unwrap_or_else(|| PromptWords::plain(&task.kinds));
+        let config = config(DecoderConfig::from_hf(folder)?, Some(words));
+        return Narrator::on_lm(folder, config, tables, item_ids, device, seed)
+            .with_context(|| format!("cannot make a narrator around {}", folder.display()));
+    }
+    let tokenizer = task.tokenizer(budget.vocabulary)?;
+    let decoder = DecoderConfig::preset(&budget.lm, tokenizer.vocab_size())?;
+    Ok(Narrator::new(config(decoder, None), tables, item_ids, tokenizer, device, seed)?)
 }
 
 /// Trains a narrator: on the catalogue first, if the budget says so, then on the narratives. The first report is that of

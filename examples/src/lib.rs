@@ -28,6 +28,7 @@ pub mod sharded;
 pub mod similarity;
 pub mod tuning;
 pub mod wals_args;
+pub mod whole_file;
 
 /// The version of libtorch that the binaries are built for.
 pub fn libtorch_version() -> &'static str {

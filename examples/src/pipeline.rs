@@ -14,6 +14,7 @@ use regen_wals::persist::load_npy;
 use serde::{Deserialize, Serialize};
 
 use crate::features::ItemVectors;
+use crate::whole_file::write_whole;
 
 /// Beside a prepared data set: the interactions that a factorisation may see.
 pub const TRAINING_INTERACTIONS: &str = "training_interactions.csv";
@@ -50,10 +51,7 @@ pub fn write_split(folder: &Path, dataset: &Dataset, split: &Split, seed: u64) -
         validation: names(split.validation()),
         test: names(split.test()),
     };
-    let (path, temporary) = (folder.join(SPLIT), folder.join(format!("{SPLIT}.tmp")));
-    fs::write(&temporary, serde_json::to_string_pretty(&file)? + "\n")
-        .and_then(|()| fs::rename(&temporary, &path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    write_whole(&folder.join(SPLIT), serde_json::to_string_pretty(&file)? + "\n")
 }
 
 /// Reads [`SPLIT`] from `folder` and proves that it divides `dataset` as it did when it was written.
@@ -145,10 +143,7 @@ pub const WITHOUT_TEXT: &str = "without_text.json";
 /// # Errors
 /// If the file cannot be written.
 pub fn write_without_text(folder: &Path, rows: &[usize]) -> Result<()> {
-    let (path, temporary) = (folder.join(WITHOUT_TEXT), folder.join(format!("{WITHOUT_TEXT}.tmp")));
-    fs::write(&temporary, serde_json::to_string(rows)?)
-        .and_then(|()| fs::rename(&temporary, &path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    write_whole(&folder.join(WITHOUT_TEXT), serde_json::to_string(rows)?)
 }
 
 /// Which items have a text, as `embed_items` saw it where [`WITHOUT_TEXT`] stands beside `vectors`; otherwise those of which the

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Session;
 use crate::run_log::peak_rss_bytes;
-use crate::tuning::write;
+use crate::whole_file::write_whole;
 
 /// Trains over shards below `out` and leaves factors, ids and configuration in it. Goes on with what an interrupted run
 /// left there.
@@ -81,7 +81,7 @@ pub fn train(
     if let ShardedFit::Stopped { completed } = fitted {
         bail!("stopped after {completed} iterations; the same command goes on");
     }
-    write(&out.join("wals.json"), (serde_json::to_string_pretty(config)? + "\n").as_bytes())?;
+    write_whole(&out.join("wals.json"), serde_json::to_string_pretty(config)? + "\n")?;
     println!(
         "factors: {} users, {} items, rank {}: {}",
         matrix.users(),

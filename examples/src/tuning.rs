@@ -1,10 +1,7 @@
 //! What a search for settings found: a table for the terminal and a page that opens offline.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result};
 use regen_wals::WalsConfig;
 use regen_wals::search::{SearchReport, Trial};
 
@@ -137,20 +134,4 @@ fn series(report: &SearchReport, popular: f64) -> Vec<Series<'static>> {
         points: points(trial),
     }));
     series
-}
-
-/// Writes a file under a temporary name and renames it.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let attempt = || -> std::io::Result<()> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(&temporary, content)?;
-        fs::rename(&temporary, path)
-    };
-    attempt().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -3,54 +3,19 @@
 
 use std::ops::ControlFlow;
 
-use rand::RngExt;
 use regen_wals::{
-    Arithmetic, Confidence, Error, Frequency, InitialFactors, InteractionMatrix, Objective, OnDevice, Solver,
-    UnobservedScope, WalsConfig, WalsModel,
+    Arithmetic, Error, InitialFactors, InteractionMatrix, Objective, OnDevice, Solver, UnobservedScope,
+    WalsConfig, WalsModel,
 };
 use tch::Device;
 
-const USERS: usize = 230;
-const ITEMS: usize = 141;
+#[path = "../../crates/regen-wals/tests/it/world.rs"]
+mod world;
 
-/// Popularity falls like a power; user 7 and item 11 have no pairs, user 3 has nearly all.
-fn matrix() -> InteractionMatrix {
-    let mut rng = regen_torch::seed::rng(5, 0);
-    let mut pairs = Vec::new();
-    for user in (0..USERS as u32).filter(|user| *user != 7) {
-        let count = if user == 3 { ITEMS } else { 1 + (60.0 * rng.random::<f64>().powi(3)) as usize };
-        for k in 0..count {
-            let item = if user == 3 { k as u32 } else { (ITEMS as f64 * rng.random::<f64>().powi(2)) as u32 };
-            if item != 11 {
-                pairs.push((user, item, rng.random_range(1..6) as f32));
-            }
-        }
-    }
-    InteractionMatrix::from_triplets(USERS, ITEMS, pairs).unwrap()
-}
-
-/// Settings that exercise every term of the objective.
-fn settings(rank: usize) -> [WalsConfig; 3] {
-    let base = WalsConfig {
-        rank,
-        iterations: 4,
-        regularization: 0.05,
-        solver: Solver::Cholesky,
-        confidence: Confidence::Hu { alpha: 2.0 },
-        unobserved_weight: 0.3,
-        unobserved_scope: UnobservedScope::Unobserved,
-        frequency: Frequency::Ials,
-        frequency_exponent: 0.7,
-        seed: 11,
-        ..WalsConfig::default()
-    };
-    let all = WalsConfig {
-        unobserved_scope: UnobservedScope::All,
-        confidence: Confidence::Constant { weight: 1.0 },
-        ..base.clone()
-    };
-    let count = WalsConfig { frequency: Frequency::Count, confidence: Confidence::Given, ..base.clone() };
-    [base, all, count]
+/// The settings that differ in the formula, without that of f64.
+fn settings(rank: usize) -> Vec<WalsConfig> {
+    let formulas = world::formulas(rank, Solver::Cholesky).into_iter();
+    formulas.filter(|config| config.arithmetic == Arithmetic::F32).collect()
 }
 
 fn on_device(
@@ -76,7 +41,7 @@ fn difference(a: &WalsModel, b: &WalsModel) -> f32 {
 
 #[test]
 fn factors_on_a_device_are_those_of_the_host_and_of_f64() {
-    let matrix = matrix();
+    let matrix = world::matrix();
     for config in [settings(5), settings(32)].concat() {
         let device = on_device(&config, &matrix, 1 << 20).unwrap();
         let host = config.fit(&matrix).unwrap();
@@ -90,8 +55,8 @@ fn factors_on_a_device_are_those_of_the_host_and_of_f64() {
 
 #[test]
 fn how_much_is_computed_at_once_changes_rounding_only() {
-    let matrix = matrix();
-    let [config, ..] = settings(16);
+    let matrix = world::matrix();
+    let config = world::config(16, Solver::Cholesky);
     let whole = on_device(&config, &matrix, 1 << 24).unwrap();
     for most_numbers in [1, 300, 5_000] {
         let parts = on_device(&config, &matrix, most_numbers).unwrap();
@@ -101,8 +66,8 @@ fn how_much_is_computed_at_once_changes_rounding_only() {
 
 #[test]
 fn the_loss_never_rises_and_a_fit_can_be_stopped() {
-    let matrix = matrix();
-    let [config, ..] = settings(8);
+    let matrix = world::matrix();
+    let config = world::config(8, Solver::Cholesky);
     let mut losses = Vec::new();
     let model = config
         .fit_on(OnDevice::new(Device::Cpu), &matrix, InitialFactors::default(), &mut |progress| {
@@ -117,8 +82,8 @@ fn the_loss_never_rises_and_a_fit_can_be_stopped() {
 
 #[test]
 fn what_a_device_does_not_solve_is_refused_by_name() {
-    let matrix = matrix();
-    let [config, ..] = settings(8);
+    let matrix = world::matrix();
+    let config = world::config(8, Solver::Cholesky);
     let steps = WalsConfig { solver: Solver::ConjugateGradient { steps: 3 }, ..config.clone() };
     let refused = on_device(&steps, &matrix, 1 << 20).unwrap_err();
     assert!(refused.to_string().contains("ConjugateGradient"), "{refused}");

@@ -230,9 +230,11 @@ impl Decoder {
     /// # Errors
     /// [`Error::Libtorch`].
     pub fn embedding_rms(&self) -> Result<f64> {
-        let ids = Tensor::f_arange(self.config.vocab, (Kind::Int64, self.device()))?.f_unsqueeze(0)?;
-        let squares = tch::no_grad(|| self.embed(&ids))?.f_to_kind(Kind::Float)?.f_square()?;
-        Ok(squares.f_mean(Kind::Double)?.f_double_value(&[])?.sqrt())
+        // The norm alone: a vocabulary may be a gigabyte, and is not copied for one number.
+        let norm = tch::no_grad(|| self.embedding.f_norm_scalaropt_dtype(2, Kind::Float))?;
+        let rms = norm.f_double_value(&[])? / (self.embedding.numel() as f64).sqrt();
+        let scaled = self.config.family.arrangement().scaled_embeddings;
+        Ok(if scaled { rms * (self.config.hidden as f64).sqrt() } else { rms })
     }
 
     /// Final hidden states of embeddings. Positions count real tokens only, so a padded row computes what

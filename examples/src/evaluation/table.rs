@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::rows::Row;
+use crate::whole_file::write_whole;
 
 /// Writes lines beside `path` and moves them into place.
 ///
@@ -13,11 +14,7 @@ use super::rows::Row;
 /// If the file cannot be written.
 pub fn write_lines(path: &Path, lines: &[Value]) -> Result<()> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    std::fs::write(&temporary, text).with_context(|| format!("cannot write {}", temporary.display()))?;
-    std::fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
+    write_whole(path, text)
 }
 
 /// One JSON object per pair: the value of each metric that has one for single pairs.

@@ -14,6 +14,7 @@ use crate::controls::ControlRecord;
 use crate::identity::IdentityRecord;
 use crate::run_log::RunLog;
 use crate::scores::{ArmScores, Gain, METRICS, ScoreRecord};
+use crate::whole_file::write_whole;
 
 /// Everything that a comparison of arms found.
 #[derive(Debug)]
@@ -163,10 +164,6 @@ pub fn write_exploration(out: &Path, found: &Value, run: &Value, log: &RunLog) -
     put(out, "run.json", &serde_json::to_string_pretty(&run)?)
 }
 
-/// Writes under a temporary name and renames, so that a reader never sees half a file.
 fn put(out: &Path, name: &str, text: &str) -> Result<()> {
-    let path = out.join(name);
-    let temporary = out.join(format!("{name}.tmp"));
-    fs::write(&temporary, text).with_context(|| format!("cannot write {}", temporary.display()))?;
-    fs::rename(&temporary, &path).with_context(|| format!("cannot rename to {}", path.display()))
+    write_whole(&out.join(name), text)
 }
