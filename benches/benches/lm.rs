@@ -11,7 +11,8 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput};
 use regen_lm::train::{AdamW, AdamWConfig, ParameterGroup, clip_gradients};
 use regen_lm::{
-    Decoder, DecoderConfig, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Writer, masked_loss,
+    Decoder, DecoderConfig, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Storage, Writer,
+    masked_loss,
 };
 use regen_torch::{keep_freed_memory, seed};
 use tch::{Device, Kind, Tensor, nn};
@@ -19,7 +20,7 @@ use tch::{Device, Kind, Tensor, nn};
 const VOCAB: i64 = 8192;
 
 /// Name, and the tokens that its throughput counts.
-const CASES: [(&str, u64); 12] = [
+const CASES: [(&str, u64); 18] = [
     ("train_f32/8x256", 8 * 256),
     ("train_bf16/8x256", 8 * 256),
     ("train_lora_f32/8x256", 8 * 256),
@@ -27,11 +28,17 @@ const CASES: [(&str, u64); 12] = [
     ("generate_f32/1x64+64", 64),
     ("generate_f32_packed/1x64+64", 64),
     ("generate_bf16/1x64+64", 64),
+    ("generate_bf16_packed/1x64+64", 64),
+    ("generate_int8_packed/1x64+64", 64),
     ("generate_f32/16x64+64", 16 * 64),
     ("generate_f32_packed/16x64+64", 16 * 64),
     ("generate_bf16/16x64+64", 16 * 64),
+    ("generate_bf16_packed/16x64+64", 16 * 64),
+    ("generate_int8_packed/16x64+64", 16 * 64),
     ("prefill_f32/1x512", 512),
+    ("prefill_f32_packed/1x512", 512),
     ("prefill_bf16/1x512", 512),
+    ("prefill_bf16_packed/1x512", 512),
 ];
 
 /// One case, ready to run as often as wanted; gives what a peer can compare: a loss, or the sum of new ids.
@@ -86,33 +93,33 @@ fn training(preset: &str, vocab: i64, kind: Kind, batch: i64, seq: i64, lora: bo
     })
 }
 
-fn generation(kind: Kind, packed: bool, batch: i64) -> Run {
-    let (vs, decoder) = model("26m", VOCAB, kind);
-    // It lives as long as the program: the packed copy is made once, as whoever writes many texts would.
-    let decoder: &'static Decoder = Box::leak(Box::new(decoder));
-    let writer = if packed { Writer::new(decoder).expect("packed weights") } else { Writer::plain(decoder) };
-    let prompt = ids(batch, 64, VOCAB);
-    let options = GenerateOptions { max_new_tokens: 64, ..GenerateOptions::default() };
-    Box::new(move || {
-        let _parameters = &vs;
-        let embeds = decoder.embed(&prompt).expect("embeddings");
-        let rows = writer.generate(&embeds, &PaddingMask::full(batch, 64), &options).expect("new ids");
-        assert!(rows.iter().all(|row| row.len() == 64));
-        rows.iter().flatten().sum::<i64>() as f64
-    })
+/// How a case writes: libtorch's path in a precision, or f32 weights packed in a storage.
+enum Way {
+    Plain(Kind),
+    Packed(Storage),
 }
 
-fn prefill(kind: Kind) -> Run {
+/// It lives as long as the program: weights are packed once, as whoever writes many texts would.
+fn writer(way: &Way) -> Writer<'static> {
+    let kind = if let Way::Plain(kind) = way { *kind } else { Kind::Float };
     let (vs, decoder) = model("26m", VOCAB, kind);
-    let prompt = ids(1, 512, VOCAB);
+    Box::leak(Box::new(vs));
+    let decoder: &'static Decoder = Box::leak(Box::new(decoder));
+    match way {
+        Way::Plain(_) => Writer::plain(decoder),
+        Way::Packed(storage) => Writer::with_storage(decoder, *storage).expect("packed weights"),
+    }
+}
+
+fn generation(way: Way, batch: i64, seq: i64, new: usize) -> Run {
+    let writer = writer(&way);
+    let prompt = ids(batch, seq, VOCAB);
+    let options = GenerateOptions { max_new_tokens: new, ..GenerateOptions::default() };
     Box::new(move || {
-        let _parameters = &vs;
-        let _guard = tch::no_grad_guard();
-        let mut cache = decoder.new_cache(1, 512).expect("a cache");
-        let embeds = decoder.embed(&prompt).expect("embeddings");
-        let hidden = decoder.forward(&embeds, &PaddingMask::full(1, 512), Some(&mut cache)).expect("states");
-        let last = decoder.logits(&hidden.select(1, -1)).expect("logits");
-        last.argmax(-1, false).int64_value(&[0]) as f64
+        let embeds = writer.decoder().embed(&prompt).expect("embeddings");
+        let rows = writer.generate(&embeds, &PaddingMask::full(batch, seq), &options).expect("new ids");
+        assert!(rows.iter().all(|row| row.len() == new));
+        rows.iter().flatten().sum::<i64>() as f64
     })
 }
 
@@ -122,14 +129,20 @@ fn build(case: &str) -> Option<Run> {
         "train_bf16/8x256" => training("26m", VOCAB, Kind::BFloat16, 8, 256, false),
         "train_lora_f32/8x256" => training("26m", VOCAB, Kind::Float, 8, 256, true),
         "train_2m_f32/32x68" => training("2m", 2048, Kind::Float, 32, 68, false),
-        "generate_f32/1x64+64" => generation(Kind::Float, false, 1),
-        "generate_f32_packed/1x64+64" => generation(Kind::Float, true, 1),
-        "generate_bf16/1x64+64" => generation(Kind::BFloat16, false, 1),
-        "generate_f32/16x64+64" => generation(Kind::Float, false, 16),
-        "generate_f32_packed/16x64+64" => generation(Kind::Float, true, 16),
-        "generate_bf16/16x64+64" => generation(Kind::BFloat16, false, 16),
-        "prefill_f32/1x512" => prefill(Kind::Float),
-        "prefill_bf16/1x512" => prefill(Kind::BFloat16),
+        "generate_f32/1x64+64" => generation(Way::Plain(Kind::Float), 1, 64, 64),
+        "generate_f32_packed/1x64+64" => generation(Way::Packed(Storage::F32), 1, 64, 64),
+        "generate_bf16/1x64+64" => generation(Way::Plain(Kind::BFloat16), 1, 64, 64),
+        "generate_bf16_packed/1x64+64" => generation(Way::Packed(Storage::Bf16), 1, 64, 64),
+        "generate_int8_packed/1x64+64" => generation(Way::Packed(Storage::Int8), 1, 64, 64),
+        "generate_f32/16x64+64" => generation(Way::Plain(Kind::Float), 16, 64, 64),
+        "generate_f32_packed/16x64+64" => generation(Way::Packed(Storage::F32), 16, 64, 64),
+        "generate_bf16/16x64+64" => generation(Way::Plain(Kind::BFloat16), 16, 64, 64),
+        "generate_bf16_packed/16x64+64" => generation(Way::Packed(Storage::Bf16), 16, 64, 64),
+        "generate_int8_packed/16x64+64" => generation(Way::Packed(Storage::Int8), 16, 64, 64),
+        "prefill_f32/1x512" => generation(Way::Plain(Kind::Float), 1, 512, 1),
+        "prefill_f32_packed/1x512" => generation(Way::Packed(Storage::F32), 1, 512, 1),
+        "prefill_bf16/1x512" => generation(Way::Plain(Kind::BFloat16), 1, 512, 1),
+        "prefill_bf16_packed/1x512" => generation(Way::Packed(Storage::Bf16), 1, 512, 1),
         _ => return None,
     })
 }

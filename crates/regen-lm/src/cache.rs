@@ -114,11 +114,6 @@ impl KvCache {
 }
 
 impl LayerCache {
-    /// Keys and values, `[batch, kv_heads, capacity, head_dim]` each.
-    pub(crate) fn tensors(&self) -> (&Tensor, &Tensor) {
-        (&self.keys, &self.values)
-    }
-
     /// Writes the new columns and returns views of all columns up to them.
     ///
     /// **Shapes** `keys, values: [batch, kv_heads, new, head_dim] → [batch, kv_heads, past + new, head_dim]`.

@@ -25,4 +25,5 @@ pub use lora::{LoraConfig, LoraTargets};
 pub use loss::masked_loss;
 pub use mask::PaddingMask;
 pub use model::Decoder;
+pub use regen_kernel::Storage;
 pub use tokenizer::{TextTokenizer, train_bpe};

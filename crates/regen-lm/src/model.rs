@@ -286,7 +286,12 @@ impl Decoder {
         self.final_norm.forward(&x)
     }
 
-    fn check(&self, embeds: &Tensor, mask: &PaddingMask, cache: Option<&KvCache>) -> Result<(i64, i64)> {
+    pub(crate) fn check(
+        &self,
+        embeds: &Tensor,
+        mask: &PaddingMask,
+        cache: Option<&KvCache>,
+    ) -> Result<(i64, i64)> {
         let size = embeds.size();
         let [batch, seq, hidden] = size[..] else {
             return Err(Error::shape("embeddings", "[batch, seq, hidden]", &size));

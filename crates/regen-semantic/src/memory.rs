@@ -29,7 +29,7 @@ pub(crate) fn in_parts(
 }
 
 /// libtorch has no code for it: CUDA's allocator and the CPU's say so in words of their own.
-fn is_out_of_memory(error: &tch::TchError) -> bool {
+pub(crate) fn is_out_of_memory(error: &tch::TchError) -> bool {
     let text = error.to_string();
     ["out of memory", "can't allocate memory", "not enough memory"].iter().any(|words| text.contains(words))
 }

@@ -15,7 +15,7 @@ use crate::memory::in_parts;
 use crate::plan::{self, Padding};
 use crate::pooling::pool;
 use crate::tokens::TextTokens;
-use crate::transformer::Transformer;
+use crate::transformer::{Engine, Transformer};
 use crate::{EncoderConfig, Error, Pooling, Result};
 
 /// A loaded sentence-transformers model.
@@ -83,7 +83,7 @@ type Store<'a> = dyn FnMut(&[usize], &[f32]) -> Result<()> + 'a;
 /// Everything between token ids and vectors; each worker has its own handles on the same weights.
 #[derive(Debug)]
 struct Network {
-    transformer: Transformer,
+    transformer: Engine,
     pooling: Vec<Pooling>,
     tail: Vec<Stage>,
     padding_id: Option<i64>,
@@ -105,12 +105,29 @@ struct Run {
 }
 
 impl SentenceEncoder {
-    /// Loads the folder `dir` onto a device, in a precision.
+    /// Loads the folder `dir` onto a device, in a precision. On an x86-64 CPU with AVX2, in f32 or bf16, weights are packed for
+    /// kernels of our own, which in bf16 round rows at products only; elsewhere it is as [`load_plain`](Self::load_plain).
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Json`], [`Error::UnsupportedConfig`], [`Error::InvalidConfig`],
     /// [`Error::Tokenizer`], [`Error::VocabularyMismatch`], [`Error::Checkpoint`].
     pub fn load(dir: &Path, placement: Placement) -> Result<Self> {
+        Self::load_as(dir, placement, Engine::packed)
+    }
+
+    /// As [`load`](Self::load), with every operation libtorch's.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_plain(dir: &Path, placement: Placement) -> Result<Self> {
+        Self::load_as(dir, placement, |transformer| Ok(Engine::Torch(transformer)))
+    }
+
+    fn load_as(
+        dir: &Path,
+        placement: Placement,
+        engine: impl FnOnce(Transformer) -> Result<Engine>,
+    ) -> Result<Self> {
         settle_vector_math()?;
         let config = EncoderConfig::load(&dir.join("config.json"))?;
         let layout = Layout::load(dir, config.hidden)?;
@@ -127,15 +144,20 @@ impl SentenceEncoder {
                 }
             });
         }
-        let transformer = Transformer::load(&config, &Checkpoint::open(dir)?, placement)?;
+        let transformer = engine(Transformer::load(&config, &Checkpoint::open(dir)?, placement)?)?;
         let network =
             Network { transformer, pooling: layout.pooling.clone(), tail, padding_id: config.padding_id };
         Ok(Self { network, tokens, config, layout, dim, halved: AtomicUsize::new(0) })
     }
 
     /// The transformer, and the padding id of families that count positions past it.
-    pub(crate) fn transformer(&self) -> (&Transformer, Option<i64>) {
+    pub(crate) fn transformer(&self) -> (&Engine, Option<i64>) {
         (&self.network.transformer, self.network.padding_id)
+    }
+
+    /// Whether products are computed by kernels of our own.
+    pub fn is_packed(&self) -> bool {
+        self.network.transformer.is_packed()
     }
 
     /// Width of an embedding.

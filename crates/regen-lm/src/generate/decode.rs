@@ -78,7 +78,7 @@ impl Run<'_> {
         let more = options.max_new_tokens - 1;
         let (mut continuation, prompt) = Continuation::begin(self, prompt_embeds, mask, more)?;
         if let Some(next_token) = &mut next_token {
-            next_token.prompt(&prompt)?;
+            next_token.prompt(&prompt.f_to_kind(decoder.kind())?)?;
         }
         let last = Hidden::Tensor(prompt.f_narrow(1, mask.seq() - 1, 1)?);
         let mut logits = self.scores(&last, batch, &mut next_token)?;
@@ -142,7 +142,8 @@ impl Run<'_> {
     ) -> Result<Vec<f32>> {
         let logits = match (hidden, self.packed) {
             (Hidden::Rows(hidden), Some(packed)) => packed.logits(hidden),
-            _ => tensor_to_vec_f32(&self.decoder.logits(&self.tensor(hidden, rows)?)?)?,
+            (Hidden::Tensor(hidden), Some(packed)) => packed.logits(&tensor_to_vec_f32(hidden)?),
+            (_, None) => tensor_to_vec_f32(&self.decoder.logits(&self.tensor(hidden, rows)?)?)?,
         };
         let Some(next_token) = next_token else { return Ok(logits) };
         let shape = [rows as i64, 1, self.decoder.config().vocab];
@@ -154,9 +155,10 @@ impl Run<'_> {
     /// **Shapes** → `[rows, 1, hidden]`.
     fn tensor(&self, hidden: &Hidden, rows: usize) -> Result<Tensor> {
         match hidden {
-            Hidden::Tensor(tensor) => Ok(tensor.shallow_clone()),
+            Hidden::Tensor(tensor) => Ok(tensor.f_to_kind(self.decoder.kind())?),
             Hidden::Rows(values) => {
-                Ok(tensor_from_f32(values, &[rows as i64, 1, self.decoder.config().hidden])?)
+                let states = tensor_from_f32(values, &[rows as i64, 1, self.decoder.config().hidden])?;
+                Ok(states.f_to_kind(self.decoder.kind())?)
             }
         }
     }
@@ -179,14 +181,14 @@ enum Continuation<'a> {
 impl<'a> Continuation<'a> {
     /// Reads the prompts; gives their hidden states, `[batch, seq, hidden]`.
     fn begin(run: &Run<'a>, embeds: &Tensor, mask: &PaddingMask, more: usize) -> Result<(Self, Tensor)> {
-        let room = if run.packed.is_some() { 0 } else { more as i64 };
-        let mut cache = run.decoder.new_cache(mask.batch(), mask.seq() + room)?;
+        if let Some(packed) = run.packed {
+            run.decoder.check(embeds, mask, None)?;
+            let (cache, hidden) = packed.read(embeds, mask, more)?;
+            return Ok((Self::Packed(packed, cache), hidden));
+        }
+        let mut cache = run.decoder.new_cache(mask.batch(), mask.seq() + more as i64)?;
         let hidden = run.decoder.forward(embeds, mask, Some(&mut cache))?;
-        let continuation = match run.packed {
-            Some(packed) => Self::Packed(packed, packed.cache(&cache, more)?),
-            None => Self::Torch(cache),
-        };
-        Ok((continuation, hidden))
+        Ok((Self::Torch(cache), hidden))
     }
 
     fn keep(&mut self, places: &[usize]) -> Result<()> {

@@ -1,10 +1,6 @@
 //! Keys and values in memory of our own, without padding.
 
-use regen_torch::tensor_to_vec_f32;
-
-use crate::cache::KvCache;
 use crate::config::DecoderConfig;
-use crate::error::Result;
 
 /// Keys and values of the tokens seen so far, for rows that may leave.
 #[derive(Debug)]
@@ -27,32 +23,13 @@ struct Store {
 }
 
 impl PackedCache {
-    /// Takes over what a forward pass of libtorch left, and has room for `more` tokens of each row.
-    pub(super) fn new(config: &DecoderConfig, from: &KvCache, more: usize) -> Result<Self> {
-        let slots = from.batch() as usize;
+    /// Room for `capacity` tokens in each of `rows` rows.
+    pub(super) fn new(config: &DecoderConfig, rows: usize, capacity: usize) -> Self {
         let (kv_heads, head_dim) = (config.kv_heads as usize, config.head_dim as usize);
-        let columns = from.len() as usize;
-        let lengths: Vec<usize> = (0..slots).map(|slot| from.seen.real_tokens(slot) as usize).collect();
-        let capacity = lengths.iter().copied().max().unwrap_or(0) + more;
-        let take = |tensor: &tch::Tensor| -> Result<Vec<f32>> {
-            let held = tensor_to_vec_f32(&tensor.f_narrow(2, 0, columns as i64)?)?;
-            let mut own = vec![0.0; slots * kv_heads * capacity * head_dim];
-            let pairs = own.chunks_exact_mut(capacity * head_dim).zip(held.chunks_exact(columns * head_dim));
-            for (pair, (to, from_columns)) in pairs.enumerate() {
-                let real = from.seen.row(pair / kv_heads);
-                let kept = from_columns.chunks_exact(head_dim).zip(real).filter(|(_, real)| **real);
-                for (to, (column, _)) in to.chunks_exact_mut(head_dim).zip(kept) {
-                    to.copy_from_slice(column);
-                }
-            }
-            Ok(own)
-        };
-        let layers = from.layers.iter().map(|layer| {
-            let (keys, values) = layer.tensors();
-            Ok(Store { keys: take(keys)?, values: take(values)? })
-        });
-        let layers = layers.collect::<Result<_>>()?;
-        Ok(Self { layers, kv_heads, head_dim, capacity, lengths, rows: (0..slots).collect() })
+        let size = rows * kv_heads * capacity * head_dim;
+        let store = || Store { keys: vec![0.0; size], values: vec![0.0; size] };
+        let layers = (0..config.layers).map(|_| store()).collect();
+        Self { layers, kv_heads, head_dim, capacity, lengths: vec![0; rows], rows: (0..rows).collect() }
     }
 
     /// Rows that are still there.
@@ -70,25 +47,37 @@ impl PackedCache {
         self.rows = places.iter().map(|place| self.rows[*place]).collect();
     }
 
-    /// Writes the keys and values of the next token of a row. They count once [`advance`](Self::advance) was called.
+    /// Writes the keys and values of a new token of a row, number `place` of those that a pass reads. They count once
+    /// [`advance`](Self::advance) was called.
     ///
     /// **Shapes** `keys, values: [kv_heads, head_dim]`.
-    pub(super) fn write(&mut self, layer: usize, row: usize, keys: &[f32], values: &[f32]) {
+    pub(super) fn write(&mut self, layer: usize, row: usize, place: usize, keys: &[f32], values: &[f32]) {
         let (slot, width) = (self.rows[row], self.head_dim);
+        let position = self.lengths[slot] + place;
         let store = &mut self.layers[layer];
         for (own, new) in [(&mut store.keys, keys), (&mut store.values, values)] {
             for (head, new) in new.chunks_exact(width).enumerate() {
-                let start = ((slot * self.kv_heads + head) * self.capacity + self.lengths[slot]) * width;
+                let start = ((slot * self.kv_heads + head) * self.capacity + position) * width;
                 own[start..start + width].copy_from_slice(new);
             }
         }
     }
 
-    /// The token that was written to every layer is now one of those before.
-    pub(super) fn advance(&mut self) {
-        for &slot in &self.rows {
-            self.lengths[slot] += 1;
+    /// The tokens that were written to every layer, so many of each row, are now among those before.
+    pub(super) fn advance(&mut self, counts: &[usize]) {
+        for (&slot, count) in self.rows.iter().zip(counts) {
+            self.lengths[slot] += count;
         }
+    }
+
+    /// All places for keys and values of a head, whether they are taken or not.
+    ///
+    /// **Shapes** `[capacity, head_dim]` each.
+    pub(super) fn head(&self, layer: usize, row: usize, head: usize) -> (&[f32], &[f32]) {
+        let size = self.capacity * self.head_dim;
+        let base = (self.rows[row] * self.kv_heads + head) * size;
+        let store = &self.layers[layer];
+        (&store.keys[base..base + size], &store.values[base..base + size])
     }
 
     /// Keys and values that the token just written may see, itself included: all, or the last `window`.

@@ -1,23 +1,23 @@
-//! The whole decoder, packed: embedding, blocks, final norm and head for one decoding step.
+//! The whole decoder, packed: embedding, blocks, final norm and head, for prompts and for decoding steps.
 
-use regen_torch::tensor_to_vec_f32;
-use tch::{Device, Kind, Tensor};
+use regen_kernel::{Level, Matrix, RowNorm, Storage};
+use regen_torch::{tensor_from_f32, tensor_to_vec_f32};
+use tch::{Device, Tensor};
 
-use super::block::PackedBlock;
+use super::block::{PackedBlock, Tokens};
 use super::cache::PackedCache;
-use super::lanes::Level;
-use super::matrix::Matrix;
-use super::rows::{Frequencies, RowNorm, Turns};
-use crate::cache::KvCache;
-use crate::config::{Activation, DecoderConfig};
+use super::rows::{Frequencies, Turns};
+use super::weights::{Packing, row_norm};
+use crate::config::DecoderConfig;
 use crate::error::Result;
 use crate::layers::Rotary;
+use crate::mask::PaddingMask;
 use crate::model::Decoder;
 
-/// A frozen copy of a decoder's weights for decoding steps.
+/// A frozen copy of a decoder's weights.
 #[derive(Debug)]
 pub(crate) struct PackedDecoder {
-    level: Level,
+    packing: Packing,
     config: DecoderConfig,
     /// `[vocab, hidden]`; where it is tied, the head has it.
     embedding: Option<Vec<f32>>,
@@ -33,81 +33,122 @@ pub(crate) struct PackedDecoder {
 }
 
 impl PackedDecoder {
-    /// Copies the weights as they are now, low-rank updates included; `None` where libtorch's path is kept: weights that
-    /// are not f32 on a CPU, a processor without AVX2, the exact GELU.
-    pub(crate) fn new(decoder: &Decoder) -> Result<Option<Self>> {
-        match Level::available().first() {
-            Some(level) => Self::with_level(decoder, *level),
-            None => Ok(None),
+    /// Copies the weights as they are now, low-rank updates included; `None` where libtorch's path is kept: on a device, and on a
+    /// processor without a kernel.
+    pub(crate) fn new(decoder: &Decoder, storage: Storage) -> Result<Option<Self>> {
+        match Level::best() {
+            Some(level) if decoder.device() == Device::Cpu => {
+                Ok(Some(Self::packed(decoder, Packing { level, storage })?))
+            }
+            _ => Ok(None),
         }
     }
 
-    fn with_level(decoder: &Decoder, level: Level) -> Result<Option<Self>> {
+    fn packed(decoder: &Decoder, packing: Packing) -> Result<Self> {
         let config = decoder.config();
-        let plain = decoder.device() == Device::Cpu && decoder.kind() == Kind::Float;
-        if !plain || config.activation == Activation::Gelu {
-            return Ok(None);
-        }
         let names = config.family.arrangement();
         let host = |tensor: &Tensor| tensor_to_vec_f32(tensor);
-        let blocks = decoder.blocks.iter().map(|block| PackedBlock::new(level, config, block));
+        let blocks = decoder.blocks.iter().map(|block| PackedBlock::new(packing, config, block));
         let rope = |rope: &Option<Rotary>| rope.as_ref().map(Frequencies::new).transpose();
-        Ok(Some(Self {
-            level,
+        Ok(Self {
+            packing,
             embedding: if config.tied { None } else { Some(host(&decoder.embedding)?) },
             embedding_scale: if names.scaled_embeddings { (config.hidden as f64).sqrt() as f32 } else { 1.0 },
             position_embedding: decoder.position_embedding.as_ref().map(host).transpose()?,
             blocks: blocks.collect::<Result<_>>()?,
-            final_norm: RowNorm::new(&decoder.final_norm)?,
-            head: Matrix::stacked(level, &[(decoder.head.shallow_clone(), None)])?,
+            final_norm: row_norm(&decoder.final_norm)?,
+            head: packing.stacked(&[(decoder.head.shallow_clone(), None)])?,
             global_rope: rope(&decoder.global_rope)?,
             local_rope: rope(&decoder.local_rope)?,
             config: config.clone(),
-        }))
+        })
     }
 
-    /// A cache that goes on from a prompt, with room for `more` tokens of each row.
-    pub(crate) fn cache(&self, prompt: &KvCache, more: usize) -> Result<PackedCache> {
-        PackedCache::new(&self.config, prompt, more)
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> usize {
+        self.blocks.iter().map(PackedBlock::bytes).sum::<usize>() + self.head.bytes()
+    }
+
+    /// Reads prompts into a new cache with room for `more` tokens of each row; padding is left out, on whichever side it is.
+    ///
+    /// **Shapes** `embeds: [batch, seq, hidden]`, `mask: [batch, seq]` → final hidden states `[batch, seq, hidden]` f32, 0 at
+    /// padding.
+    pub(crate) fn read(
+        &self,
+        embeds: &Tensor,
+        mask: &PaddingMask,
+        more: usize,
+    ) -> Result<(PackedCache, Tensor)> {
+        let hidden = self.config.hidden as usize;
+        let (batch, seq) = (mask.batch() as usize, mask.seq() as usize);
+        let given = tensor_to_vec_f32(embeds)?;
+        let counts: Vec<usize> = (0..batch).map(|row| mask.real_tokens(row) as usize).collect();
+        let real: Vec<usize> = (0..batch)
+            .flat_map(|row| {
+                mask.row(row).iter().enumerate().filter(|(_, real)| **real).map(move |(at, _)| row * seq + at)
+            })
+            .collect();
+        let mut x = Vec::with_capacity(real.len() * hidden);
+        real.iter().for_each(|at| x.extend_from_slice(&given[at * hidden..][..hidden]));
+        let longest = counts.iter().copied().max().unwrap_or(0);
+        let mut cache = PackedCache::new(&self.config, batch, longest + more);
+        // Inside the pool from start to end: going in and out for each product would cost more than the product.
+        rayon::scope(|_| self.forward(&mut x, &counts, &mut cache));
+        let mut states = vec![0.0; given.len()];
+        for (at, state) in real.iter().zip(x.chunks_exact(hidden)) {
+            states[at * hidden..][..hidden].copy_from_slice(state);
+        }
+        Ok((cache, tensor_from_f32(&states, &[batch as i64, seq as i64, hidden as i64])?))
+    }
+
+    /// `x`: embeddings of so many new tokens of each row of the cache, row after row `→` their final hidden states.
+    fn forward(&self, x: &mut Vec<f32>, counts: &[usize], cache: &mut PackedCache) {
+        let hidden = self.config.hidden as usize;
+        let positions: Vec<usize> = (0..counts.len())
+            .flat_map(|row| (0..counts[row]).map(move |place| (row, place)))
+            .map(|(row, place)| cache.length(row) + place)
+            .collect();
+        if let Some(table) = &self.position_embedding {
+            for (x, position) in x.chunks_exact_mut(hidden).zip(&positions) {
+                regen_kernel::add(x, &table[position * hidden..][..hidden]);
+            }
+        }
+        let turns = |rope: &Option<Frequencies>| {
+            let rope = rope.iter();
+            rope.flat_map(|rope| positions.iter().map(|position| rope.at(*position))).collect()
+        };
+        let turns = Turns { global: turns(&self.global_rope), local: turns(&self.local_rope) };
+        let tokens = Tokens { counts, turns: &turns };
+        for (index, block) in self.blocks.iter().enumerate() {
+            block.forward(self.packing, index, x, &tokens, cache);
+        }
+        cache.advance(counts);
+        self.final_norm.apply(self.packing.level, x);
     }
 
     /// The next token of every row of the cache → its final hidden states, `[rows, hidden]`. Ids must be of the vocabulary.
     pub(crate) fn step(&self, ids: &[i64], cache: &mut PackedCache) -> Vec<f32> {
-        // Inside the pool from start to end: going in and out for each product would cost more than the product.
         rayon::scope(|_| self.step_in_pool(ids, cache))
     }
 
     fn step_in_pool(&self, ids: &[i64], cache: &mut PackedCache) -> Vec<f32> {
         let hidden = self.config.hidden as usize;
+        let scale = self.embedding_scale;
         let mut x = Vec::with_capacity(ids.len() * hidden);
-        for (row, &id) in ids.iter().enumerate() {
-            let id = id as usize;
-            let scale = self.embedding_scale;
+        for id in ids {
+            let id = *id as usize;
             match &self.embedding {
                 Some(table) => x.extend(table[id * hidden..][..hidden].iter().map(|value| value * scale)),
                 None => x.extend(self.head.weights_of(id).map(|value| value * scale)),
             }
-            if let Some(table) = &self.position_embedding {
-                let position = &table[cache.length(row) * hidden..][..hidden];
-                x[row * hidden..].iter_mut().zip(position).for_each(|(value, position)| *value += position);
-            }
         }
-        let turns = |rope: &Option<Frequencies>| {
-            let rope = rope.iter();
-            rope.flat_map(|rope| (0..ids.len()).map(|row| rope.at(cache.length(row)))).collect()
-        };
-        let turns = Turns { global: turns(&self.global_rope), local: turns(&self.local_rope) };
-        for (index, block) in self.blocks.iter().enumerate() {
-            block.step(self.level, index, &mut x, &turns, cache);
-        }
-        cache.advance();
-        self.final_norm.apply(self.level, &mut x);
+        self.forward(&mut x, &vec![1; ids.len()], cache);
         x
     }
 
     /// Scores of every token of the vocabulary. **Shapes** `[rows, hidden] → [rows, vocab]`.
     pub(crate) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
-        let mut logits = rayon::scope(|_| self.head.multiply(hidden));
+        let mut logits = rayon::scope(|_| self.head.multiply_shared(hidden));
         if let Some(cap) = self.config.logit_softcap {
             let cap = cap as f32;
             logits.iter_mut().for_each(|logit| *logit = (*logit / cap).tanh() * cap);

@@ -1,21 +1,15 @@
-//! One token at a time without libtorch: the work of writing text on a CPU.
+//! Reading and writing without libtorch: the work of generating text on a CPU.
 //!
 //! A decoding step is a chain of products of a few rows with every weight of the model. libtorch computes them well below
-//! what memory delivers, and starts some thirty operations a layer. Here weights are packed once into panels of 32
-//! outputs, panels are split over the cores, and what happens between two products is plain loops. The prompt, which has
-//! many rows, stays libtorch's. Processors without AVX2 keep libtorch's path for everything.
+//! what memory delivers, and starts some thirty operations a layer. Here weights are packed once into the panels of
+//! `regen-kernel`, panels or rows are split over the cores, and what happens between two products is plain loops. Prompts
+//! go the same way, row by row of the batch without padding. Processors without a kernel keep libtorch's path.
 
 mod block;
 mod cache;
 mod decoder;
-mod exp;
-#[cfg(target_arch = "x86_64")]
-mod lanes;
-#[cfg(not(target_arch = "x86_64"))]
-#[path = "none.rs"]
-mod lanes;
-mod matrix;
 mod rows;
+mod weights;
 
 pub(crate) use self::cache::PackedCache;
 pub(crate) use self::decoder::PackedDecoder;

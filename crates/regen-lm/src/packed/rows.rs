@@ -1,62 +1,10 @@
-//! What happens to rows between two products: norms, rotation, attention.
+//! What happens to rows between two products: rotation, and attention of a single query.
 
+use regen_kernel::{Work, dot, exp};
 use regen_torch::tensor_to_vec_f32;
 
-use super::exp::exp;
-use super::lanes::{Level, Work};
 use crate::error::Result;
-use crate::families::NormKind;
-use crate::layers::{Norm, Rotary};
-
-/// A norm over the last dimension; see `layers/norm.rs`.
-#[derive(Debug)]
-pub(super) struct RowNorm {
-    kind: NormKind,
-    /// The factor of each input; one more than the checkpoint's where the family says so.
-    factor: Vec<f32>,
-    bias: Option<Vec<f32>>,
-    epsilon: f32,
-}
-
-impl RowNorm {
-    pub(super) fn new(norm: &Norm) -> Result<Self> {
-        let mut factor = tensor_to_vec_f32(&norm.weight)?;
-        if norm.kind == NormKind::RmsPlusOne {
-            factor.iter_mut().for_each(|factor| *factor += 1.0);
-        }
-        let bias = norm.bias.as_ref().map(tensor_to_vec_f32).transpose()?;
-        Ok(Self { kind: norm.kind, factor, bias, epsilon: norm.epsilon as f32 })
-    }
-
-    /// Norms each piece of `x` that is as long as the weight, in place.
-    pub(super) fn apply(&self, level: Level, x: &mut [f32]) {
-        level.run(Normed { norm: self, x });
-    }
-}
-
-struct Normed<'a> {
-    norm: &'a RowNorm,
-    x: &'a mut [f32],
-}
-
-impl Work for Normed<'_> {
-    #[inline(always)]
-    fn run(self) {
-        let Self { norm, x } = self;
-        let width = norm.factor.len();
-        for row in x.chunks_exact_mut(width) {
-            if norm.kind == NormKind::Layer {
-                let mean = row.iter().sum::<f32>() / width as f32;
-                row.iter_mut().for_each(|value| *value -= mean);
-            }
-            let scale = 1.0 / (dot(row, row) / width as f32 + norm.epsilon).sqrt();
-            row.iter_mut().zip(&norm.factor).for_each(|(value, factor)| *value *= scale * factor);
-            if let Some(bias) = &norm.bias {
-                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-            }
-        }
-    }
-}
+use crate::layers::Rotary;
 
 /// The frequencies of a model's rotary positions.
 #[derive(Debug)]
@@ -143,18 +91,4 @@ impl Work for Attend<'_> {
             }
         }
     }
-}
-
-/// Σ aᵢbᵢ in sixteen sums, so that it is computed in vectors.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    for (a, b) in a.iter().zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum = a.mul_add(*b, *sum);
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use regen_lm::{Decoder, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Sampling, Writer, generate};
+use regen_lm::{
+    Decoder, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Sampling, Storage, Writer, generate,
+};
 use tch::Tensor;
 
 use crate::support::{golden, ids, load, masked_difference, max_difference, random_model, small_config};
@@ -259,4 +261,55 @@ fn packed_weights_hold_the_low_rank_update() {
         "the update must change what is written for this test to say anything"
     );
     check_packed(&decoder, &[4, 2], &sampled(9));
+}
+
+/// Largest difference of log-probabilities between a plain writer and one with weights in `storage`, over rows of one prompt
+/// that both write alike up to there.
+fn storage_error(decoder: &Decoder, storage: Storage) -> f32 {
+    let embeds = decoder.embed(&ids(3, 6, decoder.config().vocab())).unwrap();
+    let mask = PaddingMask::left(&[6, 2, 5], 6).unwrap();
+    let options = GenerateOptions { max_new_tokens: 8, ..GenerateOptions::default() };
+    let go_on = |_, _| ControlFlow::Continue(());
+    let writer = Writer::with_storage(decoder, storage).unwrap();
+    let plain = Writer::plain(decoder).generate_with(&embeds, &mask, &options, go_on).unwrap();
+    let packed = writer.generate_with(&embeds, &mask, &options, go_on).unwrap();
+    let mut worst = 0.0f32;
+    for (packed, plain) in packed.iter().zip(&plain) {
+        for at in 0..plain.ids.len() {
+            if packed.ids[at] != plain.ids[at] {
+                break;
+            }
+            worst = worst.max((packed.log_probabilities[at] - plain.log_probabilities[at]).abs());
+        }
+    }
+    worst
+}
+
+#[test]
+fn lighter_weights_write_with_nearly_the_same_probabilities() {
+    for family in ["llama", "gemma2", "gpt2", "qwen3"] {
+        let decoder = load(&golden("families").join(family));
+        let [f32, bf16, int8] =
+            [Storage::F32, Storage::Bf16, Storage::Int8].map(|storage| storage_error(&decoder, storage));
+        // The weights of these models are large, so that what is rounded shows: four times as much in bytes as in bfloat16.
+        assert!(f32 < 1e-4 && bf16 < 0.1 && int8 < 0.5, "{family}: {f32} {bf16} {int8}");
+        if avx2() {
+            assert!(bf16 > 0.0 && int8 > 0.0, "{family}: nothing was rounded");
+        }
+    }
+}
+
+#[test]
+fn a_model_in_bfloat16_is_packed_in_bfloat16_and_writes_nearly_the_same() {
+    use regen_torch::{Placement, Precision};
+    let placement = Placement { precision: Precision::Bf16, ..Placement::cpu() };
+    let (_vs, decoder) = Decoder::load(&golden("families").join("llama"), placement).unwrap();
+    let writer = Writer::new(&decoder).unwrap();
+    assert_eq!(writer.is_packed(), avx2());
+    let single = load(&golden("families").join("llama"));
+    let bytes = |writer: &Writer<'_>| writer.packed_bytes();
+    if let Some(half) = bytes(&writer) {
+        assert!(half * 2 <= bytes(&Writer::new(&single).unwrap()).unwrap());
+    }
+    assert!(storage_error(&decoder, Storage::Bf16) < 0.1);
 }

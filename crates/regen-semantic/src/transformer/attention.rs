@@ -10,12 +10,12 @@ use crate::config::EncoderConfig;
 /// Heads and how scores are made of them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heads {
-    count: i64,
+    pub(super) count: i64,
     /// Of keys and values.
-    kv: i64,
-    dim: i64,
+    pub(super) kv: i64,
+    pub(super) dim: i64,
     /// What scores are multiplied by, where it is not `1 / √dim`.
-    scale: Option<f64>,
+    pub(super) scale: Option<f64>,
 }
 
 impl Heads {

@@ -1,7 +1,7 @@
 //! Each family gives the vectors of the reference library.
 
 use regen_semantic::{EncodeOptions, Family, Padding, Prompt, SentenceEncoder};
-use regen_torch::Placement;
+use regen_torch::{Placement, Precision};
 
 use crate::support::{copy, cosine, difference, encode, family, golden, read, texts};
 
@@ -10,19 +10,41 @@ struct Expected {
     vectors: Vec<Vec<f32>>,
 }
 
-/// Both ways of batching against the reference.
+/// Both ways of computing and of batching against the reference.
 fn check(name: &str, is: Family, dim: i64) {
-    let encoder = family(name);
+    check_encoder(name, &family(name), is, dim);
+    let plain = SentenceEncoder::load_plain(&golden("families").join(name), Placement::cpu()).unwrap();
+    assert!(!plain.is_packed());
+    check_encoder(name, &plain, is, dim);
+}
+
+fn check_encoder(name: &str, encoder: &SentenceEncoder, is: Family, dim: i64) {
     assert_eq!((encoder.config().family, encoder.dim(), encoder.max_tokens()), (is, dim, 22));
     let expected: Expected = read(&golden("families").join(name).join("expected.json"));
     for padding in [Padding::Avoid, Padding::ToLongest] {
         let options = EncodeOptions { padding: Some(padding), batch_texts: 6, ..EncodeOptions::default() };
-        let got = encode(&encoder, &texts(), &options);
+        let got = encode(encoder, &texts(), &options);
         assert_eq!(got.len(), expected.vectors.len());
         for (text, (got, expected)) in texts().iter().zip(got.iter().zip(&expected.vectors)) {
             let off = difference(got, expected);
             assert!(off <= 1e-5, "{name} {padding:?} {text:?}: {off}");
             assert!(cosine(got, expected) >= 0.99999, "{name} {padding:?} {text:?}");
+        }
+    }
+}
+
+#[test]
+fn bfloat16_keeps_the_direction_of_every_vector() {
+    let placement = Placement { precision: Precision::Bf16, ..Placement::cpu() };
+    for name in ["bert", "mpnet", "distilbert", "modernbert", "nomic_bert"] {
+        let half = SentenceEncoder::load(&golden("families").join(name), placement).unwrap();
+        let (got, expected) = (
+            encode(&half, &texts(), &EncodeOptions::default()),
+            encode(&family(name), &texts(), &EncodeOptions::default()),
+        );
+        assert_ne!(got, expected, "{name}: nothing was rounded");
+        for (text, (got, expected)) in texts().iter().zip(got.iter().zip(&expected)) {
+            assert!(cosine(got, expected) >= 0.999, "{name} {text:?}: {}", cosine(got, expected));
         }
     }
 }

@@ -13,11 +13,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("regen-wals", &["-regen-lapack", "?regen-torch"]),
     // Itself: its tests turn its feature `rater` on.
     ("regen-metrics", &["-regen-lapack", "-regen-metrics", "?regen-chat"]),
-    ("regen-semantic", &["regen-torch"]),
+    ("regen-semantic", &["regen-torch", "regen-kernel"]),
     ("regen-fusion", &["regen-torch"]),
-    ("regen-lm", &["regen-torch"]),
+    ("regen-lm", &["regen-torch", "regen-kernel"]),
     ("regen-narrator", &["regen-torch", "regen-fusion", "regen-lm"]),
     ("regen-torch", &[]),
+    ("regen-kernel", &[]),
     ("regen-chat", &[]),
     // The rubrics of the rater, and the statistics.
     ("regen-human", &["regen-metrics"]),
@@ -29,8 +30,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FREE: &[&str] = &["regen-examples", "regen-benches"];
 
 /// Packages that are built, tested and used without libtorch.
-const TORCH_FREE: &[&str] =
-    &["regen-data", "regen-wals", "regen-metrics", "regen-chat", "regen-human", "regen-lapack", "xtask"];
+const TORCH_FREE: &[&str] = &[
+    "regen-data",
+    "regen-wals",
+    "regen-metrics",
+    "regen-chat",
+    "regen-human",
+    "regen-kernel",
+    "regen-lapack",
+    "xtask",
+];
 
 /// An arrow between two packages of the workspace.
 #[derive(Debug, Clone, Copy)]

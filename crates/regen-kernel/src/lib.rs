@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+mod attention;
+mod level;
+mod math;
+mod matrix;
+mod multiply;
+mod panels;
+mod rows;
+#[cfg(target_arch = "x86_64")]
+#[path = "x86.rs"]
+mod tiles;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "none.rs"]
+mod tiles;
+
+pub use attention::{Attention, AttentionScratch, Sight, Strided};
+pub use level::{Level, Work};
+pub use math::{Activation, exp};
+pub use matrix::{Linear, Matrix, Storage};
+pub use multiply::Scratch;
+pub use rows::{NormKind, RowNorm, add, dot};

@@ -1,0 +1,147 @@
+//! What happens to rows between two products.
+
+use crate::level::{Level, Work};
+
+/// Which norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// (x − mean) / √(variance + ε): Ba et al. 2016.
+    Layer,
+    /// x / √(mean of squares + ε): Zhang and Sennrich 2019.
+    Rms,
+}
+
+/// A norm over the last dimension.
+#[derive(Debug, Clone)]
+pub struct RowNorm {
+    /// Which.
+    pub kind: NormKind,
+    /// What each number is multiplied by, `[width]`.
+    pub factor: Vec<f32>,
+    /// What is added after, `[width]`.
+    pub bias: Option<Vec<f32>>,
+    /// ε.
+    pub epsilon: f32,
+}
+
+impl RowNorm {
+    /// Norms each piece of `x` that is as long as the factor, in place. **Shapes** `x: [.., width]`.
+    pub fn apply(&self, level: Level, x: &mut [f32]) {
+        level.run(Normed { norm: self, x });
+    }
+
+    /// As [`apply`](Self::apply), into `out`.
+    pub fn apply_to(&self, level: Level, x: &[f32], out: &mut Vec<f32>) {
+        out.clear();
+        out.extend_from_slice(x);
+        self.apply(level, out);
+    }
+}
+
+struct Normed<'a> {
+    norm: &'a RowNorm,
+    x: &'a mut [f32],
+}
+
+impl Work for Normed<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { norm, x } = self;
+        let width = norm.factor.len();
+        for row in x.chunks_exact_mut(width) {
+            if norm.kind == NormKind::Layer {
+                let mean = sum(row) / width as f32;
+                row.iter_mut().for_each(|value| *value -= mean);
+            }
+            let scale = 1.0 / (dot(row, row) / width as f32 + norm.epsilon).sqrt();
+            row.iter_mut().zip(&norm.factor).for_each(|(value, factor)| *value *= scale * factor);
+            if let Some(bias) = &norm.bias {
+                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+            }
+        }
+    }
+}
+
+/// Σ aᵢbᵢ in sixteen sums, so that it is computed in vectors where it is inlined into [`Work`].
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = a.mul_add(*b, *sum);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+/// Σ aᵢ in sixteen sums.
+#[inline(always)]
+pub(crate) fn sum(a: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let (whole, rest) = a.as_chunks::<16>();
+    for part in whole {
+        sums.iter_mut().zip(part).for_each(|(sum, a)| *sum += a);
+    }
+    sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
+}
+
+/// The largest number; −∞ of none.
+#[inline(always)]
+pub(crate) fn largest(a: &[f32]) -> f32 {
+    let mut tops = [f32::NEG_INFINITY; 16];
+    let (whole, rest) = a.as_chunks::<16>();
+    for part in whole {
+        tops.iter_mut().zip(part).for_each(|(top, a)| *top = top.max(*a));
+    }
+    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, a| top.max(*a))
+}
+
+/// `x += y`, number by number.
+pub fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_are_their_formulas_at_every_level() {
+        let width = 37;
+        let x: Vec<f32> = (0..3 * width).map(|i| ((i * 7919) % 101) as f32 / 17.0 - 2.0).collect();
+        let factor: Vec<f32> = (0..width).map(|i| 1.0 + i as f32 / 50.0).collect();
+        let bias: Vec<f32> = (0..width).map(|i| i as f32 / 90.0).collect();
+        for level in Level::available() {
+            for (kind, bias) in [(NormKind::Layer, Some(&bias)), (NormKind::Rms, None)] {
+                let norm = RowNorm { kind, factor: factor.clone(), bias: bias.cloned(), epsilon: 1e-5 };
+                let mut got = Vec::new();
+                norm.apply_to(level, &x, &mut got);
+                for (row, got) in x.chunks(width).zip(got.chunks(width)) {
+                    let wide: Vec<f64> = row.iter().map(|x| f64::from(*x)).collect();
+                    let mean = match kind {
+                        NormKind::Layer => wide.iter().sum::<f64>() / width as f64,
+                        NormKind::Rms => 0.0,
+                    };
+                    let square = wide.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+                    for (at, got) in got.iter().enumerate() {
+                        let expected = (wide[at] - mean) / (square + 1e-5).sqrt() * f64::from(factor[at])
+                            + bias.map_or(0.0, |bias| f64::from(bias[at]));
+                        assert!((f64::from(*got) - expected).abs() < 1e-5, "{kind:?} {at}: {got} {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn reductions_are_right_at_every_length() {
+        for length in [0, 1, 15, 16, 17, 40] {
+            let a: Vec<f32> = (0..length).map(|i| i as f32 - 3.0).collect();
+            assert_eq!(sum(&a), a.iter().sum::<f32>());
+            assert_eq!(dot(&a, &a), a.iter().map(|a| a * a).sum::<f32>());
+            assert_eq!(largest(&a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        }
+    }
+}
