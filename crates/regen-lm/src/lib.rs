@@ -20,7 +20,7 @@ pub use cache::KvCache;
 pub use config::{Activation, DecoderConfig, Positions, Rope, RopeScaling, SpecialIds};
 pub use error::{Error, Result, TokenizerFailure};
 pub use families::Family;
-pub use generate::{GenerateOptions, Sampling, Writer, generate};
+pub use generate::{BeamEnd, BeamOptions, GenerateOptions, Hypothesis, Prefix, Sampling, Writer, generate};
 pub use lora::{LoraConfig, LoraTargets};
 pub use loss::masked_loss;
 pub use mask::PaddingMask;

@@ -70,6 +70,46 @@ impl PackedCache {
         self.rows = places.iter().map(|place| self.rows[*place]).collect();
     }
 
+    /// The rows at these places, in this order, apart from each other where a place is repeated. Slots come in groups of `group`
+    /// that began alike and differ in their last `written` tokens only; of a group, all rows stay or none.
+    pub(crate) fn fork(&mut self, places: &[usize], group: usize, written: usize) {
+        let wanted: Vec<usize> = places.iter().map(|place| self.rows[*place]).collect();
+        let mut free = vec![true; self.lengths.len()];
+        wanted.iter().for_each(|slot| free[*slot] = false);
+        let mut first = vec![true; self.lengths.len()];
+        self.rows = wanted
+            .iter()
+            .map(|&slot| {
+                if std::mem::replace(&mut first[slot], false) {
+                    return slot;
+                }
+                // As many slots of a group are free as rows want a copy.
+                let start = slot / group * group;
+                let Some(own) = (start..start + group).find(|other| free[*other]) else {
+                    unreachable!("a group has as many slots as rows");
+                };
+                free[own] = false;
+                self.copy(slot, own, written);
+                own
+            })
+            .collect();
+    }
+
+    /// Copies the last `written` tokens of a slot to another.
+    fn copy(&mut self, from: usize, to: usize, written: usize) {
+        let (length, width) = (self.lengths[from], self.head_dim);
+        self.lengths[to] = length;
+        for store in &mut self.layers {
+            for own in [&mut store.keys, &mut store.values] {
+                for head in 0..self.kv_heads {
+                    let start =
+                        |slot| ((slot * self.kv_heads + head) * self.capacity + length - written) * width;
+                    own.copy_within(start(from)..start(from) + written * width, start(to));
+                }
+            }
+        }
+    }
+
     /// Writes the keys and values of the next token of a row. They count once [`advance`](Self::advance) was called.
     ///
     /// **Shapes** `keys, values: [kv_heads, head_dim]`.

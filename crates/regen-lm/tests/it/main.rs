@@ -1,10 +1,12 @@
 //! Integration tests of regen-lm, one binary because linking libtorch is slow.
 
 mod adapters;
+mod beams;
 mod conversion;
 mod decoding;
 mod errors;
 mod families;
+mod prefixes;
 mod resume;
 mod support;
 mod tokenizer;
