@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+pub mod chat;
 mod config;
 mod error;
 mod families;

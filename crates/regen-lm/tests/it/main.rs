@@ -2,6 +2,7 @@
 
 mod adapters;
 mod beams;
+mod chat;
 mod conversion;
 mod decoding;
 mod errors;
