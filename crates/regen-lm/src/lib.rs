@@ -14,6 +14,7 @@ mod loss;
 mod mask;
 mod model;
 mod packed;
+mod recompute;
 pub mod tokenizer;
 pub mod train;
 
@@ -22,8 +23,10 @@ pub use config::{Activation, DecoderConfig, Positions, Rope, RopeScaling, Specia
 pub use error::{Error, Result, TokenizerFailure};
 pub use families::Family;
 pub use generate::{BeamEnd, BeamOptions, GenerateOptions, Hypothesis, Prefix, Sampling, Writer, generate};
+pub use layers::DropoutDraw;
 pub use lora::{LoraConfig, LoraTargets};
 pub use loss::masked_loss;
 pub use mask::PaddingMask;
 pub use model::Decoder;
+pub use recompute::Recomputed;
 pub use tokenizer::{TextTokenizer, train_bpe};

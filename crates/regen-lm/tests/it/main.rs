@@ -8,6 +8,7 @@ mod decoding;
 mod errors;
 mod families;
 mod prefixes;
+mod recompute;
 mod resume;
 mod support;
 mod tokenizer;
