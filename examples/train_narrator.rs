@@ -25,6 +25,7 @@ use regen_examples::language_model::LanguageModelArgs;
 use regen_examples::pipeline;
 use regen_fusion::{AdapterKind, Sources};
 use regen_metrics::Bootstrap;
+use regen_narrator::Memory;
 use serde_json::json;
 
 /// Trains a narrator on the training users of a prepared folder and writes it as one bundle.
@@ -100,6 +101,12 @@ struct Args {
     /// Examples per update.
     #[arg(long, default_value_t = 16)]
     batch: usize,
+    /// Parts of a batch that are computed one after the other, to need less memory.
+    #[arg(long, default_value_t = 1)]
+    parts: usize,
+    /// Compute activations of the language model again on the way back instead of keeping them: less memory, more time.
+    #[arg(long)]
+    recompute: bool,
     /// Purchases of a history that are read, from the most recent.
     #[arg(long, default_value_t = 50)]
     max_history: usize,
@@ -138,7 +145,8 @@ fn main() -> Result<()> {
     (budget.max_history, budget.max_narrative_tokens) = (args.max_history, args.max_narrative_tokens);
     budget.tokens_per_item = args.tokens_per_item;
     budget.training.patience = args.patience;
-    let mut budget = budget.with_adapter_stage(args.adapter_steps);
+    let memory = Memory { parts: args.parts, recompute: args.recompute };
+    let mut budget = budget.with_adapter_stage(args.adapter_steps).with_memory(memory);
     let co_training = CoTrainingSettings {
         table_learning_rate: args.table_learning_rate,
         next_item_weight: args.next_item_weight,

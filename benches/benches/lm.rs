@@ -69,7 +69,7 @@ fn training(preset: &str, vocab: i64, kind: Kind, batch: i64, seq: i64, lora: bo
     let (vs, mut decoder) = model(preset, vocab, kind);
     let tensors = if lora {
         let targets = LoraTargets::Named(vec!["q_proj".into(), "v_proj".into()]);
-        let config = LoraConfig { rank: 8, alpha: 16.0, rank_stabilised: false, targets };
+        let config = LoraConfig { rank: 8, alpha: 16.0, rank_stabilised: false, dropout: 0.0, targets };
         decoder.add_lora(&vs.root(), &config, &mut seed::rng(1, 1)).expect("an adapter");
         decoder.lora_parameters()
     } else {

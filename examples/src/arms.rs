@@ -8,8 +8,8 @@ use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
 use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, LoraConfig, Sampling, TextTokenizer};
 use regen_narrator::{
-    Example, ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, PromptWords, Request, Snapshots,
-    TableRates, TrainConfig, TrainProgress, TrainReport, Trains, special_tokens,
+    Example, ItemIds, ItemTables, Memory, Narrator, NarratorConfig, PassageConfig, PromptWords, Request,
+    Snapshots, TableRates, TrainConfig, TrainProgress, TrainReport, Trains, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
@@ -81,6 +81,14 @@ impl Budget {
         self
     }
 
+    /// Trains every stage with what saves memory.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory) -> Self {
+        let stages = [Some(&mut self.training), self.reading.as_mut(), self.adapter_stage.as_mut()];
+        stages.into_iter().flatten().for_each(|stage| stage.memory = memory);
+        self
+    }
+
     /// The budget of `lm` with `steps` updates on narratives after `reading_steps` on the catalogue alone.
     ///
     /// `batch` is in examples per update, `learning_rate` the language model's; the adapter's is three times that.
@@ -107,6 +115,7 @@ impl Budget {
             trains: Trains::All,
             patience: None,
             tables: TableRates::default(),
+            memory: Memory::default(),
         };
         // Item texts are short and without a history, so twice as many fit into an update of the same cost.
         let reading = (reading_steps > 0).then(|| TrainConfig {

@@ -19,6 +19,9 @@ pub struct LanguageModelArgs {
     /// Their alpha [default: twice the rank].
     #[arg(long)]
     pub lora_alpha: Option<f64>,
+    /// Share of their inputs that training drops.
+    #[arg(long, default_value_t = 0.0)]
+    pub lora_dropout: f64,
     /// Projections that get them, such as q_proj,v_proj [default: all].
     #[arg(long, value_delimiter = ',')]
     pub lora_targets: Vec<String>,
@@ -62,6 +65,7 @@ impl LanguageModelArgs {
             rank: self.lora_rank,
             alpha: self.lora_alpha.unwrap_or(2.0 * self.lora_rank as f64),
             rank_stabilised: false,
+            dropout: self.lora_dropout,
             targets: match &self.lora_targets[..] {
                 [] => LoraTargets::All,
                 names => LoraTargets::Named(names.to_vec()),

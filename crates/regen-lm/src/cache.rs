@@ -96,6 +96,52 @@ impl KvCache {
         Ok(())
     }
 
+    /// Row `i` becomes what row `rows[i]` was, in place. Only columns from `from` on are copied: before them, the rows that change
+    /// places must be the same.
+    pub(crate) fn reorder(&mut self, rows: &[usize], from: i64) -> Result<()> {
+        let moved = || rows.iter().enumerate().filter(|(to, source)| to != *source);
+        let sources: Vec<i64> = moved().map(|(_, source)| *source as i64).collect();
+        let targets: Vec<i64> = moved().map(|(to, _)| to as i64).collect();
+        let columns = self.len() - from;
+        if sources.is_empty() || columns == 0 {
+            return Ok(());
+        }
+        for layer in &mut self.layers {
+            let device = layer.keys.device();
+            let sources = Tensor::f_from_slice(&sources)?.f_to_device(device)?;
+            let targets = Tensor::f_from_slice(&targets)?.f_to_device(device)?;
+            for tensor in [&layer.keys, &layer.values] {
+                let mut written = tensor.f_narrow(2, from, columns)?;
+                // Read before anything is overwritten: rows may change places with each other.
+                let taken = written.f_index_select(0, &sources)?;
+                let _ = written.f_index_copy_(0, &targets, &taken)?;
+            }
+        }
+        self.seen = self.seen.select(rows);
+        Ok(())
+    }
+
+    /// Copies of some rows, in a cache with room for `more` columns behind them.
+    pub(crate) fn continued(&self, rows: &[usize], more: i64) -> Result<Self> {
+        let indices: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+        let len = self.len();
+        let extend = |tensor: &Tensor| -> Result<Tensor> {
+            let size = tensor.size();
+            let shape = [indices.len() as i64, size[1], len + more, size[3]];
+            let longer = Tensor::f_zeros(shape, (tensor.kind(), tensor.device()))?;
+            let index = Tensor::f_from_slice(&indices)?.f_to_device(tensor.device())?;
+            let held = tensor.f_narrow(2, 0, len)?.f_index_select(0, &index)?;
+            longer.f_narrow(2, 0, len)?.f_copy_(&held)?;
+            Ok(longer)
+        };
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| Ok(LayerCache { keys: extend(&layer.keys)?, values: extend(&layer.values)? }))
+            .collect::<Result<_>>()?;
+        Ok(Self { layers, capacity: len + more, seen: self.seen.select(rows) })
+    }
+
     /// Forgets every column from `len` on.
     ///
     /// # Errors

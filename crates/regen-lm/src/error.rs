@@ -175,6 +175,29 @@ pub enum Error {
         #[source]
         source: TokenizerFailure,
     },
+    /// A text spells out a special token, and the vocabulary has no other ids for it.
+    #[error("the text holds the special token `{token}`, and the vocabulary cannot spell it out")]
+    SpecialInText {
+        /// The token.
+        token: String,
+    },
+    /// A tokenizer's folder has no chat template of that name.
+    #[error("the tokenizer has no chat template named `{name}`, known are {known}")]
+    NoChatTemplate {
+        /// What was asked for.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// A chat template cannot be read or rendered.
+    #[error("chat template: {action} failed")]
+    ChatTemplate {
+        /// What was tried.
+        action: &'static str,
+        /// What the template engine, or the template itself by `raise_exception`, said.
+        #[source]
+        source: Box<minijinja::Error>,
+    },
     /// A saved state does not belong to these parameters.
     #[error("the saved state does not fit: {what}")]
     StateMismatch {

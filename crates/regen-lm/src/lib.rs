@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+pub mod chat;
 mod config;
 mod error;
 mod families;
@@ -13,6 +14,7 @@ mod loss;
 mod mask;
 mod model;
 mod packed;
+mod recompute;
 pub mod tokenizer;
 pub mod train;
 
@@ -20,10 +22,12 @@ pub use cache::KvCache;
 pub use config::{Activation, DecoderConfig, Positions, Rope, RopeScaling, SpecialIds};
 pub use error::{Error, Result, TokenizerFailure};
 pub use families::Family;
-pub use generate::{GenerateOptions, Sampling, Writer, generate};
+pub use generate::{BeamEnd, BeamOptions, GenerateOptions, Hypothesis, Prefix, Sampling, Writer, generate};
+pub use layers::DropoutDraw;
 pub use lora::{LoraConfig, LoraTargets};
 pub use loss::masked_loss;
 pub use mask::PaddingMask;
 pub use model::Decoder;
+pub use recompute::Recomputed;
 pub use regen_kernel::Storage;
 pub use tokenizer::{TextTokenizer, train_bpe};

@@ -17,8 +17,7 @@ use crate::model::{Decoder, variable};
 /// PEFT wraps the model twice; its tensor names say so.
 const PREFIX: &str = "base_model.model.";
 
-/// Keys of `adapter_config.json` that change nothing in a forward pass. Dropout is among them: it acts in
-/// training only, and no dropout is applied here.
+/// Keys of `adapter_config.json` that change nothing in a forward pass.
 const NEUTRAL: &[&str] = &[
     "auto_mapping",
     "base_model_name_or_path",
@@ -27,7 +26,6 @@ const NEUTRAL: &[&str] = &[
     "fan_in_fan_out",
     "inference_mode",
     "init_lora_weights",
-    "lora_dropout",
     "peft_version",
     "revision",
     "runtime_config",
@@ -54,6 +52,9 @@ pub struct LoraConfig {
     pub alpha: f64,
     /// **Source** Kalajdzievski 2023, "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA".
     pub rank_stabilised: bool,
+    /// The share of an update's inputs that is dropped in [`Decoder::forward_training`], in 0..1; nothing is dropped elsewhere.
+    #[serde(default)]
+    pub dropout: f64,
     /// Which projections.
     pub targets: LoraTargets,
 }
@@ -100,6 +101,7 @@ impl LoraConfig {
             rank: fields.required_integer("r")?,
             alpha: fields.required_number("lora_alpha")?,
             rank_stabilised: fields.boolean("use_rslora", false)?,
+            dropout: fields.number("lora_dropout", 0.0)?,
             targets,
         };
         // Named so because PEFT writes settings of methods that are off, too.
@@ -116,7 +118,7 @@ impl Decoder {
     /// `{module}.lora_A.weight` and `{module}.lora_B.weight`.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a rank below 1 or an alpha that is not finite; [`Error::InvalidConfig`] if a
+    /// [`Error::Argument`] for a rank below 1, an alpha that is not finite or a dropout outside 0..1; [`Error::InvalidConfig`] if a
     /// target names no projection; [`Error::StateMismatch`] if updates are attached already;
     /// [`Error::Libtorch`].
     pub fn add_lora(&mut self, vs: &nn::Path<'_>, config: &LoraConfig, rng: &mut ChaCha8Rng) -> Result<()> {
@@ -164,6 +166,13 @@ impl Decoder {
                 got: format!("{} and {}", config.rank, config.alpha),
             });
         }
+        if !(0.0..1.0).contains(&config.dropout) {
+            return Err(Error::Argument {
+                what: "LoRA dropout",
+                expected: "at least 0 and below 1",
+                got: config.dropout.to_string(),
+            });
+        }
         if !self.lora.is_empty() {
             return Err(Error::StateMismatch { what: "low-rank updates are attached already".to_owned() });
         }
@@ -190,7 +199,8 @@ impl Decoder {
             let b = variable(vs, &name_b, &b, device, kind)?;
             attached.push((name_a, a.shallow_clone()));
             attached.push((name_b, b.shallow_clone()));
-            projection.attach(LowRank { a, b, scale: config.scale() });
+            let place = attached.len() as u64;
+            projection.attach(LowRank { a, b, scale: config.scale(), dropout: config.dropout, place });
         }
         self.lora = attached;
         self.set_trainable(false);
@@ -227,7 +237,7 @@ impl Decoder {
             "base_model_name_or_path": null,
             "r": config.rank,
             "lora_alpha": config.alpha,
-            "lora_dropout": 0.0,
+            "lora_dropout": config.dropout,
             "use_rslora": config.rank_stabilised,
             "target_modules": targets,
             "bias": "none",

@@ -13,7 +13,7 @@ use crate::cache::KvCache;
 use crate::config::{DecoderConfig, Positions};
 use crate::error::{Error, Result};
 use crate::families::{self, Init};
-use crate::layers::{Block, Norm, Projection, Rotary, Shared, Weights};
+use crate::layers::{Block, DropoutDraw, Norm, Projection, Rotary, Shared, Weights};
 use crate::mask::{PaddingMask, Visibility};
 
 /// A decoder language model of any of the [families](crate::Family).
@@ -253,23 +253,7 @@ impl Decoder {
         mask: &PaddingMask,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor> {
-        let (seq, past) = self.check(embeds, mask, cache.as_deref())?;
-        let seen = match &cache {
-            Some(cache) => cache.seen.append(mask),
-            None => mask.clone(),
-        };
-        let (device, kind) = (self.device(), self.kind());
-        let positions = self.positions(&seen, seq)?;
-        let shared = Shared {
-            global_rope: self.global_rope.as_ref().map(|r| r.tables(&positions, kind)).transpose()?,
-            local_rope: self.local_rope.as_ref().map(|r| r.tables(&positions, kind)).transpose()?,
-            visibility: Visibility::plan(&seen, seq, self.config.window, device, kind)?,
-            past,
-        };
-        let mut x = embeds.shallow_clone();
-        if let Some(table) = &self.position_embedding {
-            x = x.f_add(&Tensor::f_embedding(table, &positions, -1, false, false)?)?;
-        }
+        let (mut x, shared, seen) = self.begin(embeds, mask, cache.as_deref(), None)?;
         match cache {
             Some(cache) => {
                 for (block, layer) in self.blocks.iter().zip(&mut cache.layers) {
@@ -284,6 +268,35 @@ impl Decoder {
             }
         }
         self.final_norm.forward(&x)
+    }
+
+    /// What enters the first block, what all blocks share, and the columns that they see.
+    pub(crate) fn begin(
+        &self,
+        embeds: &Tensor,
+        mask: &PaddingMask,
+        cache: Option<&KvCache>,
+        dropout: Option<DropoutDraw>,
+    ) -> Result<(Tensor, Shared, PaddingMask)> {
+        let (seq, past) = self.check(embeds, mask, cache)?;
+        let seen = match cache {
+            Some(cache) => cache.seen.append(mask),
+            None => mask.clone(),
+        };
+        let (device, kind) = (self.device(), self.kind());
+        let positions = self.positions(&seen, seq)?;
+        let shared = Shared {
+            global_rope: self.global_rope.as_ref().map(|r| r.tables(&positions, kind)).transpose()?,
+            local_rope: self.local_rope.as_ref().map(|r| r.tables(&positions, kind)).transpose()?,
+            visibility: Visibility::plan(&seen, seq, self.config.window, device, kind)?,
+            past,
+            dropout,
+        };
+        let x = match &self.position_embedding {
+            Some(table) => embeds.f_add(&Tensor::f_embedding(table, &positions, -1, false, false)?)?,
+            None => embeds.shallow_clone(),
+        };
+        Ok((x, shared, seen))
     }
 
     pub(crate) fn check(

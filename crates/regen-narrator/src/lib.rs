@@ -28,4 +28,4 @@ pub use prompt::{Example, PromptWords, Request, special_tokens};
 pub use shapley::SideWorth;
 pub use table_file::{ItemTableWriter, TableNumbers, TablePlace};
 pub use tables::{ItemTable, ItemTables};
-pub use train::{LossPoint, Snapshots, TableRates, TrainConfig, TrainProgress, TrainReport, Trains};
+pub use train::{LossPoint, Memory, Snapshots, TableRates, TrainConfig, TrainProgress, TrainReport, Trains};

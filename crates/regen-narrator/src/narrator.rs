@@ -24,6 +24,7 @@ pub(crate) mod stream {
     pub(crate) const NEXT_ITEM: u64 = 6;
     pub(crate) const NEGATIVES: u64 = 7;
     pub(crate) const LORA: u64 = 8;
+    pub(crate) const DROPOUT: u64 = 9;
 }
 
 /// Everything that fixes a narrator's shape.

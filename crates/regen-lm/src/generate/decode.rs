@@ -7,13 +7,13 @@ use rayon::prelude::*;
 use regen_torch::{seed, tensor_from_f32, tensor_to_vec_f32};
 use tch::Tensor;
 
+use super::continuation::{Hidden, read};
 use super::options::{GenerateOptions, Generated};
+use super::prefix::Prompt;
 use super::sampling::{choose, forbid_repeats, log_probability, penalise};
-use crate::cache::KvCache;
-use crate::error::{Error, Result};
-use crate::mask::PaddingMask;
+use crate::error::Result;
 use crate::model::Decoder;
-use crate::packed::{PackedCache, PackedDecoder};
+use crate::packed::PackedDecoder;
 
 /// Turns the model's scores of the next token into others: where a caller mixes another distribution into the model's own,
 /// such as one over the words of the prompt.
@@ -26,7 +26,8 @@ pub trait NextToken {
     /// What the implementation cannot compute; it ends the generation.
     fn prompt(&mut self, hidden: &Tensor) -> Result<()>;
 
-    /// Learns after each step which of the present rows go on, by their places, ascending, and with which ids.
+    /// Learns after each step which of the present rows go on, by their places, and with which ids. The places are ascending,
+    /// but in a beam search, where a row may also go on in several ways or in another place.
     ///
     /// # Errors
     /// As [`prompt`](Self::prompt).
@@ -56,18 +57,17 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Writes. **Shapes** `prompt_embeds: [batch, seq, hidden]`, `mask: [batch, seq]`.
+    /// Writes.
     pub(super) fn write(
         &self,
-        prompt_embeds: &Tensor,
-        mask: &PaddingMask,
+        prompt: &Prompt<'_>,
         mut next_token: Option<&mut dyn NextToken>,
         on_token: &mut dyn FnMut(usize, i64) -> ControlFlow<()>,
     ) -> Result<Vec<Generated>> {
         let (decoder, options) = (self.decoder, self.options);
-        let batch = mask.batch() as usize;
+        let batch = prompt.mask.batch() as usize;
         options.validate(batch)?;
-        check_prompt(decoder, mask, options.max_new_tokens)?;
+        prompt.check(decoder, options.max_new_tokens)?;
         let mut results: Vec<Generated> = (0..batch)
             .map(|_| Generated { ids: Vec::new(), log_probabilities: Vec::new(), stopped: false })
             .collect();
@@ -76,11 +76,11 @@ impl Run<'_> {
         }
         let _guard = tch::no_grad_guard();
         let more = options.max_new_tokens - 1;
-        let (mut continuation, prompt) = Continuation::begin(self, prompt_embeds, mask, more)?;
+        let (mut continuation, hidden) = read(self, prompt, more)?;
         if let Some(next_token) = &mut next_token {
-            next_token.prompt(&prompt.f_to_kind(decoder.kind())?)?;
+            next_token.prompt(&hidden.f_to_kind(decoder.kind())?)?;
         }
-        let last = Hidden::Tensor(prompt.f_narrow(1, mask.seq() - 1, 1)?);
+        let last = Hidden::Tensor(hidden.f_narrow(1, prompt.mask.seq() - 1, 1)?);
         let mut logits = self.scores(&last, batch, &mut next_token)?;
         let mut rows: Vec<Row> = (0..batch)
             .map(|index| Row { index, rng: seed::rng(options.seed, stream(options, index)) })
@@ -134,83 +134,23 @@ impl Run<'_> {
     }
 
     /// Row-major `[rows, vocab]`.
-    fn scores(
+    pub(super) fn scores(
         &self,
         hidden: &Hidden,
         rows: usize,
         next_token: &mut Option<&mut dyn NextToken>,
     ) -> Result<Vec<f32>> {
+        let config = self.decoder.config();
         let logits = match (hidden, self.packed) {
             (Hidden::Rows(hidden), Some(packed)) => packed.logits(hidden),
             (Hidden::Tensor(hidden), Some(packed)) => packed.logits(&tensor_to_vec_f32(hidden)?),
-            (_, None) => tensor_to_vec_f32(&self.decoder.logits(&self.tensor(hidden, rows)?)?)?,
+            (_, None) => tensor_to_vec_f32(&self.decoder.logits(&hidden.tensor(self.decoder, rows)?)?)?,
         };
         let Some(next_token) = next_token else { return Ok(logits) };
-        let shape = [rows as i64, 1, self.decoder.config().vocab];
+        let shape = [rows as i64, 1, config.vocab];
         let logits = tensor_from_f32(&logits, &shape)?.f_to_device(self.decoder.device())?;
-        tensor_to_vec_f32(&next_token.scores(&self.tensor(hidden, rows)?, logits)?)
+        tensor_to_vec_f32(&next_token.scores(&hidden.tensor(self.decoder, rows)?, logits)?)
             .map_err(crate::Error::from)
-    }
-
-    /// **Shapes** → `[rows, 1, hidden]`.
-    fn tensor(&self, hidden: &Hidden, rows: usize) -> Result<Tensor> {
-        match hidden {
-            Hidden::Tensor(tensor) => Ok(tensor.f_to_kind(self.decoder.kind())?),
-            Hidden::Rows(values) => {
-                let states = tensor_from_f32(values, &[rows as i64, 1, self.decoder.config().hidden])?;
-                Ok(states.f_to_kind(self.decoder.kind())?)
-            }
-        }
-    }
-}
-
-/// Final hidden states of one token of each row.
-enum Hidden {
-    /// `[rows, 1, hidden]`.
-    Tensor(Tensor),
-    /// `[rows, hidden]`.
-    Rows(Vec<f32>),
-}
-
-/// Keys and values of what was written, in either memory.
-enum Continuation<'a> {
-    Torch(KvCache),
-    Packed(&'a PackedDecoder, PackedCache),
-}
-
-impl<'a> Continuation<'a> {
-    /// Reads the prompts; gives their hidden states, `[batch, seq, hidden]`.
-    fn begin(run: &Run<'a>, embeds: &Tensor, mask: &PaddingMask, more: usize) -> Result<(Self, Tensor)> {
-        if let Some(packed) = run.packed {
-            run.decoder.check(embeds, mask, None)?;
-            let (cache, hidden) = packed.read(embeds, mask, more)?;
-            return Ok((Self::Packed(packed, cache), hidden));
-        }
-        let mut cache = run.decoder.new_cache(mask.batch(), mask.seq() + more as i64)?;
-        let hidden = run.decoder.forward(embeds, mask, Some(&mut cache))?;
-        Ok((Self::Torch(cache), hidden))
-    }
-
-    fn keep(&mut self, places: &[usize]) -> Result<()> {
-        match self {
-            Self::Torch(cache) => cache.select_rows(places),
-            Self::Packed(_, cache) => {
-                cache.keep(places);
-                Ok(())
-            }
-        }
-    }
-
-    fn step(&mut self, run: &Run<'_>, ids: &[i64]) -> Result<Hidden> {
-        match self {
-            Self::Packed(packed, cache) => Ok(Hidden::Rows(packed.step(ids, cache))),
-            Self::Torch(cache) => {
-                let count = ids.len() as i64;
-                let embeds = run.decoder.embed(&Tensor::f_from_slice(ids)?.f_view([count, 1])?)?;
-                let mask = PaddingMask::full(count, 1);
-                Ok(Hidden::Tensor(run.decoder.forward(&embeds, &mask, Some(cache))?))
-            }
-        }
     }
 }
 
@@ -219,24 +159,6 @@ fn stream(options: &GenerateOptions, index: usize) -> u64 {
         Some(streams) => streams[index],
         None => index as u64,
     }
-}
-
-fn check_prompt(decoder: &Decoder, mask: &PaddingMask, max_new_tokens: usize) -> Result<()> {
-    for row in 0..mask.batch() as usize {
-        if mask.real_tokens(row) == 0 {
-            return Err(Error::EmptyPrompt { row });
-        }
-        if mask.row(row).last() != Some(&true) {
-            return Err(Error::PromptNotLeftPadded { row });
-        }
-        // The last new token is never fed back, so it needs no position.
-        let tokens = mask.real_tokens(row) + (max_new_tokens as i64 - 1).max(0);
-        let max_positions = decoder.config().max_positions;
-        if tokens > max_positions {
-            return Err(Error::TooLong { tokens, max_positions });
-        }
-    }
-    Ok(())
 }
 
 fn pick(logits: &[f32], options: &GenerateOptions, row: &mut Row, written: &[i64]) -> usize {

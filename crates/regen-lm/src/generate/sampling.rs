@@ -81,6 +81,14 @@ pub(super) fn log_probability(logits: &[f32], id: usize) -> f32 {
     (f64::from(logits[id] - top) - sum.ln()) as f32
 }
 
+/// log softmax of all.
+pub(super) fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - top).exp()).sum();
+    let shift = f64::from(top) + sum.ln();
+    logits.iter().map(|logit| (f64::from(*logit) - shift) as f32).collect()
+}
+
 /// Makes every id impossible that would end a run of `length` ids which `written` already holds. 0 forbids nothing.
 pub(super) fn forbid_repeats(logits: &mut [f32], written: &[i64], length: usize) {
     let Some(before) = length.checked_sub(1) else { return };

@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use regen_kernel::Storage;
 use tch::{Kind, Tensor};
 
+use super::beam::{BeamOptions, Hypothesis};
 use super::decode::{NextToken, Run};
 use super::options::{GenerateOptions, Generated};
+use super::prefix::{Prefix, Prompt};
 use crate::error::Result;
 use crate::mask::PaddingMask;
 use crate::model::Decoder;
@@ -99,7 +101,8 @@ impl<'a> Writer<'a> {
         options: &GenerateOptions,
         mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
     ) -> Result<Vec<Generated>> {
-        self.run(options).write(prompt_embeds, mask, None, &mut on_token)
+        let prompt = Prompt { embeds: prompt_embeds, mask, after: None };
+        self.run(options).write(&prompt, None, &mut on_token)
     }
 
     /// As [`generate_with`](Self::generate_with), with the scores that `next_token` makes of the model's own.
@@ -114,7 +117,56 @@ impl<'a> Writer<'a> {
         next_token: &mut dyn NextToken,
         mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
     ) -> Result<Vec<Generated>> {
-        self.run(options).write(prompt_embeds, mask, Some(next_token), &mut on_token)
+        let prompt = Prompt { embeds: prompt_embeds, mask, after: None };
+        self.run(options).write(&prompt, Some(next_token), &mut on_token)
+    }
+
+    /// Reads the beginnings of prompts, so that several prompts can go on from each of them.
+    ///
+    /// **Shapes** `embeds: [rows, seq, hidden]`, `mask: [rows, seq]`, padded on either side.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::forward`].
+    pub fn read_prefix(&self, embeds: &Tensor, mask: &PaddingMask) -> Result<Prefix> {
+        Prefix::read(&self.run(&GenerateOptions::default()), embeds, mask)
+    }
+
+    /// As [`generate_with`](Self::generate_with) of prompts whose row `i` follows row `rows[i]` of the prefix: what the prefix
+    /// holds is not computed again. A prefix belongs to the decoder as it was when it was read.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate), and [`Error::Argument`](crate::Error::Argument) for rows that the prefix does not hold.
+    pub fn generate_after(
+        &self,
+        prefix: &Prefix,
+        rows: &[usize],
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        options: &GenerateOptions,
+        mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
+    ) -> Result<Vec<Generated>> {
+        let prompt = Prompt { embeds: prompt_embeds, mask, after: Some((prefix, rows)) };
+        self.run(options).write(&prompt, None, &mut on_token)
+    }
+
+    /// The best texts of each prompt that a beam search finds, best first; `next_token` as in
+    /// [`generate_scored`](Self::generate_scored).
+    ///
+    /// Prompts whose search is over leave the batch. Of `options`, `sampling` must be greedy. With as many prompts, the cache
+    /// holds `beams` times as many rows as for [`generate`](Self::generate).
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate), and [`Error::Argument`](crate::Error::Argument) for a `beam` out of range.
+    pub fn beam_search(
+        &self,
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        options: &GenerateOptions,
+        beam: &BeamOptions,
+        next_token: Option<&mut dyn NextToken>,
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        let prompt = Prompt { embeds: prompt_embeds, mask, after: None };
+        self.run(options).beams(&prompt, beam, next_token)
     }
 
     fn run<'b>(&'b self, options: &'b GenerateOptions) -> Run<'b> {

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::projection::Projection;
-use super::{Norm, RotaryTables, Weights};
+use super::{DropoutDraw, Norm, RotaryTables, Weights};
 use crate::cache::LayerCache;
 use crate::config::DecoderConfig;
 use crate::error::Result;
@@ -72,9 +72,10 @@ impl Attention {
         rotary: Option<&RotaryTables>,
         visible: &Visible,
         cache: Option<(&mut LayerCache, i64)>,
+        dropout: Option<DropoutDraw>,
     ) -> Result<Tensor> {
         let (batch, seq, _) = x.size3()?;
-        let (mut queries, mut keys, values) = self.project(x, batch, seq)?;
+        let (mut queries, mut keys, values) = self.project(x, dropout)?;
         if let Some((query_norm, key_norm)) = &self.head_norms {
             queries = query_norm.forward(&queries)?;
             keys = key_norm.forward(&keys)?;
@@ -94,20 +95,21 @@ impl Attention {
             self.attend(&queries, &keys, &values, visible)?
         };
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([batch, seq, self.heads * self.head_dim])?;
-        self.output.forward(&mixed)
+        self.output.forward(&mixed, dropout)
     }
 
     /// Queries, keys and values as `[batch, seq, heads, head_dim]`.
-    fn project(&self, x: &Tensor, batch: i64, seq: i64) -> Result<(Tensor, Tensor, Tensor)> {
+    fn project(&self, x: &Tensor, dropout: Option<DropoutDraw>) -> Result<(Tensor, Tensor, Tensor)> {
+        let (batch, seq, _) = x.size3()?;
         let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
         match &self.qkv {
             Qkv::Separate { query, key, value } => Ok((
-                query.forward(x)?.f_view([batch, seq, heads, head_dim])?,
-                key.forward(x)?.f_view([batch, seq, kv_heads, head_dim])?,
-                value.forward(x)?.f_view([batch, seq, kv_heads, head_dim])?,
+                query.forward(x, dropout)?.f_view([batch, seq, heads, head_dim])?,
+                key.forward(x, dropout)?.f_view([batch, seq, kv_heads, head_dim])?,
+                value.forward(x, dropout)?.f_view([batch, seq, kv_heads, head_dim])?,
             )),
             Qkv::Fused(fused) => {
-                let all = fused.forward(x)?.f_view([batch, seq, heads + 2 * kv_heads, head_dim])?;
+                let all = fused.forward(x, dropout)?.f_view([batch, seq, heads + 2 * kv_heads, head_dim])?;
                 Ok((
                     all.f_narrow(2, 0, heads)?,
                     all.f_narrow(2, heads, kv_heads)?,

@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::attention::Attention;
 use super::mlp::Mlp;
 use super::projection::Projection;
-use super::{Norm, RotaryTables, Weights};
+use super::{DropoutDraw, Norm, RotaryTables, Weights};
 use crate::cache::LayerCache;
 use crate::config::DecoderConfig;
 use crate::error::Result;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) visibility: Visibility,
     /// Columns in the cache before these.
     pub(crate) past: i64,
+    /// What a training pass drops.
+    pub(crate) dropout: Option<DropoutDraw>,
 }
 
 impl Block {
@@ -75,12 +77,12 @@ impl Block {
         };
         let normed = self.attention_norm.forward(x)?;
         let cache = cache.map(|cache| (cache, shared.past));
-        let mut branch = self.attention.forward(&normed, rotary, visible, cache)?;
+        let mut branch = self.attention.forward(&normed, rotary, visible, cache, shared.dropout)?;
         if let Some(norm) = &self.after_attention {
             branch = norm.forward(&branch)?;
         }
         let x = x.f_add(&branch)?;
-        let mut branch = self.mlp.forward(&self.mlp_norm.forward(&x)?)?;
+        let mut branch = self.mlp.forward(&self.mlp_norm.forward(&x)?, shared.dropout)?;
         if let Some(norm) = &self.after_mlp {
             branch = norm.forward(&branch)?;
         }

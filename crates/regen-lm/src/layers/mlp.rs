@@ -2,8 +2,8 @@
 
 use tch::Tensor;
 
-use super::Weights;
 use super::projection::Projection;
+use super::{DropoutDraw, Weights};
 use crate::config::{Activation, DecoderConfig};
 use crate::error::Result;
 use crate::families::MlpNames;
@@ -52,18 +52,20 @@ impl Mlp {
     }
 
     /// **Shapes** `[.., hidden] → [.., hidden]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, dropout: Option<DropoutDraw>) -> Result<Tensor> {
         let inner = match &self.into {
-            MlpInto::Gated { gate, up } => self.activate(&gate.forward(x)?)?.f_mul(&up.forward(x)?)?,
+            MlpInto::Gated { gate, up } => {
+                self.activate(&gate.forward(x, dropout)?)?.f_mul(&up.forward(x, dropout)?)?
+            }
             MlpInto::GatedFused(fused) => {
-                let both = fused.forward(x)?;
+                let both = fused.forward(x, dropout)?;
                 let width = both.size()[both.dim() - 1] / 2;
                 let gate = both.f_narrow(-1, 0, width)?;
                 self.activate(&gate)?.f_mul(&both.f_narrow(-1, width, width)?)?
             }
-            MlpInto::Plain(plain) => self.activate(&plain.forward(x)?)?,
+            MlpInto::Plain(plain) => self.activate(&plain.forward(x, dropout)?)?,
         };
-        self.down.forward(&inner)
+        self.down.forward(&inner, dropout)
     }
 
     fn activate(&self, x: &Tensor) -> Result<Tensor> {

@@ -2,6 +2,7 @@
 
 mod attention;
 mod block;
+mod dropout;
 mod mlp;
 mod norm;
 mod projection;
@@ -10,6 +11,7 @@ mod weights;
 
 pub(crate) use attention::Qkv;
 pub(crate) use block::{Block, Shared};
+pub use dropout::DropoutDraw;
 pub(crate) use mlp::MlpInto;
 pub(crate) use norm::Norm;
 pub(crate) use projection::{LowRank, Projection};

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::Weights;
+use super::{DropoutDraw, Weights};
 use crate::error::Result;
 
 /// y = x·Wᵀ + b, or y = x·W + b where the checkpoint stores `[in, out]`; plus a low-rank update where one
@@ -13,7 +13,8 @@ pub(crate) struct Projection {
     weight: Tensor,
     bias: Option<Tensor>,
     transposed: bool,
-    lora: Option<LowRank>,
+    /// In a box, as most projections have none.
+    lora: Option<Box<LowRank>>,
 }
 
 /// scale·B·A beside a weight.
@@ -26,6 +27,10 @@ pub(crate) struct LowRank {
     /// `[out, rank]`.
     pub(crate) b: Tensor,
     pub(crate) scale: f64,
+    /// The share of the update's inputs that a training pass drops.
+    pub(crate) dropout: f64,
+    /// Tells the draws of one update from those of another.
+    pub(crate) place: u64,
 }
 
 impl Projection {
@@ -51,14 +56,14 @@ impl Projection {
     }
 
     pub(crate) fn attach(&mut self, lora: LowRank) {
-        self.lora = Some(lora);
+        self.lora = Some(Box::new(lora));
     }
 
     /// The weight as `[out, in]` with the low-rank update added, and the bias.
     pub(crate) fn dense(&self) -> Result<(Tensor, Option<Tensor>)> {
         tch::no_grad(|| {
             let mut weight = if self.transposed { self.weight.f_tr()? } else { self.weight.shallow_clone() };
-            if let Some(LowRank { a, b, scale }) = &self.lora {
+            if let Some(LowRank { a, b, scale, .. }) = self.lora.as_deref() {
                 weight = weight.f_add(&b.f_matmul(a)?.f_mul_scalar(*scale)?)?;
             }
             Ok((weight, self.bias.as_ref().map(Tensor::shallow_clone)))
@@ -80,8 +85,8 @@ impl Projection {
         })
     }
 
-    /// **Shapes** `[.., in] → [.., out]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// `dropout` is for training. **Shapes** `[.., in] → [.., out]`.
+    pub(crate) fn forward(&self, x: &Tensor, dropout: Option<DropoutDraw>) -> Result<Tensor> {
         let bias = self.bias.as_ref();
         let plain = if self.transposed {
             x.f_linear(&self.weight.f_tr()?, bias)?
@@ -90,11 +95,20 @@ impl Projection {
         };
         match &self.lora {
             None => Ok(plain),
-            Some(LowRank { a, b, scale }) => {
-                // The scale goes onto the narrow side.
-                let narrow = x.f_linear(a, None::<&Tensor>)?.f_mul_scalar(*scale)?;
-                Ok(plain.f_add(&narrow.f_linear(b, None::<&Tensor>)?)?)
-            }
+            Some(lora) => Ok(plain.f_add(&lora.forward(x, dropout)?)?),
         }
+    }
+}
+
+impl LowRank {
+    /// **Shapes** `[.., in] → [.., out]`.
+    fn forward(&self, x: &Tensor, dropout: Option<DropoutDraw>) -> Result<Tensor> {
+        let dropped = match dropout.filter(|_| self.dropout > 0.0) {
+            Some(draw) => &draw.apply(x, self.dropout, self.place)?,
+            None => x,
+        };
+        // The scale goes onto the narrow side.
+        let narrow = dropped.f_linear(&self.a, None::<&Tensor>)?.f_mul_scalar(self.scale)?;
+        Ok(narrow.f_linear(&self.b, None::<&Tensor>)?)
     }
 }

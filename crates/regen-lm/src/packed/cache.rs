@@ -32,19 +32,86 @@ impl PackedCache {
         Self { layers, kv_heads, head_dim, capacity, lengths: vec![0; rows], rows: (0..rows).collect() }
     }
 
+    /// The tokens of these rows, repeated where a row goes on in several ways, in a new cache with room for `more` of each.
+    pub(crate) fn continued(&self, rows: &[usize], more: usize) -> Self {
+        let longest = rows.iter().map(|row| self.length(*row)).max().unwrap_or(0);
+        let (own, new) = (self.capacity * self.head_dim, (longest + more) * self.head_dim);
+        let take = |held: &[f32]| {
+            let mut taken = vec![0.0; rows.len() * self.kv_heads * new];
+            for (place, head) in taken.chunks_exact_mut(new.max(1)).enumerate() {
+                let row = rows[place / self.kv_heads];
+                let size = self.length(row) * self.head_dim;
+                let from = (self.rows[row] * self.kv_heads + place % self.kv_heads) * own;
+                head[..size].copy_from_slice(&held[from..][..size]);
+            }
+            taken
+        };
+        let layers = self.layers.iter();
+        Self {
+            layers: layers
+                .map(|layer| Store { keys: take(&layer.keys), values: take(&layer.values) })
+                .collect(),
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            capacity: longest + more,
+            lengths: rows.iter().map(|row| self.length(*row)).collect(),
+            rows: (0..rows.len()).collect(),
+        }
+    }
+
     /// Rows that are still there.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows.len()
     }
 
     /// Tokens of a row, which is the position of the next one.
-    pub(super) fn length(&self, row: usize) -> usize {
+    pub(crate) fn length(&self, row: usize) -> usize {
         self.lengths[self.rows[row]]
     }
 
     /// Keeps the rows at these places, in this order.
     pub(crate) fn keep(&mut self, places: &[usize]) {
         self.rows = places.iter().map(|place| self.rows[*place]).collect();
+    }
+
+    /// The rows at these places, in this order, apart from each other where a place is repeated. Slots come in groups of `group`
+    /// that began alike and differ in their last `written` tokens only; of a group, all rows stay or none.
+    pub(crate) fn fork(&mut self, places: &[usize], group: usize, written: usize) {
+        let wanted: Vec<usize> = places.iter().map(|place| self.rows[*place]).collect();
+        let mut free = vec![true; self.lengths.len()];
+        wanted.iter().for_each(|slot| free[*slot] = false);
+        let mut first = vec![true; self.lengths.len()];
+        self.rows = wanted
+            .iter()
+            .map(|&slot| {
+                if std::mem::replace(&mut first[slot], false) {
+                    return slot;
+                }
+                // As many slots of a group are free as rows want a copy.
+                let start = slot / group * group;
+                let Some(own) = (start..start + group).find(|other| free[*other]) else {
+                    unreachable!("a group has as many slots as rows");
+                };
+                free[own] = false;
+                self.copy(slot, own, written);
+                own
+            })
+            .collect();
+    }
+
+    /// Copies the last `written` tokens of a slot to another.
+    fn copy(&mut self, from: usize, to: usize, written: usize) {
+        let (length, width) = (self.lengths[from], self.head_dim);
+        self.lengths[to] = length;
+        for store in &mut self.layers {
+            for own in [&mut store.keys, &mut store.values] {
+                for head in 0..self.kv_heads {
+                    let start =
+                        |slot| ((slot * self.kv_heads + head) * self.capacity + length - written) * width;
+                    own.copy_within(start(from)..start(from) + written * width, start(to));
+                }
+            }
+        }
     }
 
     /// Writes the keys and values of a new token of a row, number `place` of those that a pass reads. They count once

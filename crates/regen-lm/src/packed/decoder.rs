@@ -69,7 +69,12 @@ impl PackedDecoder {
         self.blocks.iter().map(PackedBlock::bytes).sum::<usize>() + self.head.bytes()
     }
 
-    /// Reads prompts into a new cache with room for `more` tokens of each row; padding is left out, on whichever side it is.
+    /// A cache of `rows` rows with room for `capacity` tokens of each.
+    pub(crate) fn cache(&self, rows: usize, capacity: usize) -> PackedCache {
+        PackedCache::new(&self.config, rows, capacity)
+    }
+
+    /// Reads prompts that follow what the cache holds; padding is left out, on whichever side it is.
     ///
     /// **Shapes** `embeds: [batch, seq, hidden]`, `mask: [batch, seq]` → final hidden states `[batch, seq, hidden]` f32, 0 at
     /// padding.
@@ -77,8 +82,8 @@ impl PackedDecoder {
         &self,
         embeds: &Tensor,
         mask: &PaddingMask,
-        more: usize,
-    ) -> Result<(PackedCache, Tensor)> {
+        cache: &mut PackedCache,
+    ) -> Result<Tensor> {
         let hidden = self.config.hidden as usize;
         let (batch, seq) = (mask.batch() as usize, mask.seq() as usize);
         let given = tensor_to_vec_f32(embeds)?;
@@ -90,15 +95,13 @@ impl PackedDecoder {
             .collect();
         let mut x = Vec::with_capacity(real.len() * hidden);
         real.iter().for_each(|at| x.extend_from_slice(&given[at * hidden..][..hidden]));
-        let longest = counts.iter().copied().max().unwrap_or(0);
-        let mut cache = PackedCache::new(&self.config, batch, longest + more);
         // Inside the pool from start to end: going in and out for each product would cost more than the product.
-        rayon::scope(|_| self.forward(&mut x, &counts, &mut cache));
+        rayon::scope(|_| self.forward(&mut x, &counts, cache));
         let mut states = vec![0.0; given.len()];
         for (at, state) in real.iter().zip(x.chunks_exact(hidden)) {
             states[at * hidden..][..hidden].copy_from_slice(state);
         }
-        Ok((cache, tensor_from_f32(&states, &[batch as i64, seq as i64, hidden as i64])?))
+        Ok(tensor_from_f32(&states, &[batch as i64, seq as i64, hidden as i64])?)
     }
 
     /// `x`: embeddings of so many new tokens of each row of the cache, row after row `→` their final hidden states.

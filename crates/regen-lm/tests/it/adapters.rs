@@ -18,6 +18,7 @@ fn query_and_value(rank: i64) -> LoraConfig {
         rank,
         alpha: 2.0 * rank as f64,
         rank_stabilised: false,
+        dropout: 0.0,
         targets: LoraTargets::Named(vec!["q_proj".into(), "v_proj".into()]),
     }
 }
@@ -35,6 +36,7 @@ fn peft_adapters_compute_what_peft_computes_attached_and_merged() {
         );
         let vs = nn::VarStore::new(Device::Cpu);
         let config = decoder.load_lora(&vs.root(), &dir).unwrap();
+        assert_eq!(config.dropout, 0.1, "{family}");
         let attached = max_difference(&logits(&decoder, &tokens), &expected);
         assert!(attached < 1e-4, "{family}: {attached:e}");
 
@@ -93,6 +95,11 @@ fn adapters_that_cannot_be_computed_are_refused() {
     assert!(matches!(result, Err(Error::InvalidConfig { ref got, .. }) if got == "c_attn"), "{result:?}");
     let none = decoder.add_lora(&vs.root(), &query_and_value(0), &mut seed::rng(1, 0));
     assert!(matches!(none, Err(Error::Argument { .. })));
+    for dropout in [-0.1, 1.0, f64::NAN] {
+        let dropped = LoraConfig { dropout, ..query_and_value(2) };
+        let result = decoder.add_lora(&vs.root(), &dropped, &mut seed::rng(1, 0));
+        assert!(matches!(result, Err(Error::Argument { what: "LoRA dropout", .. })), "{result:?}");
+    }
 
     for (field, value) in [
         ("use_dora", serde_json::json!(true)),

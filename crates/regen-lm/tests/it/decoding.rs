@@ -241,7 +241,8 @@ fn packed_weights_write_what_plain_weights_write() {
 #[test]
 fn packed_weights_hold_the_low_rank_update() {
     let (vs, mut decoder) = random_model(&small_config(), 12);
-    let config = LoraConfig { rank: 2, alpha: 4.0, rank_stabilised: false, targets: LoraTargets::All };
+    let config =
+        LoraConfig { rank: 2, alpha: 4.0, rank_stabilised: false, dropout: 0.0, targets: LoraTargets::All };
     decoder.add_lora(&vs.root(), &config, &mut regen_torch::seed::rng(12, 2)).unwrap();
     let before =
         generate(&decoder, &decoder.embed(&ids(1, 4, 53)).unwrap(), &PaddingMask::full(1, 4), &sampled(9));

@@ -1,10 +1,14 @@
 //! Integration tests of regen-lm, one binary because linking libtorch is slow.
 
 mod adapters;
+mod beams;
+mod chat;
 mod conversion;
 mod decoding;
 mod errors;
 mod families;
+mod prefixes;
+mod recompute;
 mod resume;
 mod support;
 mod tokenizer;

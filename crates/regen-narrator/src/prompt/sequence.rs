@@ -97,7 +97,8 @@ impl Sequence {
             prompt.extend(mark);
             let start = prompt.len();
             // After a space, as inside a narrative: there the phrase is made of the same tokens.
-            prompt.extend(tokenizer.encode(&format!(" {}", phrase.trim_start()))?);
+            // Plain, since whoever wrote it must not end the prompt or speak for the program.
+            prompt.extend(tokenizer.encode_plain(&format!(" {}", phrase.trim_start()))?);
             prompt.truncate(before + reads.max_tokens);
             passage.push(start.min(prompt.len())..prompt.len());
         }
@@ -114,7 +115,7 @@ impl Sequence {
         tokens: &PromptTokens,
         config: &NarratorConfig,
     ) -> Result<Self> {
-        self.answer = tokenizer.encode(text)?;
+        self.answer = tokenizer.encode_plain(text)?;
         if self.answer.len() < config.max_narrative_tokens {
             self.answer.push(tokens.eos);
         } else {

@@ -41,6 +41,34 @@ pub struct TrainConfig {
     /// How fast the item tables themselves move.
     #[serde(default, skip_serializing_if = "TableRates::is_none")]
     pub tables: TableRates,
+    /// How memory is saved.
+    #[serde(default, skip_serializing_if = "Memory::is_plenty")]
+    pub memory: Memory,
+}
+
+/// What training does to get along with less memory. Neither changes what is learned, but for rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Memory {
+    /// Parts of a batch that are computed one after the other, their gradients added up; 1 for all at once. Sampled negatives
+    /// of the next purchase are drawn for each part.
+    pub parts: usize,
+    /// Activations of the language model are computed again on the way back instead of kept: memory for one block's instead of
+    /// all, for about a third more time.
+    pub recompute: bool,
+}
+
+impl Default for Memory {
+    /// As fast as it goes.
+    fn default() -> Self {
+        Self { parts: 1, recompute: false }
+    }
+}
+
+impl Memory {
+    fn is_plenty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What of a narrator a stage of training moves.
@@ -84,9 +112,12 @@ impl TableRates {
 
 pub(super) fn check(config: &TrainConfig) -> Result<()> {
     let refuse = |field, got: String, expected| Err(Error::InvalidConfig { field, got, expected });
-    for (field, value) in
-        [("steps", config.steps), ("batch", config.batch as u64), ("evaluate_every", config.evaluate_every)]
-    {
+    for (field, value) in [
+        ("steps", config.steps),
+        ("batch", config.batch as u64),
+        ("evaluate_every", config.evaluate_every),
+        ("memory.parts", config.memory.parts as u64),
+    ] {
         if value == 0 {
             return refuse(field, "0".into(), "at least 1");
         }

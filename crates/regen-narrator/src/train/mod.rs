@@ -7,7 +7,8 @@ mod optimizer;
 mod report;
 mod run;
 mod snapshots;
+mod step;
 
-pub use config::{TableRates, TrainConfig, Trains};
+pub use config::{Memory, TableRates, TrainConfig, Trains};
 pub use report::{LossPoint, TrainProgress, TrainReport};
 pub use snapshots::Snapshots;

@@ -12,7 +12,7 @@ use super::config::{TrainConfig, Trains, check};
 use super::report::{LossPoint, Mean, TrainProgress, TrainReport};
 use super::snapshots::{Cursor, Snapshots, fingerprint};
 use crate::narrator::stream;
-use crate::prompt::{Padding, Sequence};
+use crate::prompt::Sequence;
 use crate::{Error, Example, Narrator, Result};
 
 /// Told after every update; breaks to stop.
@@ -170,30 +170,17 @@ impl Run<'_> {
         };
         let factor = schedule.factor(self.step);
         self.step += 1;
-        let batch = narrator.batch(rows, Padding::Right)?;
-        let (mut loss, next) = narrator.batch_losses(&batch, config.next_item, &mut self.negatives)?;
-        let value = loss.double_value(&[]);
-        let mut whole = value;
-        if let (Some(next), Some(training)) = (next, config.next_item) {
-            let next_value = next.loss.double_value(&[]);
-            if next.places > 0 {
-                self.next_since.add(next_value);
-            }
-            whole += training.weight * next_value;
-            loss += next.loss * training.weight;
-        }
-        if !whole.is_finite() {
-            let text = narrator.answer_start(rows)?;
-            return Err(Error::NonFiniteLoss { step: self.step, loss: whole, text });
-        }
         self.optimizer.zero_gradients();
-        loss.backward();
+        let loss = narrator.accumulate(rows, config, self.step, &mut self.negatives)?;
+        if let Some(next) = loss.next_item {
+            self.next_since.add(next);
+        }
         clip_gradients(self.optimizer.tensors(), config.clip_norm, self.step)?;
         self.optimizer.step(factor)?;
-        self.report.positions += batch.ids.numel() as u64;
+        self.report.positions += loss.positions;
         self.report.narrative_tokens += rows.iter().map(|row| row.answer_len() as u64).sum::<u64>();
-        self.since.add(value);
-        Ok(value)
+        self.since.add(loss.narrative);
+        Ok(loss.narrative)
     }
 
     /// Adds a point to the curves, and offers the weights.

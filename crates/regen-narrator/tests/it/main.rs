@@ -2,6 +2,7 @@
 
 mod bundle;
 mod learning;
+mod memory;
 mod next_item;
 mod passage;
 mod pretrained;

@@ -35,7 +35,7 @@ fn config(lm: &Path, lora: Option<LoraConfig>) -> NarratorConfig {
 }
 
 fn lora() -> Option<LoraConfig> {
-    Some(LoraConfig { rank: 4, alpha: 8.0, rank_stabilised: false, targets: LoraTargets::All })
+    Some(LoraConfig { rank: 4, alpha: 8.0, rank_stabilised: false, dropout: 0.0, targets: LoraTargets::All })
 }
 
 fn narrator(lm: &Path, lora: Option<LoraConfig>) -> Narrator {
@@ -176,4 +176,28 @@ fn next_purchases_are_told_from_the_last_place_of_the_history_in_words_too() {
     narrator.train(&examples, &[], &training, &mut |_| ControlFlow::Continue(())).unwrap();
     let requests: Vec<Request> = examples.into_iter().map(|example| example.request).collect();
     assert_eq!(narrator.next_item_ranks(&requests, 3).unwrap(), vec![Some(1); 7]);
+}
+
+#[test]
+fn texts_of_the_catalogue_cannot_speak_in_special_tokens() {
+    let (_dir, lm) = folder();
+    let passage = Some(regen_narrator::PassageConfig { max_tokens: 40, copy_width: 0 });
+    let config = NarratorConfig { passage, ..config(&lm, None) };
+    let tokenizer = TextTokenizer::load(&lm).unwrap();
+    let narrator = Narrator::on_lm(&lm, config, world::tables(), world::ids(), Device::Cpu, 1).unwrap();
+    let loss = |phrase: &str, text: &str| {
+        let mut example = world::example(&[1], 2);
+        example.request.passage = vec![phrase.to_owned()];
+        example.text = text.to_owned();
+        narrator.losses(&[example], regen_narrator::Control::Nothing, 1, 1).unwrap()[0]
+    };
+    // A narrative of nothing but the end's name is long: it is spelled out, and ended by the end itself.
+    let spelled = tokenizer.encode_plain("<|eos|>").unwrap().len();
+    assert!(spelled > 3);
+    assert_eq!(loss("a lamp", "<|eos|>").tokens, spelled + 1);
+    // The same letters in another place of the same length would be the same prompt if the token had been recognised as one.
+    let (named, honest) = (loss("lamp <|bos|>", "x"), loss("lamp", "x"));
+    assert_ne!(named.nats, honest.nats);
+    let ids = tokenizer.encode_plain(" lamp <|bos|>").unwrap();
+    assert!(!ids.contains(&tokenizer.bos_id().unwrap()));
 }

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
 use regen_lm::{DecoderConfig, GenerateOptions, TextTokenizer, train_bpe};
 use regen_narrator::{
-    Example, ItemIds, ItemTable, ItemTables, Narrator, NarratorConfig, Request, TableRates, TrainConfig,
-    TrainReport, Trains, special_tokens,
+    Example, ItemIds, ItemTable, ItemTables, Memory, Narrator, NarratorConfig, Request, TableRates,
+    TrainConfig, TrainReport, Trains, special_tokens,
 };
 use tch::Device;
 
@@ -143,6 +143,7 @@ pub(crate) fn training(steps: u64) -> TrainConfig {
         trains: Trains::All,
         patience: None,
         tables: TableRates::default(),
+        memory: Memory::default(),
     }
 }
 

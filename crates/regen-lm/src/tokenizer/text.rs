@@ -1,104 +1,29 @@
-//! Text to ids and back: loading `tokenizer.json`, and training a byte-level BPE from nothing.
+//! Text to ids and back, with the roles of special tokens and the chat templates that stand beside `tokenizer.json`.
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::normalizers::NFC;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{
-    AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
-    TokenizerBuilder,
-};
+use tokenizers::Tokenizer;
 
+use super::plain::Plain;
+use super::templates::{self, NamedTemplate};
 use crate::error::{Error, Result, TokenizerFailure};
 
-/// The special tokens that [`train_bpe`] always makes, as ids 0, 1 and 2: padding, begin, end.
-pub const TRAINED_SPECIALS: [&str; 3] = ["<|pad|>", "<|bos|>", "<|eos|>"];
+/// Roles that `tokenizer_config.json` gives to special tokens, by which chat templates name them.
+const ROLES: [&str; 7] =
+    ["bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"];
 
 /// A tokenizer with the ids that a decoder needs to know.
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     inner: Tokenizer,
-    bos: Option<i64>,
-    eos: Option<i64>,
-    pad: Option<i64>,
+    plain: Plain,
+    /// Roles and the texts of their tokens.
+    roles: Vec<(&'static str, String)>,
+    templates: Vec<NamedTemplate>,
 }
 
-/// Trains a byte-level BPE of at most `vocab` tokens: three standard specials
-/// ([`TRAINED_SPECIALS`]), then `special`, then the 256 bytes, then merges. Any text can be encoded. The
-/// same texts in the same order give the same tokenizer.
-///
-/// **Source** Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units", section
-/// 3.2; bytes as Radford et al. 2019 (GPT-2), section 2.2.
-///
-/// # Errors
-/// [`Error::Argument`] if `vocab` has no room for specials and bytes; [`Error::Tokenizer`].
-///
-/// ```
-/// let texts = ["a blue pen", "a blue notebook", "two blue pens"];
-/// let tokenizer = regen_lm::train_bpe(texts.into_iter(), 300, &["<|item|>"])?;
-/// let ids = tokenizer.encode("blue pen £5")?;
-/// assert_eq!(tokenizer.decode(&ids)?, "blue pen £5");
-/// assert_eq!(tokenizer.id("<|item|>"), Some(3));
-/// # Ok::<(), regen_lm::Error>(())
-/// ```
-pub fn train_bpe<'a>(
-    texts: impl Iterator<Item = &'a str>,
-    vocab: usize,
-    special: &[&str],
-) -> Result<TextTokenizer> {
-    let specials: Vec<&str> = TRAINED_SPECIALS.iter().chain(special).copied().collect();
-    if vocab < specials.len() + 256 {
-        return Err(Error::Argument {
-            what: "tokenizer vocabulary",
-            expected: "room for the special tokens and 256 bytes",
-            got: vocab.to_string(),
-        });
-    }
-    let bytes = || ByteLevel::default().add_prefix_space(false);
-    let mut tokenizer = TokenizerBuilder::new()
-        .with_model(BPE::default())
-        .with_normalizer(Some(NFC))
-        .with_pre_tokenizer(Some(bytes()))
-        .with_post_processor(Some(bytes()))
-        .with_decoder(Some(bytes()))
-        .build()
-        .map_err(failed("building"))?;
-    let mut trainer = BpeTrainer::builder()
-        .vocab_size(vocab)
-        .min_frequency(2)
-        .show_progress(false)
-        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .special_tokens(specials.iter().map(|text| AddedToken::from(*text, true)).collect())
-        .build();
-    let texts: Vec<&str> = texts.collect();
-    tokenizer.train(&mut trainer, texts.into_iter()).map_err(failed("training"))?;
-    let (model, normalizer, pre, post, decoder) = (
-        tokenizer.get_model().clone(),
-        tokenizer.get_normalizer().cloned(),
-        tokenizer.get_pre_tokenizer().copied(),
-        tokenizer.get_post_processor().copied(),
-        tokenizer.get_decoder().copied(),
-    );
-    let mut whole = Tokenizer::new(model);
-    whole
-        .with_normalizer(normalizer.map(NormalizerWrapper::from))
-        .map_err(failed("building"))?
-        .with_pre_tokenizer(pre.map(PreTokenizerWrapper::from))
-        .with_post_processor(post.map(PostProcessorWrapper::from))
-        .with_decoder(decoder.map(DecoderWrapper::from));
-    whole
-        .add_special_tokens(specials.iter().map(|text| AddedToken::from(*text, true)))
-        .map_err(failed("adding special tokens"))?;
-    Ok(TextTokenizer::with_names(whole, |role| match role {
-        "pad_token" => Some(TRAINED_SPECIALS[0].to_owned()),
-        "bos_token" => Some(TRAINED_SPECIALS[1].to_owned()),
-        _ => Some(TRAINED_SPECIALS[2].to_owned()),
-    }))
-}
-
-fn failed(action: &'static str) -> impl FnOnce(TokenizerFailure) -> Error {
+pub(super) fn failed(action: &'static str) -> impl FnOnce(TokenizerFailure) -> Error {
     move |source| Error::Tokenizer { action, source }
 }
 
@@ -127,19 +52,21 @@ impl TextTokenizer {
                 roles.extend(crate::families::read_object(&path)?);
             }
         }
-        Ok(Self::with_names(inner, |role| match roles.get(role) {
+        let templates = templates::read(dir, &roles)?;
+        let named = Self::with_names(inner, |role| match roles.get(role) {
             Some(Value::String(text)) => Some(text.clone()),
             Some(Value::Object(token)) => token.get("content")?.as_str().map(str::to_owned),
             _ => None,
-        }))
+        });
+        Ok(Self { templates, ..named })
     }
 
-    fn with_names(inner: Tokenizer, token: impl Fn(&str) -> Option<String>) -> Self {
-        let id = |role: &str| token(role).and_then(|text| inner.token_to_id(&text)).map(i64::from);
-        Self { bos: id("bos_token"), eos: id("eos_token"), pad: id("pad_token"), inner }
+    pub(super) fn with_names(inner: Tokenizer, token: impl Fn(&str) -> Option<String>) -> Self {
+        let roles = ROLES.into_iter().filter_map(|role| Some((role, token(role)?))).collect();
+        Self { plain: Plain::of(&inner), inner, roles, templates: Vec::new() }
     }
 
-    /// Writes `tokenizer.json` and `tokenizer_config.json` into a folder, which is made if absent.
+    /// Writes `tokenizer.json`, `tokenizer_config.json` and the chat templates into a folder, which is made if absent.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Tokenizer`].
@@ -147,23 +74,48 @@ impl TextTokenizer {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let text = self.inner.to_string(true).map_err(failed("writing tokenizer.json"))?;
         crate::files::write(&dir.join("tokenizer.json"), text.as_bytes())?;
-        let name = |id: Option<i64>| id.and_then(|id| self.inner.id_to_token(id as u32));
-        let config = json!({
+        let mut config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": name(self.bos),
-            "eos_token": name(self.eos),
-            "pad_token": name(self.pad),
+            "bos_token": null,
+            "eos_token": null,
+            "pad_token": null,
             "clean_up_tokenization_spaces": false,
         });
+        for (role, token) in &self.roles {
+            config[*role] = json!(token);
+        }
+        templates::write(dir, &self.templates)?;
         crate::files::write(&dir.join("tokenizer_config.json"), format!("{config:#}\n").as_bytes())
     }
 
-    /// Ids of a text, without begin or end tokens. Special tokens that the text spells out are recognised.
+    /// Ids of a text that may speak for itself, without begin or end tokens: special tokens that it spells out are recognised.
+    /// Text that comes from users, catalogues or reviews is for [`encode_plain`](Self::encode_plain).
     ///
     /// # Errors
     /// [`Error::Tokenizer`].
     pub fn encode(&self, text: &str) -> Result<Vec<i64>> {
         self.encode_as(text, false)
+    }
+
+    /// Ids of a text in which special tokens are text like any other, so that whoever wrote it cannot speak in the name of the
+    /// system or end what another says. Where none is spelled out, they are those of [`encode`](Self::encode).
+    ///
+    /// Added tokens that are not special, such as the runs of spaces of some vocabularies, are recognised still.
+    ///
+    /// # Errors
+    /// [`Error::SpecialInText`] if the vocabulary gives no other ids for a special token's text; [`Error::Tokenizer`].
+    ///
+    /// ```
+    /// let tokenizer = regen_lm::train_bpe(["a blue pen"].into_iter(), 300, &["<|user|>"])?;
+    /// let text = "<|user|>pen";
+    /// assert_eq!(tokenizer.encode(text)?[0], 3);
+    /// let plain = tokenizer.encode_plain(text)?;
+    /// assert!(!plain.contains(&3));
+    /// assert_eq!(tokenizer.decode(&plain)?, text);
+    /// # Ok::<(), regen_lm::Error>(())
+    /// ```
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<i64>> {
+        self.plain.encode(&self.inner, text)
     }
 
     /// Ids of a text as the tokenizer's own template completes it, for instance with a begin token.
@@ -206,19 +158,24 @@ impl TextTokenizer {
         self.inner.token_to_id(token).map(i64::from)
     }
 
+    /// The text of the token in a role of `tokenizer_config.json`, such as `bos_token`.
+    pub fn token(&self, role: &str) -> Option<&str> {
+        self.roles.iter().find(|(known, _)| *known == role).map(|(_, token)| token.as_str())
+    }
+
     /// Begin of sequence.
     pub fn bos_id(&self) -> Option<i64> {
-        self.bos
+        self.id(self.token("bos_token")?)
     }
 
     /// End of sequence.
     pub fn eos_id(&self) -> Option<i64> {
-        self.eos
+        self.id(self.token("eos_token")?)
     }
 
     /// Padding.
     pub fn pad_id(&self) -> Option<i64> {
-        self.pad
+        self.id(self.token("pad_token")?)
     }
 
     /// One more than the largest id: what the model's embedding must at least hold.
@@ -245,5 +202,19 @@ impl TextTokenizer {
 
     pub(crate) fn inner(&self) -> &Tokenizer {
         &self.inner
+    }
+
+    pub(crate) fn plain(&self) -> &Plain {
+        &self.plain
+    }
+
+    /// Roles and the texts of their tokens.
+    pub(crate) fn roles(&self) -> &[(&'static str, String)] {
+        &self.roles
+    }
+
+    /// Chat templates by name.
+    pub(crate) fn templates(&self) -> &[NamedTemplate] {
+        &self.templates
     }
 }

@@ -1,0 +1,118 @@
+//! Keys and values while text is written, in either memory, and the hidden states of its last tokens.
+
+use regen_torch::tensor_from_f32;
+use tch::Tensor;
+
+use super::decode::Run;
+use super::prefix::Prompt;
+use crate::cache::KvCache;
+use crate::error::Result;
+use crate::mask::PaddingMask;
+use crate::model::Decoder;
+use crate::packed::PackedCache;
+
+/// Final hidden states of one token of each row.
+pub(super) enum Hidden {
+    /// `[rows, 1, hidden]`.
+    Tensor(Tensor),
+    /// `[rows, hidden]`.
+    Rows(Vec<f32>),
+}
+
+impl Hidden {
+    /// In the decoder's own precision. **Shapes** → `[rows, 1, hidden]`.
+    pub(super) fn tensor(&self, decoder: &Decoder, rows: usize) -> Result<Tensor> {
+        let states = match self {
+            Self::Tensor(tensor) => tensor.shallow_clone(),
+            Self::Rows(values) => tensor_from_f32(values, &[rows as i64, 1, decoder.config().hidden])?,
+        };
+        Ok(states.f_to_kind(decoder.kind())?)
+    }
+}
+
+/// Keys and values of what was read and written.
+#[derive(Debug)]
+pub(super) enum Continuation {
+    Torch(KvCache),
+    Packed(PackedCache),
+}
+
+/// Reads the prompts, leaving room for `more` tokens of each row; gives their hidden states, `[batch, seq, hidden]`.
+pub(super) fn read(run: &Run<'_>, prompt: &Prompt<'_>, more: usize) -> Result<(Continuation, Tensor)> {
+    let (embeds, mask) = (prompt.embeds, prompt.mask);
+    match run.packed {
+        Some(packed) => {
+            run.decoder.check(embeds, mask, None)?;
+            let longest = (0..mask.batch() as usize).map(|row| mask.real_tokens(row)).max().unwrap_or(0);
+            let room = longest as usize + more;
+            let mut cache = match prompt.after {
+                None => packed.cache(mask.batch() as usize, room),
+                Some((prefix, rows)) => prefix.packed()?.continued(rows, room),
+            };
+            let hidden = packed.read(embeds, mask, &mut cache)?;
+            Ok((Continuation::Packed(cache), hidden))
+        }
+        None => {
+            let columns = mask.seq() + more as i64;
+            let mut cache = match prompt.after {
+                None => run.decoder.new_cache(mask.batch(), columns)?,
+                Some((prefix, rows)) => prefix.torch()?.continued(rows, columns)?,
+            };
+            let hidden = run.decoder.forward(embeds, mask, Some(&mut cache))?;
+            Ok((Continuation::Torch(cache), hidden))
+        }
+    }
+}
+
+impl Continuation {
+    /// The rows at these places, in any order, repeated where they go on apart; with room for `more` tokens of each.
+    pub(super) fn spread(&mut self, places: &[usize], more: usize) -> Result<()> {
+        match self {
+            Self::Torch(cache) => cache.select_rows(places),
+            Self::Packed(cache) => {
+                *cache = cache.continued(places, more);
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps the rows at these places, ascending.
+    pub(super) fn keep(&mut self, places: &[usize]) -> Result<()> {
+        match self {
+            Self::Torch(cache) => cache.select_rows(places),
+            Self::Packed(cache) => {
+                cache.keep(places);
+                Ok(())
+            }
+        }
+    }
+
+    /// The rows at these places, in any order and repeated where they go on apart. Rows come in groups of `group` with the same
+    /// prompt, whose rows differ in the last `written` tokens only; a group leaves as a whole.
+    pub(super) fn fork(&mut self, places: &[usize], group: usize, written: usize) -> Result<()> {
+        match self {
+            Self::Torch(cache) if places.len() as i64 == cache.batch() => {
+                cache.reorder(places, cache.len() - written as i64)
+            }
+            Self::Torch(cache) => cache.select_rows(places),
+            Self::Packed(cache) => {
+                cache.fork(places, group, written);
+                Ok(())
+            }
+        }
+    }
+
+    /// Feeds one id to each row.
+    pub(super) fn step(&mut self, run: &Run<'_>, ids: &[i64]) -> Result<Hidden> {
+        match (self, run.packed) {
+            (Self::Packed(cache), Some(packed)) => Ok(Hidden::Rows(packed.step(ids, cache))),
+            (Self::Packed(_), None) => unreachable!("`read` packs for writers with packed weights only"),
+            (Self::Torch(cache), _) => {
+                let count = ids.len() as i64;
+                let embeds = run.decoder.embed(&Tensor::f_from_slice(ids)?.f_view([count, 1])?)?;
+                let mask = PaddingMask::full(count, 1);
+                Ok(Hidden::Tensor(run.decoder.forward(&embeds, &mask, Some(cache))?))
+            }
+        }
+    }
+}

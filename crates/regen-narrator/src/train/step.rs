@@ -1,0 +1,89 @@
+//! The gradients of one batch, at once or in parts.
+
+use rand::RngExt;
+use regen_lm::DropoutDraw;
+use regen_torch::seed::{self, ChaCha8Rng};
+use tch::Tensor;
+
+use super::config::TrainConfig;
+use crate::losses::Control;
+use crate::narrator::stream;
+use crate::prompt::{Batch, Padding, Sequence};
+use crate::{Error, Narrator, Result};
+
+/// What a batch cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BatchLoss {
+    /// Nats per narrative token.
+    pub(super) narrative: f64,
+    /// Nats per purchase; `None` where no place of the batch tells one.
+    pub(super) next_item: Option<f64>,
+    /// Positions computed.
+    pub(super) positions: u64,
+}
+
+impl Narrator {
+    /// Adds the gradients of a batch's loss to those of the parameters. `step` counts updates from 1.
+    pub(super) fn accumulate(
+        &self,
+        rows: &[&Sequence],
+        config: &TrainConfig,
+        step: u64,
+        negatives: &mut ChaCha8Rng,
+    ) -> Result<BatchLoss> {
+        let parts: Vec<&[&Sequence]> = rows.chunks(rows.len().div_ceil(config.memory.parts).max(1)).collect();
+        let tokens = |rows: &[&Sequence]| rows.iter().map(|row| row.answer_len()).sum::<usize>() as f64;
+        let batches = parts
+            .iter()
+            .map(|part| Ok((self.batch(part, Padding::Right)?, tokens(part) / tokens(rows))))
+            .collect::<Result<Vec<_>>>()?;
+        let places: usize = batches.iter().map(|(batch, _)| batch.next.places.len()).sum();
+        let mut total = BatchLoss::default();
+        for (part, (batch, share)) in batches.iter().enumerate() {
+            let of_places = batch.next.places.len() as f64 / places.max(1) as f64;
+            // From the step alone: a run that is resumed drops what it would have dropped.
+            let draw = (step - 1) * config.memory.parts as u64 + part as u64;
+            let drops = self.config.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0);
+            let dropout =
+                drops.then(|| DropoutDraw { seed: seed::rng(config.seed, stream::DROPOUT).random(), draw });
+            let mut whole = 0.0;
+            let mut loss_of = |hidden: &Tensor| -> Result<Tensor> {
+                let (narrative, next) = self.losses_of(hidden, batch, config.next_item, negatives)?;
+                let value = narrative.double_value(&[]) * share;
+                (total.narrative, whole) = (total.narrative + value, value);
+                let mut loss = narrative * *share;
+                if let (Some(next), Some(training)) = (next, config.next_item) {
+                    let value = next.loss.double_value(&[]) * of_places;
+                    if next.places > 0 {
+                        *total.next_item.get_or_insert(0.0) += value;
+                    }
+                    whole += training.weight * value;
+                    loss += next.loss * (training.weight * of_places);
+                }
+                Ok(loss)
+            };
+            let embeddings = self.embeddings(batch, Control::Nothing)?;
+            let recorded = if config.memory.recompute {
+                let pass = self.decoder.forward_recomputed(&embeddings, &batch.mask, dropout)?;
+                let loss = loss_of(pass.hidden())?;
+                (loss, Some(pass))
+            } else {
+                (loss_of(&self.decoder.forward_training(&embeddings, &batch.mask, dropout)?)?, None)
+            };
+            if !whole.is_finite() {
+                let text = self.answer_start(parts[part])?;
+                return Err(Error::NonFiniteLoss { step, loss: whole, text });
+            }
+            match recorded {
+                (loss, Some(pass)) => pass.backward(&loss)?,
+                (loss, None) => loss.f_backward().map_err(regen_lm::Error::from)?,
+            }
+            total.positions += positions(batch);
+        }
+        Ok(total)
+    }
+}
+
+fn positions(batch: &Batch) -> u64 {
+    batch.ids.numel() as u64
+}
