@@ -20,7 +20,7 @@ use tch::{Device, Kind, Tensor, nn};
 const VOCAB: i64 = 8192;
 
 /// Name, and the tokens that its throughput counts.
-const CASES: [(&str, u64); 18] = [
+const CASES: [(&str, u64); 19] = [
     ("train_f32/8x256", 8 * 256),
     ("train_bf16/8x256", 8 * 256),
     ("train_lora_f32/8x256", 8 * 256),
@@ -39,6 +39,7 @@ const CASES: [(&str, u64); 18] = [
     ("prefill_f32_packed/1x512", 512),
     ("prefill_bf16/1x512", 512),
     ("prefill_bf16_packed/1x512", 512),
+    ("prefill_int8_packed/1x512", 512),
 ];
 
 /// One case, ready to run as often as wanted; gives what a peer can compare: a loss, or the sum of new ids.
@@ -143,6 +144,7 @@ fn build(case: &str) -> Option<Run> {
         "prefill_f32_packed/1x512" => generation(Way::Packed(Storage::F32), 1, 512, 1),
         "prefill_bf16/1x512" => generation(Way::Plain(Kind::BFloat16), 1, 512, 1),
         "prefill_bf16_packed/1x512" => generation(Way::Packed(Storage::Bf16), 1, 512, 1),
+        "prefill_int8_packed/1x512" => generation(Way::Packed(Storage::Int8), 1, 512, 1),
         _ => return None,
     })
 }

@@ -138,11 +138,11 @@ def main():
         (8 * 256, lambda: training(big, f32, 8, 256, VOCAB, lora=True), ["train_lora_f32/8x256"]),
         (32 * 68, lambda: training(small, f32, 32, 68, 2048), ["train_2m_f32/32x68"]),
         (64, lambda: generation(big, f32, 1), ["generate_f32/1x64+64", "generate_f32_packed/1x64+64"]),
-        (64, lambda: generation(big, bf16, 1), ["generate_bf16/1x64+64"]),
+        (64, lambda: generation(big, bf16, 1), ["generate_bf16/1x64+64", "generate_bf16_packed/1x64+64", "generate_int8_packed/1x64+64"]),
         (16 * 64, lambda: generation(big, f32, 16), ["generate_f32/16x64+64", "generate_f32_packed/16x64+64"]),
-        (16 * 64, lambda: generation(big, bf16, 16), ["generate_bf16/16x64+64"]),
-        (512, lambda: prefill(big, f32), ["prefill_f32/1x512"]),
-        (512, lambda: prefill(big, bf16), ["prefill_bf16/1x512"]),
+        (16 * 64, lambda: generation(big, bf16, 16), ["generate_bf16/16x64+64", "generate_bf16_packed/16x64+64", "generate_int8_packed/16x64+64"]),
+        (512, lambda: prefill(big, f32), ["prefill_f32/1x512", "prefill_f32_packed/1x512"]),
+        (512, lambda: prefill(big, bf16), ["prefill_bf16/1x512", "prefill_bf16_packed/1x512"]),
     ]
     print(f"threads {ready['threads']}, transformers {transformers.__version__}, torch {torch.__version__}")
     print(f"floors: {floors()}\n")
