@@ -106,7 +106,7 @@ impl Panels {
             Panel::F32(lines) => lines[2 * input + lane / 16].0[lane % 16],
             Panel::Bf16(lines) => {
                 let pair = lines[input / 2 * 2 + lane / 16].0[lane % 16];
-                f32::from_bits(if input % 2 == 0 { pair << 16 } else { pair & 0xffff_0000 })
+                f32::from_bits(if input.is_multiple_of(2) { pair << 16 } else { pair & 0xffff_0000 })
             }
             Panel::Int8(lines, scales) => {
                 let scale = scales[input / BLOCK * 2 + lane / 16].0[lane % 16];

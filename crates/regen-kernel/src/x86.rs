@@ -317,7 +317,7 @@ impl Task<'_, Scaled, f32> {
             self.tile::<L, ROWS>(
                 #[inline(always)]
                 |k, outputs, held, rows| {
-                    if k % BLOCK == 0 {
+                    if k.is_multiple_of(BLOCK) {
                         let line = scales.add(k / BLOCK * PANEL + outputs);
                         scale = [L::load(line), L::load(line.add(L::WIDTH))];
                     }

@@ -105,7 +105,7 @@ impl PackedDecoder {
     }
 
     /// `x`: embeddings of so many new tokens of each row of the cache, row after row `→` their final hidden states.
-    fn forward(&self, x: &mut Vec<f32>, counts: &[usize], cache: &mut PackedCache) {
+    fn forward(&self, x: &mut [f32], counts: &[usize], cache: &mut PackedCache) {
         let hidden = self.config.hidden as usize;
         let positions: Vec<usize> = (0..counts.len())
             .flat_map(|row| (0..counts[row]).map(move |place| (row, place)))
