@@ -120,7 +120,7 @@ impl SentenceEncoder {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_plain(dir: &Path, placement: Placement) -> Result<Self> {
-        Self::load_as(dir, placement, |transformer| Ok(Engine::Torch(transformer)))
+        Self::load_as(dir, placement, |transformer| Ok(Engine::Torch(Box::new(transformer))))
     }
 
     fn load_as(

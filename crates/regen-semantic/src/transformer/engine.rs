@@ -13,7 +13,7 @@ use crate::Result;
 #[derive(Debug)]
 pub(crate) enum Engine {
     /// libtorch, on any device.
-    Torch(Transformer),
+    Torch(Box<Transformer>),
     /// Packed weights on the CPU.
     Packed(Arc<PackedTransformer>),
 }
@@ -23,7 +23,7 @@ impl Engine {
     pub(crate) fn packed(transformer: Transformer) -> Result<Self> {
         Ok(match PackedTransformer::new(transformer)? {
             Ok(packed) => Self::Packed(Arc::new(packed)),
-            Err(transformer) => Self::Torch(transformer),
+            Err(transformer) => Self::Torch(Box::new(transformer)),
         })
     }
 
@@ -34,7 +34,7 @@ impl Engine {
     /// Another handle on the same weights, for another thread.
     pub(crate) fn share(&self) -> Self {
         match self {
-            Self::Torch(transformer) => Self::Torch(transformer.share()),
+            Self::Torch(transformer) => Self::Torch(Box::new(transformer.share())),
             Self::Packed(packed) => Self::Packed(Arc::clone(packed)),
         }
     }
