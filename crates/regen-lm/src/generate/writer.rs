@@ -28,7 +28,7 @@ impl<'a> Writer<'a> {
     /// x86-64 CPU with AVX2, any family, any activation but the exact GELU. On others it is as [`Writer::plain`].
     ///
     /// # Errors
-    /// [`Error::Libtorch`](crate::Error::Libtorch), [`Error::Checkpoint`](crate::Error::Checkpoint) when memory is exhausted.
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Checkpoint`](crate::Error::Checkpoint).
     pub fn new(decoder: &'a Decoder) -> Result<Self> {
         Ok(Self { decoder, packed: PackedDecoder::new(decoder)? })
     }
