@@ -8,6 +8,8 @@
 //! cargo run --release --example train_narrator -- --data out/places --factors out/factors \
 //!     --embeddings out/embeddings/embeddings.npy --arm fusion --out out/narrator
 //! ```
+//!
+//! Beside the bundle's own files stands `scalars.jsonl`, a line for each update.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use regen_data::{HistoryConfig, audit_leaks, examples, prepared, training_interactions};
 use regen_examples::ablation::{CoTraining, CoTrainingSettings, NextItemScores, Pooled, ranks};
-use regen_examples::arms::{Arm, Budget, Task, new_narrator, train};
+use regen_examples::arms::{Arm, Budget, SCALARS, Task, new_narrator, train};
 use regen_examples::cli::Common;
 use regen_examples::features::tables;
 use regen_examples::given::Given;
@@ -141,7 +143,7 @@ fn main() -> Result<()> {
     let lm = &args.language_model;
     let (steps, reading_steps) = (args.steps, args.reading_steps);
     let mut budget = Budget::new(lm.name(), steps, reading_steps, args.batch, lm.rate(), seed);
-    (budget.lora, budget.words) = (lm.lora()?, lm.prompt_words()?);
+    (budget.lora, budget.words, budget.chat) = (lm.lora()?, lm.prompt_words()?, lm.chat_format()?);
     (budget.max_history, budget.max_narrative_tokens) = (args.max_history, args.max_narrative_tokens);
     budget.tokens_per_item = args.tokens_per_item;
     budget.training.patience = args.patience;
@@ -194,6 +196,8 @@ fn main() -> Result<()> {
     })?;
     let seconds = start.elapsed().as_secs_f64();
     narrator.save(&args.common.out)?;
+    fs::rename(progress.join(SCALARS), args.common.out.join(SCALARS))
+        .context("the scalars cannot be kept")?;
     fs::remove_dir_all(&progress).with_context(|| format!("cannot remove {}", progress.display()))?;
 
     let steps = steps + reading_steps + args.adapter_steps;

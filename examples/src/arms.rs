@@ -1,10 +1,12 @@
 //! One arm of the comparison: the same data, seed and budget for each; only what the adapter reads differs.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use regen_data::{Dataset, Part, Split};
 use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
+use regen_lm::chat::ChatTemplate;
 use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, LoraConfig, Sampling, TextTokenizer};
 use regen_narrator::{
@@ -16,13 +18,18 @@ use serde::Serialize;
 
 use crate::cli::Session;
 use crate::given::Given;
-use crate::language_model::folder;
+use crate::language_model::{ChatFormat, folder};
 use crate::passages::Passages;
+use crate::run_log::peak_rss_bytes;
+use crate::scalars::{Scalars, StageScalars};
 
 /// The kind under which a narrator learns to read an item's own text back from its vectors.
 ///
 /// Used on real data, where narratives alone are too few to tie soft tokens to the words of the catalogue.
 pub const ITEM_TEXT: &str = "item_text";
+
+/// The file of [`Scalars`] in a folder of snapshots, and in the bundle of a finished run.
+pub const SCALARS: &str = "scalars.jsonl";
 
 /// Practice passages of each training narrative.
 const PRACTICE: usize = 3;
@@ -38,6 +45,9 @@ pub struct Budget {
     /// The words of its prompts, where it has been trained; plain English without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<PromptWords>,
+    /// Whether they stand in the chat format of the trained language model, and after what its system says, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat: Option<ChatFormat>,
     /// Size of the BPE vocabulary, where it is trained from scratch.
     pub vocabulary: usize,
     /// Before the narratives: training of adapter and language model on the catalogue alone.
@@ -131,6 +141,7 @@ impl Budget {
             lm: lm.to_owned(),
             lora: None,
             words: None,
+            chat: None,
             vocabulary: 2048,
             max_history: 50,
             max_narrative_tokens: 96,
@@ -335,7 +346,11 @@ pub fn new_narrator(
     };
     let device = session.placement.device;
     if let Some(folder) = folder(&budget.lm) {
-        let words = budget.words.clone().unwrap_or_else(|| PromptWords::plain(&task.kinds));
+        let mut words = budget.words.clone().unwrap_or_else(|| PromptWords::plain(&task.kinds));
+        if let Some(chat) = &budget.chat {
+            let tokenizer = TextTokenizer::load(folder)?;
+            words = words.in_chat(&ChatTemplate::of(&tokenizer)?, chat.system.as_deref())?;
+        }
         let config = config(DecoderConfig::from_hf(folder)?, Some(words));
         return Narrator::on_lm(folder, config, tables, item_ids, device, seed)
             .with_context(|| format!("cannot make a narrator around {}", folder.display()));
@@ -346,7 +361,8 @@ pub fn new_narrator(
 }
 
 /// Trains a narrator: on the catalogue first, if the budget says so, then on the narratives. The first report is that of
-/// the catalogue. With a folder for `snapshots`, a run that was broken off goes on from there.
+/// the catalogue. With a folder for `snapshots`, a run that was broken off goes on from there, and the numbers of each update
+/// stand in its file [`SCALARS`].
 ///
 /// # Errors
 /// If training refuses its input, or the user stops it.
@@ -360,22 +376,45 @@ pub fn train(
 ) -> Result<(Option<TrainReport>, TrainReport)> {
     let mut stage = |label: &str, examples: &[Example], validation: &[Example], config: &TrainConfig| {
         let bar = session.bar(&format!("{label} {given}"), config.steps);
+        let name = label.replace(' ', "_");
+        let scalars = snapshots.map(|dir| Scalars::new(dir.join(SCALARS)));
+        let (mut lines, mut failed): (Option<StageScalars>, _) = (None, None);
         let mut told = |progress: TrainProgress| {
+            let mut log = || -> Result<String> {
+                let Some(scalars) = &scalars else { return Ok(String::new()) };
+                let lines = match &mut lines {
+                    Some(lines) => lines,
+                    none => none.insert(scalars.stage(&name, progress.step)?),
+                };
+                Ok(format!(", {:.0} tokens/s", lines.write(&progress)?))
+            };
+            let rate = match log() {
+                Ok(rate) => rate,
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
             bar.set_position(progress.step);
             let validation =
                 progress.validation_loss.map_or(String::new(), |loss| format!(", held out {loss:.3}"));
-            bar.set_message(format!("loss {:.3}{validation}", progress.loss));
+            let memory =
+                peak_rss_bytes().map_or(String::new(), |bytes| format!(", {} MB", bytes / 1_000_000));
+            bar.set_message(format!("loss {:.3}{validation}{rate}{memory}", progress.loss));
             session.flow()
         };
         let report = match snapshots {
             None => narrator.train(examples, validation, config, &mut told)?,
             Some(dir) => {
-                let dir = dir.join(label.replace(' ', "_"));
+                let dir = dir.join(&name);
                 let snapshots = Snapshots { dir, every: config.evaluate_every };
                 narrator.train_with_snapshots(examples, validation, config, &snapshots, &mut told)?
             }
         };
         bar.finish();
+        if let Some(error) = failed {
+            return Err(error);
+        }
         session.check(&format!("training of the {given} arm"))?;
         anyhow::Ok(report)
     };

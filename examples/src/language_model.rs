@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use regen_lm::{LoraConfig, LoraTargets};
 use regen_narrator::PromptWords;
+use serde::Serialize;
 
 /// Flags that choose it.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +30,12 @@ pub struct LanguageModelArgs {
     /// [default: plain English].
     #[arg(long)]
     pub words: Option<PathBuf>,
+    /// Put the words into the chat format of a trained language model, by its own template.
+    #[arg(long)]
+    pub chat: bool,
+    /// What the system says in that format.
+    #[arg(long, requires = "chat")]
+    pub system: Option<String>,
     /// Peak learning rate of the language model; the adapter's is three times that
     /// [default: 3e-3 from nothing, 1e-3 with low-rank updates, 3e-4 for all of a trained one].
     #[arg(long)]
@@ -73,6 +80,17 @@ impl LanguageModelArgs {
         }))
     }
 
+    /// The chat format that was asked for.
+    ///
+    /// # Errors
+    /// If the language model is trained from nothing.
+    pub fn chat_format(&self) -> Result<Option<ChatFormat>> {
+        if self.chat && folder(self.name()).is_none() {
+            bail!("--chat is for a language model that has a chat template, and {} has none", self.lm);
+        }
+        Ok(self.chat.then(|| ChatFormat { system: self.system.clone() }))
+    }
+
     /// The words of the prompts, where a file gives them.
     ///
     /// # Errors
@@ -88,6 +106,13 @@ impl LanguageModelArgs {
             toml::from_str(&text).with_context(|| format!("{} is not a table of words", path.display()))?;
         Ok(Some(words))
     }
+}
+
+/// A chat model's format for the words of prompts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChatFormat {
+    /// What the system says before the user does.
+    pub system: Option<String>,
 }
 
 /// The folder that `name` is, if it is one and not a preset.

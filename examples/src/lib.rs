@@ -23,6 +23,7 @@ pub mod print;
 mod progress;
 pub mod report;
 pub mod run_log;
+pub mod scalars;
 pub mod scores;
 pub mod sharded;
 pub mod similarity;

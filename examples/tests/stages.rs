@@ -155,6 +155,14 @@ fn training_that_is_killed_goes_on_and_a_trained_language_model_is_adapted() {
     assert!(again.status.code() == Some(1) && stderr.contains("--resume"), "{stderr}");
     assert!(train(&broken, &["--resume"]).status().unwrap().success());
     assert!(!Path::new(&progress).exists());
+    // Each update of each stage once, also of those that were done twice.
+    let updates = |bundle: &str| -> Vec<(String, u64)> {
+        let text = fs::read_to_string(Path::new(bundle).join("scalars.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| (line["stage"].as_str().unwrap().into(), line["step"].as_u64().unwrap())).collect()
+    };
+    assert!(updates(&calm).len() > 4);
+    assert_eq!(updates(&calm), updates(&broken));
     for part in ["adapter.safetensors", "lm/model.safetensors"] {
         let read = |bundle: &str| fs::read(Path::new(bundle).join(part)).unwrap();
         assert!(read(&calm) == read(&broken), "{part} differs");
@@ -177,8 +185,19 @@ fn training_that_is_killed_goes_on_and_a_trained_language_model_is_adapted() {
     fs::write(&words, format!("{told}{asks}")).unwrap();
     let arguments =
         ["--lm", &lm, "--lora-rank", "2", "--words", &words, "--steps", "3", "--reading-steps", "1"];
+    // In a chat format, with less memory.
+    let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>";
+    fs::write(Path::new(&lm).join("chat_template.jinja"), template).unwrap();
+    let more = ["--chat", "--system", "Be kind.", "--recompute", "--parts", "2", "--lora-dropout", "0.1"];
     let to = ["--out", &adapted, "--json"];
-    let result = last_json(&succeed("train_narrator", &[&inputs[..], &arguments, &to].concat()));
+    let result = last_json(&succeed("train_narrator", &[&inputs[..], &arguments, &more, &to].concat()));
+    let manifest = fs::read_to_string(Path::new(&adapted).join("narrator.json")).unwrap();
+    assert!(manifest.contains("<system>Be kind.<user>They own:"), "{manifest}");
+    assert!(
+        manifest.contains("purchase_reason:\\n<assistant>")
+            || manifest.contains("purchase_reason:<assistant>"),
+        "{manifest}"
+    );
     assert!(result["parameters"].as_u64().unwrap() < 300_000, "{result}");
     let read = |file: &str| fs::read(dir.path().join(file)).unwrap();
     assert!(read("calm/lm/model.safetensors") == read("adapted/lm/model.safetensors"));

@@ -27,7 +27,7 @@ impl KvCache {
     /// Room for `capacity` columns of `batch` rows, padding included.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a batch or capacity below 1; [`Error::Libtorch`] when memory is exhausted.
+    /// [`Error::Argument`] for a batch or capacity below 1; [`Error::OutOfMemory`].
     pub fn new(
         config: &DecoderConfig,
         batch: i64,

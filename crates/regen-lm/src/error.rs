@@ -80,9 +80,19 @@ pub enum Error {
     /// A checkpoint could not be opened or does not fit the configuration.
     #[error(transparent)]
     Checkpoint(#[from] regen_torch::Error),
-    /// libtorch refused an operation, for instance because device memory is exhausted.
+    /// The device has no memory left for an operation.
+    #[error(
+        "memory of the device is exhausted: use smaller batches or shorter texts, compute activations again, or use a lower \
+         precision"
+    )]
+    OutOfMemory {
+        /// What libtorch asked for.
+        #[source]
+        source: tch::TchError,
+    },
+    /// libtorch refused an operation.
     #[error("libtorch failed")]
-    Libtorch(#[from] tch::TchError),
+    Libtorch(#[source] tch::TchError),
     /// A tensor argument has the wrong shape.
     #[error("{what} has shape {got:?}, expected {expected}")]
     Shape {
@@ -204,6 +214,20 @@ pub enum Error {
         /// What differs.
         what: String,
     },
+}
+
+impl From<tch::TchError> for Error {
+    /// libtorch tells exhausted memory from other failures by its words alone: those of its allocators for CPU and CUDA, and of
+    /// cuBLAS and cuDNN.
+    fn from(source: tch::TchError) -> Self {
+        const SIGNS: [&str; 4] =
+            ["out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED"];
+        let text = source.to_string();
+        if SIGNS.iter().any(|sign| text.contains(sign)) {
+            return Self::OutOfMemory { source };
+        }
+        Self::Libtorch(source)
+    }
 }
 
 impl Error {

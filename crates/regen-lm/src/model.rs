@@ -43,7 +43,7 @@ impl Decoder {
     /// **Source** Radford et al. 2019 (GPT-2), section 2.3.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`]; [`Error::Libtorch`] when memory is exhausted.
+    /// [`Error::InvalidConfig`]; [`Error::OutOfMemory`].
     pub fn new(vs: &nn::Path<'_>, config: &DecoderConfig, rng: &mut ChaCha8Rng) -> Result<Self> {
         config.validate()?;
         let named = families::inventory(config)
@@ -66,7 +66,7 @@ impl Decoder {
     ///
     /// # Errors
     /// Those of [`DecoderConfig::from_hf`]; [`Error::Checkpoint`] for missing, surplus, mis-shaped or
-    /// non-finite tensors; [`Error::Libtorch`] when memory is exhausted.
+    /// non-finite tensors; [`Error::OutOfMemory`].
     pub fn load(dir: &Path, placement: Placement) -> Result<(nn::VarStore, Self)> {
         let vs = nn::VarStore::new(placement.device);
         let decoder = Self::load_under(&vs.root(), dir, placement.precision.kind())?;

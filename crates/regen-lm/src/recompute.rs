@@ -86,7 +86,7 @@ impl Recomputed<'_> {
     /// `loss.backward()` does after a plain pass.
     ///
     /// # Errors
-    /// [`Error::MissingGradient`] if the loss does not depend on the hidden states; [`Error::Libtorch`] when memory is exhausted.
+    /// [`Error::MissingGradient`] if the loss does not depend on the hidden states; [`Error::OutOfMemory`].
     pub fn backward(self, loss: &Tensor) -> Result<()> {
         loss.f_backward()?;
         let Self { decoder, shared, entry, inputs, exit, hidden } = self;

@@ -138,7 +138,8 @@ pub enum Error {
     },
     /// The loss became NaN or infinite.
     #[error(
-        "the loss is {loss} at step {step}; lower the learning rate (the batch's first text begins {text:?})"
+        "the loss is {loss} at step {step}; lower the learning rate (the batch's first text begins {text:?}; largest gradients: \
+         {gradients})"
     )]
     NonFiniteLoss {
         /// The update, counted from 1.
@@ -147,5 +148,20 @@ pub enum Error {
         loss: f64,
         /// The start of the first narrative of the batch.
         text: String,
+        /// Names and norms of the largest gradients that this loss gives.
+        gradients: String,
+    },
+    /// The loss is finite and its gradients are not.
+    #[error(
+        "gradients are not finite at step {step}; lower the learning rate (the batch's first text begins {text:?}; largest \
+         gradients: {gradients})"
+    )]
+    NonFiniteGradient {
+        /// The update, counted from 1.
+        step: u64,
+        /// The start of the first narrative of the batch.
+        text: String,
+        /// Names and norms of the largest.
+        gradients: String,
     },
 }

@@ -87,6 +87,11 @@ impl<'a> ChatTemplate<'a> {
         Ok(Self { environment, sources, tokenizer })
     }
 
+    /// The tokenizer that it speaks with.
+    pub fn tokenizer(&self) -> &'a TextTokenizer {
+        self.tokenizer
+    }
+
     /// The conversation as text. To encode it, use [`encode`](Self::encode), which knows what the messages said.
     ///
     /// # Errors

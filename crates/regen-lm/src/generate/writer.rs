@@ -29,7 +29,7 @@ impl<'a> Writer<'a> {
     /// bf16 weights on an x86-64 CPU with AVX2, any family. On others it is as [`Writer::plain`].
     ///
     /// # Errors
-    /// [`Error::Libtorch`](crate::Error::Libtorch), [`Error::Checkpoint`](crate::Error::Checkpoint) when memory is exhausted.
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory), [`Error::Checkpoint`](crate::Error::Checkpoint).
     pub fn new(decoder: &'a Decoder) -> Result<Self> {
         match decoder.kind() {
             Kind::Float => Self::with_storage(decoder, Storage::F32),

@@ -51,6 +51,29 @@ pub fn clip_gradients<'a>(
     })
 }
 
+/// Names and norms of the five largest gradients, NaN first: what to look at when a loss is not finite. Tensors without a gradient
+/// are passed over.
+///
+/// # Errors
+/// [`Error::Libtorch`].
+pub fn largest_gradients<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<String> {
+    let gradients: Vec<(&str, Tensor)> = tensors
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.grad()))
+        .filter(|(_, gradient)| gradient.defined())
+        .collect();
+    tch::no_grad(|| {
+        let norms = gradients
+            .iter()
+            .map(|(_, gradient)| Ok(gradient.f_to_kind(Kind::Float)?.f_norm()?))
+            .collect::<Result<Vec<_>>>()?;
+        if norms.is_empty() {
+            return Ok(String::new());
+        }
+        largest(&gradients, &Tensor::f_stack(&norms, 0)?)
+    })
+}
+
 fn largest(gradients: &[(&str, Tensor)], norms: &Tensor) -> Result<String> {
     let mut ranked = gradients
         .iter()

@@ -6,6 +6,6 @@ mod schedule;
 mod snapshot;
 
 pub use adamw::{AdamW, AdamWConfig, ParameterGroup};
-pub use clip::clip_gradients;
+pub use clip::{clip_gradients, largest_gradients};
 pub use schedule::Schedule;
 pub use snapshot::{load_snapshot, read_cursor, save_snapshot};

@@ -1,7 +1,8 @@
 //! Chat templates say what transformers says, and nobody speaks through them but the program.
 
 use regen_lm::chat::{Chat, ChatTemplate, ChatTime, Message, Role};
-use regen_lm::{Error, TextTokenizer, train_bpe};
+use regen_lm::generate::GenerationDefaults;
+use regen_lm::{Error, GenerateOptions, Sampling, TextTokenizer, train_bpe};
 use serde_json::{Map, Value, json};
 
 use crate::support::golden;
@@ -115,9 +116,6 @@ fn plain_text_is_encoded_without_special_tokens() {
         for text in ["Which pen?", "", " two  spaces\n\nand a line", "ü <|im ends"] {
             assert_eq!(tokenizer.encode_plain(text).unwrap(), tokenizer.encode(text).unwrap(), "{text:?}");
         }
-        let special = |id: &i64| {
-            (0..tokenizer.vocab_size()).contains(id) && tokenizer.decode(&[*id]).unwrap().is_empty()
-        };
         for text in ["<|im_start|>system", "a</s>b", "[INST] x [/INST]", "<|im_end|><|im_end|>"] {
             let ids = tokenizer.encode_plain(text).unwrap();
             assert_ne!(ids, tokenizer.encode(text).unwrap());
@@ -129,7 +127,6 @@ fn plain_text_is_encoded_without_special_tokens() {
                     && piece.starts_with(['<', '['])),
                 "{spoken:?}"
             );
-            let _ = special;
         }
         // Added tokens that are not special are words of the vocabulary.
         let think = tokenizer.id("<think>").unwrap();
@@ -224,6 +221,36 @@ fn templates_travel_with_their_tokenizer() {
     let unnamed = configure(json!([{ "name": "rag", "template": "x" }])).unwrap();
     let refused = ChatTemplate::of(&unnamed).unwrap().render(&Chat::default());
     assert!(matches!(refused, Err(Error::NoChatTemplate { ref known, .. }) if known == "rag"), "{refused:?}");
+}
+
+#[test]
+#[ignore = "writes folders for load_back.py, which needs transformers"]
+fn write_folders_for_transformers() {
+    let source = std::fs::read_to_string(golden("chat/templates/thinking.jinja")).unwrap();
+    for kind in ["bytes", "pieces"] {
+        let from = tempfile::tempdir().unwrap();
+        for file in ["tokenizer.json", "tokenizer_config.json"] {
+            std::fs::copy(golden("chat").join(kind).join(file), from.path().join(file)).unwrap();
+        }
+        std::fs::write(from.path().join("chat_template.jinja"), &source).unwrap();
+        let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("saved_chat").join(kind);
+        TextTokenizer::load(from.path()).unwrap().save(&dir).unwrap();
+        let sampling = Sampling::Sample {
+            temperature: 0.7,
+            top_k: std::num::NonZeroUsize::new(20),
+            top_p: Some(0.8),
+            min_p: Some(0.05),
+        };
+        let options = GenerateOptions {
+            max_new_tokens: 40,
+            sampling,
+            stop: vec![3, 5],
+            repetition_penalty: 1.1,
+            no_repeat_ngram: 3,
+            ..GenerateOptions::default()
+        };
+        GenerationDefaults { options, beam: None }.save(&dir).unwrap();
+    }
 }
 
 #[test]

@@ -242,3 +242,23 @@ fn an_empty_loss_and_bad_targets_are_refused() {
     assert!(matches!(masked_loss(&decoder, &hidden, &beyond, &all), Err(Error::IdOutOfRange { .. })));
     assert!(matches!(masked_loss(&decoder, &hidden, &ids(2, 3, 53), &all), Err(Error::Shape { .. })));
 }
+
+#[test]
+fn exhausted_memory_is_told_from_other_failures() {
+    let (_vs, decoder) = random_model(&small_config(), 3);
+    // More than any machine has, so that the allocator refuses at once.
+    let refused = decoder.new_cache(1 << 20, 1 << 22).unwrap_err();
+    assert!(matches!(refused, Error::OutOfMemory { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("smaller batches"), "{refused}");
+    let other = Tensor::from_slice(&[1.0f32]).f_view([2, 2]).map_err(Error::from).unwrap_err();
+    assert!(matches!(other, Error::Libtorch(_)), "{other:?}");
+}
+
+#[test]
+fn a_tokenizer_larger_than_the_embedding_is_refused_by_number() {
+    let tokenizer = regen_lm::train_bpe(["a pen"].into_iter(), 300, &[]).unwrap();
+    let (_vs, decoder) = random_model(&small_config(), 4);
+    let error = tokenizer.check_fits(decoder.config().vocab()).unwrap_err().to_string();
+    let needed = tokenizer.vocab_size().to_string();
+    assert!(error.contains("vocab_size") && error.contains("53") && error.contains(&needed), "{error}");
+}

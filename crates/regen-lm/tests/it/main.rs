@@ -13,3 +13,4 @@ mod resume;
 mod support;
 mod tokenizer;
 mod training;
+mod writing;

@@ -1,6 +1,6 @@
 //! Gradients reach everything, the optimiser is AdamW, and a model can learn.
 
-use regen_lm::train::{AdamW, AdamWConfig, ParameterGroup, Schedule, clip_gradients};
+use regen_lm::train::{AdamW, AdamWConfig, ParameterGroup, Schedule, clip_gradients, largest_gradients};
 use regen_lm::{Decoder, Error, GenerateOptions, PaddingMask, generate, masked_loss};
 use regen_torch::{Checkpoint, seed};
 use tch::{Device, Kind, Tensor, nn};
@@ -182,6 +182,49 @@ fn clipping_scales_to_the_norm_and_reports_it() {
     let untouched = clip_gradients([("a", &a), ("b", &b)], 2.0, 2).unwrap();
     assert!((untouched - 1.0).abs() < 1e-5);
     assert!((a.grad().double_value(&[0]) - 0.6).abs() < 1e-5);
+}
+
+#[test]
+fn groups_have_their_own_rates_and_frozen_ones_stay() {
+    let leaf = || Tensor::from_slice(&[1.0f32, -2.0]).set_requires_grad(true);
+    let tensors = [leaf(), leaf(), leaf()];
+    let group = |name: &str, tensor: &Tensor, learning_rate| ParameterGroup {
+        name: name.into(),
+        tensors: vec![(name.to_owned(), tensor.shallow_clone())],
+        learning_rate,
+        weight_decay: 0.0,
+    };
+    let groups = vec![
+        group("slow", &tensors[0], 0.01),
+        group("fast", &tensors[1], 0.03),
+        group("frozen", &tensors[2], 0.5),
+    ];
+    let mut optimiser = AdamW::new(groups, AdamWConfig::default()).unwrap();
+    let moved = |tensor: &Tensor| (tensor - leaf()).abs().max().double_value(&[]);
+    let mut update = |tensors: &[Tensor; 3], factor| {
+        tensors.iter().map(|t| t.square().sum(Kind::Float)).reduce(|a, b| a + b).unwrap().backward();
+        optimiser.step(factor).unwrap();
+        optimiser.zero_gradients();
+    };
+    // A first stage without the last group, then one with it: the first update of Adam is as long as the rate.
+    let _ = tensors[2].set_requires_grad(false);
+    update(&tensors, 0.5);
+    for (tensor, expected) in tensors.iter().zip([0.005, 0.015, 0.0]) {
+        assert!((moved(tensor) - expected).abs() < 1e-5, "{} {expected}", moved(tensor));
+    }
+    let _ = tensors[2].set_requires_grad(true);
+    update(&tensors, 1.0);
+    assert!(moved(&tensors[2]) > 0.1);
+}
+
+#[test]
+fn the_largest_gradients_are_named_in_their_order() {
+    let [small, large, none] =
+        [1.0f32, 30.0, 5.0].map(|value| Tensor::from_slice(&[value]).set_requires_grad(true));
+    (small.square() + large.square()).sum(Kind::Float).backward();
+    let named = largest_gradients([("small", &small), ("large", &large), ("none", &none)]).unwrap();
+    assert_eq!(named, "large 6.000e1, small 2.000e0");
+    assert_eq!(largest_gradients([("none", &none)]).unwrap(), "");
 }
 
 #[test]

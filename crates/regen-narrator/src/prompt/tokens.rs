@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use regen_lm::TextTokenizer;
+use regen_lm::chat::{Chat, ChatTemplate, Message, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, NarratorConfig, Result};
@@ -64,7 +65,30 @@ impl PromptWords {
             kinds: asks.collect(),
         }
     }
+
+    /// The same words in a chat model's own format: as what a user says, after what the system says, and before the model's turn.
+    ///
+    /// # Errors
+    /// Those of rendering the template; [`Error::InvalidConfig`] if it does not say what the user says exactly once.
+    pub fn in_chat(mut self, template: &ChatTemplate<'_>, system: Option<&str>) -> Result<Self> {
+        let system = system.map(|text| Message::new(Role::System, text));
+        let user = Message::new(Role::User, PLACE);
+        let rendered = template.render(&Chat::asking(system.into_iter().chain([user]).collect()))?;
+        let parts: Vec<&str> = rendered.split(PLACE).collect();
+        let [before, after] = parts[..] else {
+            let (got, expected) = (format!("{} times", parts.len() - 1), "a chat template that says it once");
+            return Err(Error::InvalidConfig { field: "words", got, expected });
+        };
+        // Prompts begin with the tokenizer's token of beginning anyway.
+        let begin = template.tokenizer().token("bos_token").unwrap_or_default();
+        self.history.insert_str(0, before.strip_prefix(begin).unwrap_or(before));
+        self.kinds.values_mut().for_each(|asks| asks.push_str(after));
+        Ok(self)
+    }
 }
+
+/// Stands for what a user says while a template is rendered: a code point without a meaning, which none changes.
+const PLACE: &str = "\u{f0002}";
 
 /// The ids of what marks the parts of a prompt, looked up once.
 #[derive(Debug)]

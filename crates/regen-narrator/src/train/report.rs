@@ -24,6 +24,10 @@ pub struct TrainProgress {
     pub validation_loss: Option<f64>,
     /// Positions computed so far, soft tokens and padding included.
     pub positions: u64,
+    /// The language model's rate in this update.
+    pub learning_rate: f64,
+    /// The common norm of all gradients of this update, before clipping.
+    pub gradient_norm: f64,
 }
 
 /// What a training run did.

@@ -103,6 +103,8 @@ impl Narrator {
             best: Best::new(&trainable, !held_out.is_empty()),
             trainable,
             step: 0,
+            factor: 0.0,
+            gradient_norm: 0.0,
             finished: false,
             report: TrainReport::default(),
             since: Mean::default(),
@@ -153,6 +155,10 @@ struct Run<'a> {
     best: Best,
     /// Updates done.
     step: u64,
+    /// Of the learning rates, in the last update.
+    factor: f64,
+    /// In the last update, before clipping.
+    gradient_norm: f64,
     finished: bool,
     report: TrainReport,
     since: Mean,
@@ -175,7 +181,14 @@ impl Run<'_> {
         if let Some(next) = loss.next_item {
             self.next_since.add(next);
         }
-        clip_gradients(self.optimizer.tensors(), config.clip_norm, self.step)?;
+        self.gradient_norm = match clip_gradients(self.optimizer.tensors(), config.clip_norm, self.step) {
+            Err(regen_lm::Error::NonFiniteGradient { step, largest }) => {
+                let text = narrator.answer_start(rows)?;
+                return Err(Error::NonFiniteGradient { step, text, gradients: largest });
+            }
+            norm => norm?,
+        };
+        self.factor = factor;
         self.optimizer.step(factor)?;
         self.report.positions += loss.positions;
         self.report.narrative_tokens += rows.iter().map(|row| row.answer_len() as u64).sum::<u64>();
@@ -203,6 +216,8 @@ impl Run<'_> {
             loss,
             validation_loss: self.report.validation.last().map(|point| point.loss),
             positions: self.report.positions,
+            learning_rate: self.config.learning_rate * self.factor,
+            gradient_norm: self.gradient_norm,
         }
     }
 

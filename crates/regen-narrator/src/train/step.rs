@@ -2,6 +2,7 @@
 
 use rand::RngExt;
 use regen_lm::DropoutDraw;
+use regen_lm::train::largest_gradients;
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::Tensor;
 
@@ -70,13 +71,16 @@ impl Narrator {
             } else {
                 (loss_of(&self.decoder.forward_training(&embeddings, &batch.mask, dropout)?)?, None)
             };
-            if !whole.is_finite() {
-                let text = self.answer_start(parts[part])?;
-                return Err(Error::NonFiniteLoss { step, loss: whole, text });
-            }
             match recorded {
                 (loss, Some(pass)) => pass.backward(&loss)?,
                 (loss, None) => loss.f_backward().map_err(regen_lm::Error::from)?,
+            }
+            if !whole.is_finite() {
+                let text = self.answer_start(parts[part])?;
+                let trainable = self.trainable();
+                let named = trainable.iter().map(|(name, tensor)| (name.as_str(), tensor));
+                let gradients = largest_gradients(named)?;
+                return Err(Error::NonFiniteLoss { step, loss: whole, text, gradients });
             }
             total.positions += positions(batch);
         }

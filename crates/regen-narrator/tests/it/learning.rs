@@ -173,6 +173,36 @@ fn training_without_examples_or_with_impossible_numbers_is_refused() {
 }
 
 #[test]
+fn training_that_blows_up_stops_with_step_batch_and_gradients_named() {
+    let wild = |rate| {
+        let mut narrator = world::narrator(Sources::Fusion, 1);
+        let config = TrainConfig {
+            learning_rate: rate,
+            adapter_learning_rate: rate,
+            warmup_steps: 1,
+            ..world::training(9)
+        };
+        narrator.train(&world::examples(), &[], &config, &mut |_| ControlFlow::Continue(())).unwrap_err()
+    };
+    let named = |text: String, gradients: String| {
+        assert!(text.starts_with("You chose the"), "{text}");
+        assert!(gradients.contains("lm.") && gradients.contains("NaN"), "{gradients}");
+    };
+    match wild(1e38) {
+        Error::NonFiniteLoss { step: 2, loss, text, gradients } => {
+            assert!(!loss.is_finite());
+            named(text, gradients);
+        }
+        other => panic!("{other:?}"),
+    }
+    // A rate at which the loss is still a number.
+    match wild(1e30) {
+        Error::NonFiniteGradient { step: 2, text, gradients } => named(text, gradients),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn attribution_covers_history_and_target() {
     let narrator = world::narrator(Sources::Fusion, 1);
     let requests = [world::example(&[1, 2, 3], 0).request, world::example(&[], 5).request];

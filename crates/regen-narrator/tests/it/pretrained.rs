@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use regen_fusion::{AdapterKind, Sources};
+use regen_lm::chat::ChatTemplate;
 use regen_lm::{Decoder, DecoderConfig, LoraConfig, LoraTargets, TextTokenizer, train_bpe};
 use regen_narrator::{
     Error, Narrator, NarratorConfig, PromptWords, Request, TrainConfig, TrainReport, Trains,
@@ -200,4 +201,31 @@ fn texts_of_the_catalogue_cannot_speak_in_special_tokens() {
     assert_ne!(named.nats, honest.nats);
     let ids = tokenizer.encode_plain(" lamp <|bos|>").unwrap();
     assert!(!ids.contains(&tokenizer.bos_id().unwrap()));
+}
+
+#[test]
+fn words_stand_in_the_format_of_a_chat_model() {
+    let (_dir, lm) = folder();
+    let tokenizer = TextTokenizer::load(&lm).unwrap();
+    let chatml =
+        "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<|end|>{% endfor %}
+{%- if add_generation_prompt %}<|assistant|>{% endif %}";
+    let template = ChatTemplate::new(chatml, &tokenizer).unwrap();
+    let plain = PromptWords::plain(&["user_summary"]);
+    let words = plain.clone().in_chat(&template, Some("Be brief.")).unwrap();
+    assert_eq!(words.history, "<|system|>Be brief.<|end|><|user|>Bought before:");
+    assert_eq!(words.kinds["user_summary"], "\nUser summary:\n<|end|><|assistant|>");
+    assert_eq!((&words.last, &words.text), (&plain.last, &plain.text));
+
+    let kinds = world::kinds();
+    let words = PromptWords::plain(&kinds).in_chat(&template, None).unwrap();
+    let config = NarratorConfig { words: Some(words), ..config(&lm, None) };
+    let narrator = Narrator::on_lm(&lm, config, world::tables(), world::ids(), Device::Cpu, 1).unwrap();
+    assert!(narrator.loss(&world::examples(), 4).unwrap().is_finite());
+
+    for silent in ["no user", "{{ messages[0].content }}{{ messages[0].content }}"] {
+        let template = ChatTemplate::new(silent, &tokenizer).unwrap();
+        let refused = plain.clone().in_chat(&template, None).unwrap_err();
+        assert!(matches!(refused, Error::InvalidConfig { field: "words", .. }), "{refused}");
+    }
 }

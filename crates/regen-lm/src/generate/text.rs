@@ -1,0 +1,80 @@
+//! From prompts to text: ids become pieces of text while they are written, and strings end them.
+
+use std::ops::ControlFlow;
+
+use tch::Tensor;
+
+use super::options::GenerateOptions;
+use super::stream::TextStream;
+use super::writer::Writer;
+use crate::error::Result;
+use crate::mask::PaddingMask;
+use crate::tokenizer::TextTokenizer;
+
+/// One text that was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The text, up to the string that ended it.
+    pub text: String,
+    /// The ids, with those of the string that ended it.
+    pub ids: Vec<i64>,
+    /// The log-probability of each id under the model's own distribution.
+    pub log_probabilities: Vec<f32>,
+    /// Whether a stop id, a stop string or the caller ended it, rather than `max_new_tokens`.
+    pub stopped: bool,
+}
+
+impl Writer<'_> {
+    /// As [`generate_with`](Self::generate_with), as text: `on_piece(row, piece)` sees whole characters as soon as they are
+    /// certain, and ends the row by breaking. A row ends before the first of the `stop` strings that it writes, wherever tokens
+    /// break; its pieces add up to its text.
+    ///
+    /// # Errors
+    /// As [`generate_with`](Self::generate_with), and [`Error::Tokenizer`](crate::Error::Tokenizer).
+    pub fn generate_text(
+        &self,
+        tokenizer: &TextTokenizer,
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        options: &GenerateOptions,
+        stop: &[&str],
+        mut on_piece: impl FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<Written>> {
+        let rows = mask.batch() as usize;
+        let mut streams: Vec<TextStream<'_>> = (0..rows).map(|_| TextStream::new(tokenizer, stop)).collect();
+        let mut texts = vec![String::new(); rows];
+        let mut failed = None;
+        let generated = self.generate_with(prompt_embeds, mask, options, |row, id| {
+            let piece = match streams[row].push(id) {
+                Ok(piece) => piece,
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            texts[row] += &piece;
+            let told = if piece.is_empty() { ControlFlow::Continue(()) } else { on_piece(row, &piece) };
+            if streams[row].stopped() { ControlFlow::Break(()) } else { told }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let all = generated.into_iter().zip(texts).zip(streams).enumerate();
+        Ok(all
+            .map(|(row, ((generated, mut text), stream))| {
+                let rest = stream.finish();
+                if !rest.is_empty() {
+                    // Nothing is left to be ended.
+                    let _ = on_piece(row, &rest);
+                    text += &rest;
+                }
+                Written {
+                    text,
+                    ids: generated.ids,
+                    log_probabilities: generated.log_probabilities,
+                    stopped: generated.stopped,
+                }
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,156 @@
+//! Writing as text, and as a model's makers want it.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+
+use regen_lm::generate::{GenerationDefaults, TextStream};
+use regen_lm::{
+    BeamEnd, BeamOptions, Decoder, DecoderConfig, Error, GenerateOptions, PaddingMask, Sampling, Writer,
+    train_bpe,
+};
+use serde_json::{Value, json};
+use tch::{Device, nn};
+
+use crate::support::{golden, ids, small_config};
+
+#[test]
+fn text_is_streamed_in_whole_characters_and_ends_at_a_string() {
+    let tokenizer = train_bpe(["naïve 日本 pens write", "blue naïve pens"].into_iter(), 300, &[]).unwrap();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let config = DecoderConfig { vocab: tokenizer.vocab_size(), ..small_config() };
+    let decoder = Decoder::new(&vs.root(), &config, &mut regen_torch::seed::rng(61, 0)).unwrap();
+    let embeds = decoder.embed(&ids(3, 4, config.vocab())).unwrap();
+    let mask = PaddingMask::left(&[4, 2, 3], 4).unwrap();
+    let options = GenerateOptions {
+        max_new_tokens: 30,
+        sampling: Sampling::Sample { temperature: 1.0, top_k: None, top_p: None, min_p: None },
+        seed: 3,
+        ..GenerateOptions::default()
+    };
+    let writer = Writer::plain(&decoder);
+    let run = |stop: &[&str]| {
+        let mut pieces = vec![String::new(); 3];
+        let told = |row: usize, piece: &str| {
+            assert!(!piece.is_empty());
+            pieces[row] += piece;
+            ControlFlow::Continue(())
+        };
+        let written = writer.generate_text(&tokenizer, &embeds, &mask, &options, stop, told).unwrap();
+        for (written, pieces) in written.iter().zip(&pieces) {
+            assert_eq!(written.text, *pieces);
+            assert_eq!(written.ids.len(), written.log_probabilities.len());
+        }
+        written
+    };
+    let free = run(&[]);
+    for written in &free {
+        assert_eq!((written.ids.len(), written.stopped), (30, false));
+        let mut stream = TextStream::new(&tokenizer, &[]);
+        let text: String = written.ids.iter().map(|id| stream.push(*id).unwrap()).collect();
+        assert_eq!(written.text, text + &stream.finish());
+    }
+    // Two characters of the first row, which may stand across two tokens.
+    let characters: Vec<char> = free[0].text.chars().collect();
+    let stop: String = characters[6..8].iter().collect();
+    let ended = run(&[&stop, "never written"]);
+    let end = free[0].text.find(&stop).unwrap();
+    assert_eq!((ended[0].text.as_str(), ended[0].stopped), (&free[0].text[..end], true));
+    assert!(ended[0].ids.len() < 30 && free[0].ids.starts_with(&ended[0].ids));
+    let mut given = 0;
+    let broken = writer
+        .generate_text(&tokenizer, &embeds, &mask, &options, &[], |row, _| {
+            given += usize::from(row == 1);
+            if row == 1 && given == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert!(broken[1].stopped && broken[1].ids.len() < 30 && !broken[0].stopped);
+}
+
+/// The defaults of a folder with this file.
+fn defaults(file: &Value) -> regen_lm::Result<GenerationDefaults> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("generation_config.json"), file.to_string()).unwrap();
+    let mut config = DecoderConfig::from_hf(&golden("families/llama")).unwrap();
+    config.special.eos = vec![2];
+    GenerationDefaults::load(dir.path(), &config)
+}
+
+#[test]
+fn the_defaults_of_a_folder_are_read_as_transformers_reads_them() {
+    let sampled = |temperature, top_k, top_p, min_p| Sampling::Sample {
+        temperature,
+        top_k: NonZeroUsize::new(top_k),
+        top_p,
+        min_p,
+    };
+    // As published: an instruct model of Llama's, one of Qwen's, a base model.
+    let llama = json!({
+        "bos_token_id": 1, "do_sample": true, "eos_token_id": [3, 4, 5], "temperature": 0.6, "top_p": 0.9,
+        "transformers_version": "4.45.0",
+    });
+    let read = defaults(&llama).unwrap();
+    assert_eq!(read.options.sampling, sampled(0.6, 50, Some(0.9), None), "top_k is 50 where none is given");
+    assert_eq!((read.options.stop, read.beam), (vec![3, 4, 5], None));
+    let qwen = json!({
+        "do_sample": true, "eos_token_id": 7, "pad_token_id": 3, "repetition_penalty": 1.05, "temperature": 0.7,
+        "top_k": 20, "top_p": 0.8,
+    });
+    let read = defaults(&qwen).unwrap().options;
+    assert_eq!((read.sampling, read.repetition_penalty), (sampled(0.7, 20, Some(0.8), None), 1.05));
+    let base = json!({ "_from_model_config": true, "bos_token_id": 1, "transformers_version": "5.0.0" });
+    assert_eq!(
+        defaults(&base).unwrap().options,
+        GenerateOptions { stop: vec![2], ..GenerateOptions::default() }
+    );
+    let beams = json!({
+        "num_beams": 4, "num_return_sequences": 2, "length_penalty": 0.8, "early_stopping": "never",
+        "no_repeat_ngram_size": 3, "max_new_tokens": 20, "max_length": 90, "top_p": 0.5,
+    });
+    let read = defaults(&beams).unwrap();
+    let expected = BeamOptions { beams: 4, keep: 2, length_penalty: 0.8, end: BeamEnd::NeverBetter };
+    assert_eq!((read.beam, &read.options.sampling), (Some(expected), &Sampling::Greedy));
+    assert_eq!((read.options.no_repeat_ngram, read.options.max_new_tokens), (3, 20));
+
+    for file in [&llama, &qwen, &base, &beams] {
+        let read = defaults(file).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        read.save(dir.path()).unwrap();
+        let config = DecoderConfig::from_hf(&golden("families/llama")).unwrap();
+        assert_eq!(GenerationDefaults::load(dir.path(), &config).unwrap(), read, "{file}");
+    }
+    let none = tempfile::tempdir().unwrap();
+    let config = DecoderConfig::from_hf(&golden("families/llama")).unwrap();
+    let plain = GenerationDefaults::load(none.path(), &config).unwrap();
+    assert_eq!((plain.options.sampling, plain.options.stop), (Sampling::Greedy, vec![2]));
+}
+
+#[test]
+fn defaults_that_would_write_otherwise_are_refused_by_name() {
+    for (field, value) in [
+        ("typical_p", json!(0.9)),
+        ("num_beam_groups", json!(2)),
+        ("epsilon_cutoff", json!(0.1)),
+        ("suppress_tokens", json!([5])),
+        ("forced_eos_token_id", json!(3)),
+        ("penalty_alpha", json!(0.6)),
+        ("min_length", json!(4)),
+    ] {
+        let refused = defaults(&json!({ field: value }));
+        let named =
+            matches!(refused, Err(Error::UnsupportedConfig { field: ref named, .. }) if named == field);
+        assert!(named, "{field}: {refused:?}");
+    }
+    let both = defaults(&json!({ "do_sample": true, "num_beams": 2 }));
+    assert!(matches!(both, Err(Error::UnsupportedConfig { .. })), "{both:?}");
+    for (file, wanted) in [
+        (json!({ "eos_token_id": "two" }), "eos_token_id"),
+        (json!({ "do_sample": true, "top_k": -3 }), "top_k"),
+        (json!({ "early_stopping": 3 }), "early_stopping"),
+    ] {
+        let refused = defaults(&file);
+        let named = matches!(refused, Err(Error::InvalidConfig { ref field, .. }) if field == wanted);
+        assert!(named, "{file}: {refused:?}");
+    }
+    let hot = defaults(&json!({ "do_sample": true, "temperature": -1.0 }));
+    assert!(matches!(hot, Err(Error::Argument { what: "temperature", .. })), "{hot:?}");
+}
