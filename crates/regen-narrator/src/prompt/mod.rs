@@ -13,6 +13,8 @@ mod tokens;
 
 pub(crate) use batch::{Batch, Padding, splice};
 pub use request::{Example, Request};
+#[cfg(test)]
+pub(crate) use sequence::testing;
 pub(crate) use sequence::{Places, Sequence};
 pub(crate) use tokens::PromptTokens;
 pub use tokens::{PromptWords, special_tokens};

@@ -56,6 +56,8 @@ pub(crate) struct Sequence {
     begin: usize,
     /// Where in `prompt` each phrase of the passage stands, without its mark.
     pub(super) passage: Vec<Range<usize>>,
+    /// Ids at the end of `prompt` that ask for the kind of narrative.
+    ask: usize,
     pub(super) answer: Vec<i64>,
 }
 
@@ -104,7 +106,8 @@ impl Sequence {
         }
         prompt.extend(kind);
         let begin = tokens.begin.len();
-        Ok(Self { prompt, rows, history: recent.len(), begin, passage, answer: Vec::new() })
+        let ask = kind.len();
+        Ok(Self { prompt, rows, history: recent.len(), begin, passage, ask, answer: Vec::new() })
     }
 
     /// Adds the narrative, cut to `max_narrative_tokens`. A cut narrative has no `<eos>`, since it does not end there.
@@ -124,6 +127,32 @@ impl Sequence {
         Ok(self)
     }
 
+    /// The prompt up to what asks for the kind: what all kinds of one user and item begin with.
+    pub(crate) fn beginning(&self) -> Self {
+        let shared = self.prompt.len() - self.ask;
+        Self { prompt: self.prompt[..shared].to_vec(), ask: 0, answer: Vec::new(), ..self.clone() }
+    }
+
+    /// What asks for the kind, alone.
+    pub(crate) fn asking(&self) -> Self {
+        let prompt = self.prompt[self.prompt.len() - self.ask..].to_vec();
+        Self {
+            prompt,
+            rows: Vec::new(),
+            history: 0,
+            begin: 0,
+            passage: Vec::new(),
+            ask: self.ask,
+            answer: Vec::new(),
+        }
+    }
+
+    /// What two prompts with the same beginning have in common, and others have not; shorter ones first.
+    pub(crate) fn beginning_key(&self) -> (usize, &[i64], &[i64], usize) {
+        let shared = self.prompt.len() - self.ask;
+        (shared, &self.rows, &self.prompt[..shared], self.history)
+    }
+
     /// From which position which row follows, and whether that is the target: after every item of the history that stands for
     /// itself, or after the history as a whole.
     pub(super) fn next_items(&self, places: Places) -> impl Iterator<Item = (usize, i64, bool)> + '_ {
@@ -132,6 +161,11 @@ impl Sequence {
         next.map(move |before| {
             (self.begin - 1 + places.of_history(before), self.rows[before], before == self.history)
         })
+    }
+
+    /// Whether there are no ids.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Ids in all.
@@ -147,5 +181,24 @@ impl Sequence {
     /// Ids of the answer: those that the loss counts.
     pub(crate) fn answer_len(&self) -> usize {
         self.answer.len()
+    }
+}
+
+/// Sequences for tests of other modules.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::Sequence;
+
+    /// A prompt whose last `ask` ids ask for the kind, over these rows of the tables.
+    pub(crate) fn sequence(prompt: &[i64], ask: usize, rows: &[i64]) -> Sequence {
+        Sequence {
+            prompt: prompt.to_vec(),
+            rows: rows.to_vec(),
+            history: rows.len(),
+            begin: 1,
+            passage: Vec::new(),
+            ask,
+            answer: Vec::new(),
+        }
     }
 }

@@ -54,7 +54,7 @@ pub struct Memory {
     /// of the next purchase are drawn for each part.
     pub parts: usize,
     /// Activations of the language model are computed again on the way back instead of kept: memory for one block's instead of
-    /// all, for about a third more time.
+    /// all, for some 40 % more time.
     pub recompute: bool,
 }
 

@@ -86,6 +86,29 @@ fn a_batch_writes_what_each_request_gets_alone_in_the_order_asked() {
 }
 
 #[test]
+fn kinds_that_share_a_beginning_are_written_as_each_alone() {
+    let mut narrator = world::narrator(Sources::Fusion, 1);
+    let mut examples = world::examples();
+    examples.extend(world::summaries());
+    narrator.train(&examples, &[], &world::training(60), &mut |_| ControlFlow::Continue(())).unwrap();
+    // Both kinds of every request, not beside each other.
+    let mut requests = requests();
+    let other: Vec<Request> = requests
+        .iter()
+        .map(|request| {
+            let kind = world::kinds().into_iter().find(|kind| *kind != request.kind).unwrap();
+            Request { kind, ..request.clone() }
+        })
+        .collect();
+    requests.extend(other);
+    let alone: Vec<String> =
+        requests.iter().flat_map(|r| world::write(&narrator, std::slice::from_ref(r), 1)).collect();
+    let half = requests.len() / 2;
+    assert_ne!(alone[..half], alone[half..], "kinds must differ for this test to say anything");
+    assert_eq!(world::write(&narrator, &requests, 6), alone);
+}
+
+#[test]
 fn only_the_most_recent_purchases_are_read() {
     let narrator = world::narrator(Sources::Fusion, 1);
     let mut long = world::example(&[6, 5, 0, 1, 2], 4);
