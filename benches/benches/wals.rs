@@ -22,7 +22,7 @@ const ITEMS: usize = 4_000;
 const SOLVERS: [(&str, Solver); 3] = [
     ("cholesky", Solver::Cholesky),
     ("cg3", Solver::ConjugateGradient { steps: 3 }),
-    ("block32", Solver::Block { size: 32 }),
+    ("block32", Solver::Block { size: 32, relaxation: 1.4 }),
 ];
 
 fn config(rank: usize, solver: Solver) -> WalsConfig {

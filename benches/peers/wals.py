@@ -75,7 +75,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--ranks", default="64,128")
-    parser.add_argument("--block-ranks", default="256,512", help="ranks of the race to the fifth exact iteration")
+    parser.add_argument("--block-ranks", default="256,512", help="ranks of the race to the fifth exact iteration; blocks and exact in turns")
     parser.add_argument("--pairs", help="`user,item` lines with a header instead of the power-law matrix")
     parser.add_argument("--json", help="write all numbers here")
     args = parser.parse_args()
@@ -135,19 +135,33 @@ def main():
                   " (below 1: fewer flops than the normal equations need)")
 
         for rank in (int(rank) for rank in args.block_ranks.split(",") if rank):
-            goal = regen.ask(command="fit", config=config(rank, 5, exact), losses=True)
-            race = {"rank": rank, "exact_seconds": sum(goal["seconds"]), "goal": goal["losses"][5]}
-            print(f"rank {rank}: five exact iterations {race['exact_seconds']:.2f} s, loss {race['goal']:.8g}")
-            for size in (32, 64, 128):
-                fit = regen.ask(command="fit", config=config(rank, 8, {"block": {"size": size}}), losses=True)
-                reached = [k for k, loss in enumerate(fit["losses"]) if loss <= race["goal"]]
-                seconds = sum(fit["seconds"][: reached[0]]) if reached else None
-                race[f"block_{size}"] = {"iterations": reached[0] if reached else None, "seconds": seconds}
-                print(f"  block {size}: " + (f"there after {reached[0]} iterations, {seconds:.2f} s,"
-                      f" {seconds / race['exact_seconds']:.2f} of the time" if reached else "not there after 8 iterations"))
-            report["races"].append(race)
+            report["races"].append(race(regen, rank, args.rounds))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(report, indent=1))
+
+
+def race(regen, rank, rounds):
+    """Time to the loss of the fifth exact iteration, exact and by blocks in turns, from the same initial factors."""
+    lines = {"exact": (5, "cholesky")}
+    for size, relaxation in ((32, 1.4), (64, 1.4), (32, 1.0)):
+        lines[f"block {size}, relaxation {relaxation}"] = (7, {"block": {"size": size, "relaxation": relaxation}})
+    seconds, losses = {name: [] for name in lines}, {}
+    for turn in range(rounds):
+        for name, (iterations, solver) in lines.items():
+            fit = regen.ask(command="fit", config=config(rank, iterations, solver), losses=turn == 0)
+            seconds[name].append(fit["seconds"])
+            losses.setdefault(name, fit["losses"])
+    goal = losses["exact"][5]
+    exact = statistics.median(sum(one) for one in seconds["exact"])
+    print(f"rank {rank}: five exact iterations {exact:.2f} s, loss {goal:.8g}")
+    result = {"rank": rank, "exact_seconds": exact, "goal": goal}
+    for name in list(lines)[1:]:
+        reached = next((k for k, loss in enumerate(losses[name]) if loss <= goal), None)
+        taken = statistics.median(sum(one[:reached]) for one in seconds[name]) if reached else None
+        result[name] = {"iterations": reached, "seconds": taken, "losses": losses[name]}
+        print(f"  {name}: " + (f"there after {reached} iterations, {taken:.2f} s, {taken / exact:.2f} of the time"
+                               if reached else "not there"))
+    return result
 
 
 def floor_flops(users, items, matrix, rank):

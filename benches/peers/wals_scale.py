@@ -7,6 +7,10 @@ As many users as items, about ten pairs each, power-law on both sides. Every lin
 iteration is not counted. Peak memory is that of the fit alone, without making the matrix. At the end stands what the
 rates of the largest matrix of each kind give for 1 M to 1 B items, as the tables of docs/scale.md, and a plot is
 written beside the numbers. Needs nothing but Python; shards are written below DIR and removed.
+
+    python3 benches/peers/wals_scale.py --redraw docs/scale.md docs/scale.svg
+
+draws the plot of docs/scale.md from the table of measurements on that page, so that the two cannot differ.
 """
 
 import argparse
@@ -16,6 +20,7 @@ import pathlib
 import shutil
 import statistics
 import subprocess
+import sys
 
 PAIRS_A_ROW = 10
 # Users of the generator begin with this many pairs; about ten on average.
@@ -132,7 +137,23 @@ def plot(lines, path):
     path.write_text("\n".join(out) + "\n")
 
 
+def measured(page):
+    """The lines of a page's table of measurements: | pairs | rows | memory or shards | median (...) | ..."""
+    scale = {"k": 1e3, "M": 1e6}
+    lines = []
+    for row in page.read_text().splitlines():
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        if len(cells) > 3 and cells[2] in ("memory", "shards"):
+            number, unit = cells[0].split()
+            lines.append(dict(kind=cells[2], pairs=float(number) * scale[unit], seconds=[float(cells[3].split()[0])]))
+    return lines
+
+
 def main():
+    if sys.argv[1:2] == ["--redraw"]:
+        page, picture = sys.argv[2:]
+        plot(measured(pathlib.Path(page)), pathlib.Path(picture))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
     parser.add_argument("--pairs", default="1e6,1e7,1e8")

@@ -17,8 +17,11 @@ pub struct Formula {
     #[arg(long, default_value_t = 3)]
     pub cg_steps: usize,
     /// Coordinates a block of `--solver block`.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 32)]
     pub block: usize,
+    /// How many times the way to where a row's blocks end `--solver block` goes: above 0, below 2.
+    #[arg(long, default_value_t = 1.4)]
+    pub relaxation: f32,
     /// How the value r of a pair becomes its weight w.
     #[arg(long, value_enum, default_value_t = ConfidenceName::Constant)]
     pub confidence: ConfidenceName,
@@ -132,7 +135,7 @@ impl Formula {
             solver: match self.solver {
                 SolverName::Cholesky => Solver::Cholesky,
                 SolverName::Cg => Solver::ConjugateGradient { steps: self.cg_steps },
-                SolverName::Block => Solver::Block { size: self.block },
+                SolverName::Block => Solver::Block { size: self.block, relaxation: self.relaxation },
             },
             confidence: match self.confidence {
                 ConfidenceName::Constant => Confidence::Constant { weight: 1.0 },

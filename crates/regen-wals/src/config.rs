@@ -59,7 +59,7 @@ impl Default for WalsConfig {
 }
 
 /// How the rows of a half-sweep are solved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Solver {
     /// The exact minimum of each row.
@@ -72,12 +72,18 @@ pub enum Solver {
         /// Steps a row and half-sweep, at least 1.
         steps: usize,
     },
-    /// Exact minima over blocks of coordinates, one block after the other.
+    /// Minima over blocks of coordinates, one block after the other, from the row's last value.
+    /// Rows with few pairs (a quarter of the rank) are solved as one block.
     ///
     /// **Source** Rendle, Krichene, Zhang, Koren (2021), "iALS++".
     Block {
         /// Coordinates a block, at least 1.
         size: usize,
+        /// ω, above 0 and below 2: how many times the way from a row's last value to where its
+        /// pass ends is gone, from the second half-sweep on. 1 stops there, as in the paper; more
+        /// (over-relaxation) saves iterations: 1.4 reaches in four the loss of the exact solver's
+        /// fifth. It never raises the loss.
+        relaxation: f32,
     },
 }
 
@@ -154,6 +160,16 @@ pub enum Arithmetic {
 }
 
 impl WalsConfig {
+    /// How many times the way to where a row's solver ends is gone, in the half-sweep after
+    /// `done` others.
+    pub(crate) fn relaxation(&self, done: usize) -> f32 {
+        match self.solver {
+            // Where rows begin in the first half-sweep is noise: nothing to lean away from.
+            Solver::Block { relaxation, .. } if done > 0 => relaxation,
+            Solver::Block { .. } | Solver::Cholesky | Solver::ConjugateGradient { .. } => 1.0,
+        }
+    }
+
     /// Checks every setting against its range.
     pub(crate) fn validate(&self) -> Result<()> {
         let invalid = |field, expected, got: f64| Err(Error::InvalidSetting { field, expected, got });
@@ -175,7 +191,10 @@ impl WalsConfig {
             Solver::ConjugateGradient { steps: 0 } => {
                 return invalid("solver.conjugate_gradient.steps", "at least 1", 0.0);
             }
-            Solver::Block { size: 0 } => return invalid("solver.block.size", "at least 1", 0.0),
+            Solver::Block { size: 0, .. } => return invalid("solver.block.size", "at least 1", 0.0),
+            Solver::Block { relaxation, .. } if !(relaxation > 0.0 && relaxation < 2.0) => {
+                return invalid("solver.block.relaxation", "above 0, below 2", relaxation.into());
+            }
             Solver::ConjugateGradient { .. } | Solver::Block { .. } => {}
         }
         let confidence = match self.confidence {

@@ -170,13 +170,16 @@ impl WalsConfig {
         let level = Level::best();
         let orders = [Order::of(matrix.by_user(), self), Order::of(matrix.by_item(), self)];
         for iteration in done + 1..=self.iterations {
-            for (side, stage) in [(Side::User, Stage::UsersSolved), (Side::Item, Stage::IterationDone)] {
+            for (half_sweep, (side, stage)) in
+                [(Side::User, Stage::UsersSolved), (Side::Item, Stage::IterationDone)].into_iter().enumerate()
+            {
                 let begun = Instant::now();
                 let (rows, order, solved, fixed) = match side {
                     Side::User => (matrix.by_user(), &orders[0], &mut state.users, &mut state.items),
                     Side::Item => (matrix.by_item(), &orders[1], &mut state.items, &mut state.users),
                 };
-                let sweep = Sweep { side, rows, order, config: self, level };
+                let relaxation = self.relaxation(2 * (iteration - 1) + half_sweep);
+                let sweep = Sweep { side, rows, order, config: self, relaxation, level };
                 if let Some(turned) = half(&sweep, slice_mut(solved), slice_mut(fixed))? {
                     state.basis = Some(match state.basis.take() {
                         Some(basis) => basis.then(&turned),

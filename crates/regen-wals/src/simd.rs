@@ -58,6 +58,9 @@ impl Level {
     }
 }
 
+/// The most floats a vector has at any level.
+pub(crate) const MOST_LANES: usize = 16;
+
 /// Work that is generic over the vector width.
 pub(crate) trait Kernel {
     type Output;

@@ -11,6 +11,7 @@
     reason = "triangular loops over rows and columns read as the formulas they are"
 )]
 
+use crate::kernel::product::Start;
 use crate::simd::Lanes;
 
 /// Systems in the making and, after [`Systems::solve`], their solutions.
@@ -25,7 +26,7 @@ pub(crate) struct Systems<L: Lanes> {
 }
 
 /// A pivot below this share of its diagonal number is noise: four units of f32 rounding.
-const SMALLEST_PIVOT: f32 = 4.0 * f32::EPSILON;
+pub(super) const SMALLEST_PIVOT: f32 = 4.0 * f32::EPSILON;
 
 impl<L: Lanes> Systems<L> {
     pub(crate) fn new() -> Self {
@@ -92,6 +93,42 @@ impl<L: Lanes> Systems<L> {
         }
     }
 
+    /// Adds Σ_k v_ik v_jk to number (i, j) of every system.
+    ///
+    /// **Shapes** `vectors: [tiles, steps, TILE]`, zero beyond the order.
+    #[inline(always)]
+    pub(crate) fn add_products(&mut self, l: L, vectors: &[L::Block], steps: usize, start: Start) {
+        match L::TILE {
+            4 => self.add_product_tiles::<4>(l, vectors, steps, start),
+            _ => self.add_product_tiles::<3>(l, vectors, steps, start),
+        }
+    }
+
+    #[inline(always)]
+    fn add_product_tiles<const T: usize>(&mut self, l: L, vectors: &[L::Block], steps: usize, start: Start) {
+        let tiles = self.order.div_ceil(T);
+        for i in 0..tiles {
+            let rows = &vectors[i * steps * T..][..steps * T];
+            for j in 0..=i {
+                let columns = &vectors[j * steps * T..][..steps * T];
+                let tile = &mut self.lower[base(i, T) + j * T * T..][..T * T];
+                product_tile::<L, T>(l, tile, rows, columns, start);
+            }
+        }
+    }
+
+    /// Adds a number to the diagonals, and makes an identity of the padding.
+    #[inline(always)]
+    pub(crate) fn add_to_diagonal(&mut self, l: L, number: f32) {
+        let t = L::TILE;
+        for row in 0..self.order.next_multiple_of(t) {
+            let corner = &mut self.lower[at(row, row, t)];
+            let added = if row < self.order { number } else { 1.0 };
+            let sum = l.add(l.load(corner), l.splat(added));
+            l.store(corner, sum);
+        }
+    }
+
     /// The right sides, one block a row, to be filled before [`solve`](Self::solve) and read
     /// after it.
     #[inline(always)]
@@ -145,6 +182,44 @@ fn base(panel: usize, t: usize) -> usize {
 #[inline(always)]
 fn at(row: usize, k: usize, t: usize) -> usize {
     base(row / t, t) + k * t + row % t
+}
+
+/// T × T inner products of T vectors and T others.
+#[inline(always)]
+fn product_tile<L: Lanes, const T: usize>(
+    l: L,
+    tile: &mut [L::Block],
+    rows: &[L::Block],
+    columns: &[L::Block],
+    start: Start,
+) {
+    let mut a = [[l.splat(0.0); T]; T];
+    if start == Start::Add {
+        for c in 0..T {
+            for r in 0..T {
+                a[c][r] = l.load(&tile[c * T + r]);
+            }
+        }
+    }
+    let (rows, _) = rows.as_chunks::<T>();
+    let (columns, _) = columns.as_chunks::<T>();
+    for (rows, columns) in rows.iter().zip(columns) {
+        let mut v = [l.splat(0.0); T];
+        for r in 0..T {
+            v[r] = l.load(&rows[r]);
+        }
+        for c in 0..T {
+            let column = l.load(&columns[c]);
+            for r in 0..T {
+                a[c][r] = l.fma(v[r], column, a[c][r]);
+            }
+        }
+    }
+    for c in 0..T {
+        for r in 0..T {
+            l.store(&mut tile[c * T + r], a[c][r]);
+        }
+    }
 }
 
 /// Finishes the tile on the diagonal and the forward substitution of its rows. The diagonal is

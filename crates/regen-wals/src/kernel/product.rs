@@ -5,6 +5,8 @@
 //! back, `TILE_ROWS` broadcasts and up to three vectors a step, and keeps its sums in registers.
 //! Only tiles that touch the upper triangle are computed.
 
+use std::ops::Range;
+
 use crate::simd::Lanes;
 
 /// Packed rows: `panels` × `depth` blocks, one spare block a panel so that panels of a power of
@@ -34,13 +36,50 @@ impl<L: Lanes> Panels<L> {
     }
 
     #[inline(always)]
-    pub(crate) fn panel(&self, panel: usize) -> &[L::Block] {
-        &self.blocks[panel * self.stride..][..self.depth]
+    pub(crate) fn view(&self) -> PanelsView<'_, L> {
+        self.part(0..self.panels, 0..self.depth)
+    }
+
+    /// Some panels, and of them some steps.
+    #[inline(always)]
+    pub(crate) fn part(&self, panels: Range<usize>, steps: Range<usize>) -> PanelsView<'_, L> {
+        let blocks = &self.blocks[panels.start * self.stride + steps.start..];
+        PanelsView { blocks, stride: self.stride, panels: panels.len(), depth: steps.len() }
+    }
+
+    /// Step `step` of a panel.
+    #[inline(always)]
+    pub(crate) fn block_mut(&mut self, panel: usize, step: usize) -> &mut L::Block {
+        debug_assert!(step < self.depth);
+        &mut self.blocks[panel * self.stride + step]
     }
 
     #[inline(always)]
     pub(crate) fn panel_mut(&mut self, panel: usize) -> &mut [L::Block] {
         &mut self.blocks[panel * self.stride..][..self.depth]
+    }
+}
+
+/// [`Panels`], or a part of them.
+#[derive(Clone, Copy)]
+pub(crate) struct PanelsView<'a, L: Lanes> {
+    blocks: &'a [L::Block],
+    stride: usize,
+    pub(crate) panels: usize,
+    pub(crate) depth: usize,
+}
+
+impl<'a, L: Lanes> PanelsView<'a, L> {
+    #[inline(always)]
+    pub(crate) fn panel(self, panel: usize) -> &'a [L::Block] {
+        &self.blocks[panel * self.stride..][..self.depth]
+    }
+
+    /// The same panels, but only some of the steps.
+    #[inline(always)]
+    pub(crate) fn steps(self, steps: Range<usize>) -> Self {
+        debug_assert!(steps.end <= self.depth);
+        Self { blocks: &self.blocks[steps.start..], depth: steps.len(), ..self }
     }
 }
 
@@ -58,8 +97,8 @@ pub(crate) enum Start {
 #[inline(always)]
 pub(crate) fn upper_product<L: Lanes>(
     l: L,
-    left: &Panels<L>,
-    right: &Panels<L>,
+    left: PanelsView<'_, L>,
+    right: PanelsView<'_, L>,
     rows: usize,
     out: &mut [L::Block],
     start: Start,
@@ -74,8 +113,8 @@ pub(crate) fn upper_product<L: Lanes>(
 #[inline(always)]
 fn upper_tiles<L: Lanes, const R: usize>(
     l: L,
-    left: &Panels<L>,
-    right: &Panels<L>,
+    left: PanelsView<'_, L>,
+    right: PanelsView<'_, L>,
     rows: usize,
     out: &mut [L::Block],
     start: Start,
@@ -114,7 +153,7 @@ fn tile<L: Lanes, const R: usize, const N: usize>(
     l: L,
     broadcast: &[L::Block],
     part: usize,
-    right: &Panels<L>,
+    right: PanelsView<'_, L>,
     first: usize,
     out: &mut [L::Block],
     start: Start,
@@ -198,7 +237,7 @@ pub(crate) fn gather<L: Lanes>(
 }
 
 /// Rows between a prefetch and its use: some hundred nanoseconds.
-const AHEAD: usize = 8;
+pub(crate) const AHEAD: usize = 8;
 
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the inside of `gather`, split by width")]

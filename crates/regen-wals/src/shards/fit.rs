@@ -134,7 +134,8 @@ impl WalsConfig {
                 _ => (Side::Item, ShardStep::IterationDone),
             };
             let (before, after) = (work.generation(done), work.generation(done + 1));
-            let half = HalfSweep { config: self, matrix, side, level: Level::best() };
+            let relaxation = self.relaxation(done);
+            let half = HalfSweep { config: self, matrix, side, relaxation, level: Level::best() };
             let iteration = done / 2 + 1;
             let flow = half.run(&before, &after, &mut |solved| {
                 let step = match side {
@@ -179,6 +180,7 @@ struct HalfSweep<'a> {
     config: &'a WalsConfig,
     matrix: &'a ShardedMatrix,
     side: Side,
+    relaxation: f32,
     level: Level,
 }
 
@@ -241,8 +243,8 @@ impl HalfSweep<'_> {
             }
         };
         let table = fixed.gather(&renumber(&mut rows))?;
-        let (side, config, level) = (self.side, self.config, self.level);
-        let sweep = Sweep { side, rows: &rows, order: &order, config, level };
+        let Self { side, config, relaxation, level, .. } = *self;
+        let sweep = Sweep { side, rows: &rows, order: &order, config, relaxation, level };
         solve_turned(&sweep, eigenvalues, &table, &mut factors).map_err(|error| match error {
             Error::NotPositiveDefinite { side, row } => {
                 Error::NotPositiveDefinite { side, row: row + start.range(shard).start }

@@ -182,7 +182,7 @@ impl Kernel for Gram<'_> {
             let (scales, pulls) = (vec![1.0; rows.len()], vec![0.0; rows.len()]);
             let table = Table::new(part, rank);
             gather(l, table, &rows, &scales, &pulls, &mut panels, &mut nothing);
-            upper_product(l, &panels, &panels, rank, &mut out, start);
+            upper_product(l, panels.view(), panels.view(), rank, &mut out, start);
             start = Start::Add;
         }
         for (i, row) in out.chunks_exact(count).take(rank).enumerate() {

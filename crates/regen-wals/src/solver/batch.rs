@@ -1,14 +1,17 @@
 //! The rows of one batch: which road each takes, and the exact solutions.
 
 use crate::config::Solver;
+use crate::kernel::inner::{LanePairs, Vectors};
 use crate::kernel::interleaved::Systems;
+use crate::kernel::packed::PackedRow;
 use crate::kernel::product::{Panels, Start, gather, gather_transposed, upper_product};
 use crate::objective::Terms;
-use crate::simd::{Block, Kernel, Lanes, flat};
+use crate::simd::{Block, Kernel, Lanes, MOST_LANES, flat};
+use crate::solver::block::Descent;
+use crate::solver::conjugate_gradient;
 use crate::solver::large::Large;
 use crate::solver::order::{INTERLEAVED_ORDER, Road};
 use crate::solver::rows::{RotatedSweep, Scratch};
-use crate::solver::{block, conjugate_gradient};
 
 /// Up to `WIDTH` rows of about the same length.
 pub(crate) struct Batch<'a, 'b> {
@@ -29,6 +32,12 @@ pub(crate) struct Workspace<L: Lanes> {
     pub(crate) negated: Vec<f32>,
     /// √c z of the pairs of all rows of a batch, one row after the other.
     pub(crate) factors: Vec<f32>,
+    pub(crate) packed: PackedRow<L>,
+    /// Scores of a row's pairs as they were.
+    pub(crate) first_scores: Vec<f32>,
+    pub(crate) lanes: Vectors<L>,
+    /// √c of the pairs of all rows of a batch, a row a lane.
+    pub(crate) pair_scales: Vec<L::Block>,
     pub(crate) left: Panels<L>,
     pub(crate) right: Panels<L>,
     pub(crate) systems: Systems<L>,
@@ -48,6 +57,10 @@ impl<L: Lanes> Workspace<L> {
             terms: Terms::default(),
             negated: Vec::new(),
             factors: Vec::new(),
+            packed: PackedRow::new(),
+            first_scores: Vec::new(),
+            lanes: Vectors::new(),
+            pair_scales: Vec::new(),
             left: Panels::new(),
             right: Panels::new(),
             systems: Systems::new(),
@@ -83,8 +96,9 @@ impl Kernel for Batch<'_, '_> {
                 conjugate_gradient::solve(l, sweep, self.rows, self.start, self.out, steps, work);
                 Vec::new()
             }
-            Road::Iterative(Solver::Block { size }) => {
-                block::solve(l, sweep, self.rows, self.start, self.out, size, work)
+            Road::Iterative(Solver::Block { size, .. }) => {
+                let descent = Descent { sweep, size };
+                descent.solve(l, self.rows, self.start, self.out, work)
             }
             Road::ByPairs => exact.by_pairs(l, longest, self.out, work),
             Road::ByManyPairs => exact.each_by_pairs(l, self.out, work),
@@ -140,9 +154,9 @@ impl Exact<'_, '_> {
                 let mut nothing = vec![L::Block::default(); panels];
                 let negated = &negated[range];
                 gather(l, sweep.table, columns, negated, pulls, left, &mut nothing);
-                upper_product(l, left, right, sweep.rank, out, start);
+                upper_product(l, left.view(), right.view(), sweep.rank, out, start);
             } else {
-                upper_product(l, right, right, sweep.rank, out, start);
+                upper_product(l, right.view(), right.view(), sweep.rank, out, start);
             }
             start = Start::Add;
         }
@@ -260,50 +274,41 @@ impl Exact<'_, '_> {
         out: &mut [f32],
         work: &mut Workspace<L>,
     ) -> Vec<usize> {
-        let rank = self.sweep.rank;
-        let panels = longest.div_ceil(L::WIDTH);
-        let size = panels * L::WIDTH * panels;
-        grow(&mut work.staging, L::WIDTH * size);
+        let sweep = self.sweep;
+        let rank = sweep.rank;
         grow(&mut work.sums, rank.div_ceil(L::WIDTH));
-        let Workspace { terms, factors, right, systems, staging, sums, weights, .. } = work;
+        let Workspace { terms, factors, lanes, vectors, systems, sums, weights, pair_scales, .. } = work;
         factors.clear();
         systems.reshape(longest);
         systems.right_mut().fill(L::Block::default());
-        let mut last_ridge = f32::NAN;
-        for s in 0..L::WIDTH {
-            let staging = &mut staging[s * size..][..size];
-            let Some(&row) = self.rows.get(s) else {
-                staging.fill(L::Block::default());
-                continue;
-            };
-            if let Some(&next) = self.rows.get(s + 1) {
-                for &column in self.sweep.rows.row(next as usize).columns {
-                    l.prefetch(self.sweep.table.row(column));
-                }
-            }
-            let pairs = self.sweep.rows.row(row as usize);
-            self.sweep.objective.terms(pairs, terms);
-            let ridge = self.ridge(row);
-            if ridge != last_ridge {
-                self.weights::<L>(ridge, weights);
-                last_ridge = ridge;
-            }
+        grow(pair_scales, longest);
+        let pair_scales = &mut pair_scales[..longest];
+        pair_scales.fill(L::Block::default());
+        let mut ridges = L::Block::default();
+        // Lanes without a row are given a ridge that divides.
+        ridges.as_mut().fill(1.0);
+        let mut columns: [&[u32]; MOST_LANES] = [&[]; MOST_LANES];
+        for (s, (&row, columns)) in self.rows.iter().zip(&mut columns).enumerate() {
+            let pairs = sweep.rows.row(row as usize);
+            sweep.objective.terms(pairs, terms);
+            *columns = pairs.columns;
+            ridges.as_mut()[s] = self.ridge(row);
             factors.extend_from_slice(&terms.scales);
-            let (columns, scales) = (pairs.columns, &terms.scales[..]);
-            gather_transposed(l, self.sweep.table, columns, scales, weights, panels, right);
-            upper_product(l, right, right, longest, staging, Start::Zero);
             for (k, right) in systems.right_mut()[..columns.len()].iter_mut().enumerate() {
                 right.as_mut()[s] = terms.pulls[k] / terms.scales[k];
+                pair_scales[k].as_mut()[s] = terms.scales[k];
             }
         }
-        systems.load(
-            l,
-            staging,
-            size,
-            panels,
-            #[inline(always)]
-            |_| l.splat(1.0),
-        );
+        // D^-½, a vector a column.
+        grow(vectors, rank);
+        let (one, ridges) = (l.splat(1.0), l.load(&ridges));
+        for (weight, &spectrum) in vectors.iter_mut().zip(sweep.spectrum) {
+            let root = l.sqrt(l.add(l.splat(spectrum), ridges));
+            l.store(weight, l.div(one, root));
+        }
+        let pairs = LanePairs { columns: &columns[..self.rows.len()], scales: pair_scales, weights: vectors };
+        lanes.fill(l, sweep.table, pairs, systems);
+        let mut last_ridge = f32::NAN;
         let sound = systems.solve(l);
         let mut rest = &mut factors[..];
         for (s, (&row, out)) in self.rows.iter().zip(out.chunks_exact_mut(rank)).enumerate() {
@@ -364,7 +369,7 @@ impl Exact<'_, '_> {
             self.weights::<L>(self.ridge(row), weights);
             let (columns, scales) = (pairs.columns, &terms.scales[..]);
             gather_transposed(l, self.sweep.table, columns, scales, weights, panels, right);
-            upper_product(l, right, right, count, staging, Start::Zero);
+            upper_product(l, right.view(), right.view(), count, staging, Start::Zero);
             solution.clear();
             for k in 0..count {
                 staging[k * panels + k / L::WIDTH].as_mut()[k % L::WIDTH] += 1.0;

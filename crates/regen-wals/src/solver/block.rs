@@ -1,243 +1,173 @@
-//! Block coordinate descent: exact minima over `size` coordinates at a time.
+//! Block coordinate descent: a pass over exact minima of `size` coordinates at a time, and a step
+//! beyond where it ends.
 //!
-//! **Source** Rendle, Krichene, Zhang, Koren (2021), "iALS++".
+//! **Source** Rendle, Krichene, Zhang, Koren (2021), "iALS++". For the step beyond: Young (1954),
+//! "Iterative methods for solving partial difference equations of elliptic type".
 //!
 //! DIFFERENCE: blocks are of principal directions of the fixed factors, strongest first, not of
 //! raw coordinates. There the unobserved pairs couple no two blocks, so each pass goes further.
 
-use crate::kernel::product::{Start, gather, upper_product};
-use crate::simd::{Lanes, flat, flat_mut};
-use crate::solver::batch::{Workspace, grow, unsound};
-use crate::solver::order::INTERLEAVED_ORDER;
+use std::ops::Range;
+
+use crate::kernel::single;
+use crate::simd::{Block, Lanes, flat, flat_mut};
+use crate::solver::batch::{Workspace, grow};
 use crate::solver::rows::RotatedSweep;
 
-/// Passes once over the blocks of every row of a batch. Returns the positions of rows whose
-/// factorisation was unsound.
-#[inline(always)]
-pub(crate) fn solve<L: Lanes>(
-    l: L,
-    sweep: &RotatedSweep<'_>,
-    rows: &[u32],
-    start: &[f32],
-    out: &mut [f32],
-    size: usize,
-    work: &mut Workspace<L>,
-) -> Vec<usize> {
-    let rank = sweep.rank;
-    for (&row, out) in rows.iter().zip(out.chunks_exact_mut(rank)) {
-        out.copy_from_slice(&start[row as usize * rank..][..rank]);
-    }
-    let longest = sweep.rows.length(rows[0] as usize);
-    // ŷ·x of every pair, kept up to date: `longest` numbers a row.
-    let mut scores = vec![0f32; rows.len() * longest];
-    for ((&row, out), scores) in rows.iter().zip(out.chunks_exact(rank)).zip(scores.chunks_exact_mut(longest))
-    {
-        add_scores(l, sweep, row, 0, out, &mut work.vectors, scores);
-    }
-    let mut failed = Vec::new();
-    for first in (0..rank).step_by(size) {
-        let size = size.min(rank - first);
-        if size <= INTERLEAVED_ORDER {
-            together(l, sweep, rows, first, size, longest, &mut scores, out, work, &mut failed);
-        } else {
-            one_by_one(l, sweep, rows, first, size, longest, &mut scores, out, work, &mut failed);
-        }
-    }
-    failed.sort_unstable();
-    failed.dedup();
-    failed
+/// Numbers of a row's pairs that are packed at once, 4 MiB: what a core's share of the caches
+/// holds. Of rows with more, the blocks take turns in that space; in tests some rows must.
+const PACKED: usize = if cfg!(test) { 4096 } else { 1 << 20 };
+
+/// One pass over the blocks of a row, and how far beyond its end to go.
+#[derive(Clone, Copy)]
+pub(crate) struct Descent<'a> {
+    pub(crate) sweep: &'a RotatedSweep<'a>,
+    /// Coordinates a block.
+    pub(crate) size: usize,
 }
 
-/// Σ c ŷ ŷᵀ of a block into `staging[at..]`, and the gradient without D into `sums[sum_at..]`.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the shared inside of both roads")]
-fn normal<L: Lanes>(
-    l: L,
-    sweep: &RotatedSweep<'_>,
-    row: u32,
-    first: usize,
-    size: usize,
-    scores: &[f32],
-    at: usize,
-    sum_at: usize,
-    work: &mut Workspace<L>,
-) {
-    let panels = size.div_ceil(L::WIDTH);
-    let pairs = sweep.rows.row(row as usize);
-    let Workspace { terms, negated, left, right, staging, sums, .. } = work;
-    sweep.objective.terms(pairs, terms);
-    let signed = terms.negative();
-    if signed {
-        terms.negated_scales(negated);
-    }
-    for ((pull, excess), score) in terms.pulls.iter_mut().zip(&terms.excesses).zip(scores) {
-        *pull -= excess * score;
-    }
-    let table = sweep.table.columns(first, size);
-    let sum = &mut sums[sum_at..][..panels];
-    sum.fill(L::Block::default());
-    let out = &mut staging[at..][..panels * L::WIDTH * panels];
-    let depth = (512 / panels).clamp(32, 256);
-    let mut start = Start::Zero;
-    for first in (0..pairs.columns.len()).step_by(depth) {
-        let range = first..pairs.columns.len().min(first + depth);
-        let columns = &pairs.columns[range.clone()];
-        let (scales, pulls) = (&terms.scales[range.clone()], &terms.pulls[range.clone()]);
-        gather(l, table, columns, scales, pulls, right, sum);
-        if signed {
-            let mut nothing = vec![L::Block::default(); panels];
-            gather(l, table, columns, &negated[range], pulls, left, &mut nothing);
-            upper_product(l, left, right, size, out, start);
-        } else {
-            upper_product(l, right, right, size, out, start);
+impl Descent<'_> {
+    /// Passes once over the blocks of every row of a batch. Returns the positions of rows whose
+    /// factorisation was unsound.
+    #[inline(always)]
+    pub(crate) fn solve<L: Lanes>(
+        self,
+        l: L,
+        rows: &[u32],
+        start: &[f32],
+        out: &mut [f32],
+        work: &mut Workspace<L>,
+    ) -> Vec<usize> {
+        let rank = self.sweep.rank;
+        let mut failed = Vec::new();
+        for (s, (&row, x)) in rows.iter().zip(out.chunks_exact_mut(rank)).enumerate() {
+            let start = &start[row as usize * rank..][..rank];
+            if !self.row(l, row, start, x, work) {
+                failed.push(s);
+            }
         }
-        start = Start::Add;
+        failed
     }
-}
 
-/// One block of all rows, factored together.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the inside of `solve`, split by size")]
-fn together<L: Lanes>(
-    l: L,
-    sweep: &RotatedSweep<'_>,
-    rows: &[u32],
-    first: usize,
-    size: usize,
-    longest: usize,
-    scores: &mut [f32],
-    out: &mut [f32],
-    work: &mut Workspace<L>,
-    failed: &mut Vec<usize>,
-) {
-    let rank = sweep.rank;
-    let panels = size.div_ceil(L::WIDTH);
-    let matrix = panels * L::WIDTH * panels;
-    grow(&mut work.staging, L::WIDTH * matrix);
-    grow(&mut work.sums, panels);
-    let spectrum = &sweep.spectrum[first..][..size];
-    let mut ridges = L::Block::default();
-    ridges.as_mut().fill(1.0);
-    work.systems.reshape(size);
-    work.systems.right_mut().fill(L::Block::default());
-    for s in 0..L::WIDTH {
-        let Some(&row) = rows.get(s) else {
-            work.staging[s * matrix..][..matrix].fill(L::Block::default());
-            continue;
+    /// One row, from `start` to `x`. False if a factorisation was unsound.
+    #[inline(always)]
+    fn row<L: Lanes>(self, l: L, row: u32, start: &[f32], x: &mut [f32], work: &mut Workspace<L>) -> bool {
+        let Self { sweep, size, .. } = self;
+        let pairs = sweep.rows.row(row as usize);
+        let columns = pairs.columns;
+        sweep.objective.terms(pairs, &mut work.terms);
+        let ridge = sweep.objective.ridge(columns.len(), sweep.rows.width()) as f32;
+        x.copy_from_slice(start);
+        work.packed.begin(columns.len());
+        let groups = self.groups(columns.len());
+        for group in groups.clone() {
+            let table = sweep.table.columns(group.start, group.len());
+            work.packed.pack(l, table, size, columns);
+            for (block, first) in group.step_by(size).enumerate() {
+                let order = work.packed.order(block);
+                let point = padded(&mut work.vectors, &x[first..first + order]);
+                work.packed.add_scores(l, block, point);
+            }
+        }
+        work.first_scores.clear();
+        work.first_scores.extend_from_slice(work.packed.scores());
+        let packed_once = groups.len() == 1;
+        for group in groups {
+            if !packed_once {
+                let table = sweep.table.columns(group.start, group.len());
+                work.packed.pack(l, table, size, columns);
+            }
+            for (block, first) in group.step_by(size).enumerate() {
+                if !self.minimise(l, block, first, ridge, x, work) {
+                    return false;
+                }
+            }
+        }
+        if self.sweep.relaxation != 1.0 {
+            self.relax(ridge, start, x, work);
+        }
+        true
+    }
+
+    /// Columns that are packed together, whole blocks.
+    fn groups(self, pairs: usize) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
+        let rank = self.sweep.rank;
+        let width = (PACKED / (pairs * self.size)).max(1) * self.size;
+        (0..rank).step_by(width).map(move |first| first..rank.min(first + width))
+    }
+
+    /// Moves the coordinates of a packed block, `first` and following, to their minimum given the
+    /// others. False if the factorisation was unsound.
+    #[inline(always)]
+    fn minimise<L: Lanes>(
+        self,
+        l: L,
+        block: usize,
+        first: usize,
+        ridge: f32,
+        x: &mut [f32],
+        work: &mut Workspace<L>,
+    ) -> bool {
+        let Workspace { packed, terms, staging, sums, vectors, large, .. } = work;
+        let order = packed.order(block);
+        let panels = order.div_ceil(L::WIDTH);
+        grow(staging, panels * L::WIDTH * panels);
+        grow(sums, panels);
+        let matrix = &mut staging[..panels * L::WIDTH * panels];
+        let gradient = &mut sums[..panels];
+        packed.normal(l, block, terms, matrix, gradient);
+        let x = &mut x[first..first + order];
+        for (k, (x, spectrum)) in x.iter().zip(&self.sweep.spectrum[first..]).enumerate() {
+            let diagonal = spectrum + ridge;
+            flat_mut(&mut matrix[k * panels..][..panels])[k] += diagonal;
+            flat_mut(gradient)[k] -= diagonal * x;
+        }
+        let step = &mut vectors[..panels];
+        let sound = if order <= single::LARGEST_ORDER {
+            single::solve(l, order, matrix, gradient, step)
+        } else {
+            step.copy_from_slice(gradient);
+            large.solve(flat_mut(matrix), panels * L::WIDTH, &mut flat_mut(step)[..order])
         };
-        let count = sweep.rows.length(row as usize);
-        let own = &scores[s * longest..][..count];
-        normal(l, sweep, row, first, size, own, s * matrix, 0, work);
-        let ridge = sweep.objective.ridge(count, sweep.rows.width()) as f32;
-        ridges.as_mut()[s] = ridge;
-        let x = &out[s * rank + first..][..size];
-        let gradient = &flat(&work.sums)[..size];
-        for (k, right) in work.systems.right_mut().iter_mut().enumerate() {
-            right.as_mut()[s] = gradient[k] - (spectrum[k] + ridge) * x[k];
+        if sound {
+            for (x, step) in x.iter_mut().zip(flat(step)) {
+                *x += step;
+            }
+            packed.add_scores(l, block, step);
         }
+        sound
     }
-    let ridges = l.load(&ridges);
-    work.systems.load(
-        l,
-        &work.staging,
-        matrix,
-        panels,
-        #[inline(always)]
-        |k| l.add(l.splat(spectrum[k]), ridges),
-    );
-    let sound = work.systems.solve(l);
-    let mut steps = vec![0f32; rows.len() * size];
-    for (s, step) in steps.chunks_exact_mut(size).enumerate() {
-        for (step, right) in step.iter_mut().zip(work.systems.right_mut().iter()) {
-            *step = right.as_ref()[s];
+
+    /// Goes on from the end of the pass, ω times the way from the start. Where the minimum along
+    /// that way lies before the end, it takes the place of the end: the loss then never rises.
+    fn relax<L: Lanes>(self, ridge: f32, start: &[f32], x: &mut [f32], work: &Workspace<L>) {
+        // Along x(t) = start + t way, the loss is its start − 2 t slope + t² curvature.
+        let (mut slope, mut curvature) = (0f32, 0f32);
+        let Workspace { terms, first_scores, packed, .. } = work;
+        for (k, (before, after)) in first_scores.iter().zip(packed.scores()).enumerate() {
+            let (way, excess) = (after - before, terms.excesses[k]);
+            slope += (terms.pulls[k] - excess * before) * way;
+            curvature += excess * way * way;
         }
-    }
-    let bad = unsound::<L>(sound, &steps, size);
-    for (s, step) in steps.chunks_exact(size).enumerate() {
-        if bad.contains(&s) {
-            failed.push(s);
-            continue;
+        for ((start, x), spectrum) in start.iter().zip(&*x).zip(self.sweep.spectrum) {
+            let (way, diagonal) = (x - start, spectrum + ridge);
+            slope -= diagonal * start * way;
+            curvature += diagonal * way * way;
         }
-        for (x, step) in out[s * rank + first..][..size].iter_mut().zip(step) {
-            *x += step;
+        let end = if slope < curvature { (slope / curvature).max(0.0) } else { 1.0 };
+        for (x, start) in x.iter_mut().zip(start) {
+            *x = start + self.sweep.relaxation * end * (*x - start);
         }
-        let own = &mut scores[s * longest..][..longest];
-        add_scores(l, sweep, rows[s], first, step, &mut work.vectors, own);
     }
 }
 
-/// One block of one row after the other, for blocks too large to factor together.
+/// A copy of `v`, padded with zeros to whole blocks.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the inside of `solve`, split by size")]
-fn one_by_one<L: Lanes>(
-    l: L,
-    sweep: &RotatedSweep<'_>,
-    rows: &[u32],
-    first: usize,
-    size: usize,
-    longest: usize,
-    scores: &mut [f32],
-    out: &mut [f32],
-    work: &mut Workspace<L>,
-    failed: &mut Vec<usize>,
-) {
-    let rank = sweep.rank;
-    let panels = size.div_ceil(L::WIDTH);
-    let matrix = panels * L::WIDTH * panels;
-    grow(&mut work.staging, matrix);
-    grow(&mut work.sums, panels);
-    let spectrum = &sweep.spectrum[first..][..size];
-    let mut step = vec![0f32; size];
-    for (s, &row) in rows.iter().enumerate() {
-        let count = sweep.rows.length(row as usize);
-        let own = &mut scores[s * longest..][..count];
-        normal(l, sweep, row, first, size, own, 0, 0, work);
-        let ridge = sweep.objective.ridge(count, sweep.rows.width()) as f32;
-        let x = &mut out[s * rank + first..][..size];
-        let gradient = &flat(&work.sums)[..size];
-        for k in 0..size {
-            let diagonal = spectrum[k] + ridge;
-            step[k] = gradient[k] - diagonal * x[k];
-            let block = &mut work.staging[k * panels + k / L::WIDTH];
-            block.as_mut()[k % L::WIDTH] += diagonal;
-        }
-        let numbers = flat_mut(&mut work.staging[..matrix]);
-        if !work.large.solve(numbers, panels * L::WIDTH, &mut step) {
-            failed.push(s);
-            continue;
-        }
-        for (x, step) in x.iter_mut().zip(&step) {
-            *x += step;
-        }
-        add_scores(l, sweep, row, first, &step, &mut work.vectors, own);
-    }
-}
-
-/// Adds ŷ·v over the columns that v spans to the scores of a row's pairs.
-#[inline(always)]
-fn add_scores<L: Lanes>(
-    l: L,
-    sweep: &RotatedSweep<'_>,
-    row: u32,
-    first: usize,
-    v: &[f32],
-    padded: &mut Vec<L::Block>,
-    scores: &mut [f32],
-) {
-    let table = sweep.table.columns(first, v.len());
-    let panels = v.len().div_ceil(L::WIDTH);
-    let whole = v.len() / L::WIDTH;
-    grow(padded, panels);
-    flat_mut(padded)[..v.len()].copy_from_slice(v);
-    let columns = sweep.rows.row(row as usize).columns;
-    for (score, &column) in scores.iter_mut().zip(columns) {
-        let y = table.row(column);
-        let mut sum = l.splat(0.0);
-        for (p, block) in padded[..whole].iter().enumerate() {
-            sum = l.fma(l.load_slice(&y[p * L::WIDTH..]), l.load(block), sum);
-        }
-        let rest = whole * L::WIDTH;
-        let tail: f32 = y[rest..].iter().zip(&v[rest..]).map(|(a, b)| a * b).sum();
-        *score += l.sum(sum) + tail;
-    }
+fn padded<'a, B: Block>(blocks: &'a mut Vec<B>, v: &[f32]) -> &'a [B] {
+    let count = v.len().div_ceil(B::WIDTH);
+    grow(blocks, count);
+    let blocks = &mut blocks[..count];
+    blocks.fill(B::default());
+    flat_mut(blocks)[..v.len()].copy_from_slice(v);
+    blocks
 }

@@ -8,7 +8,7 @@ use crate::interactions::Compressed;
 use crate::objective::{Objective, Terms};
 
 /// A way to solve a row, see [`rows`](super::rows).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Road {
     /// By the iterative solver of the configuration.
     Iterative(Solver),
@@ -41,19 +41,17 @@ impl Order {
             if length == 0 {
                 continue;
             }
-            let road = match config.solver {
-                Solver::ConjugateGradient { .. } if !is_short(length, config.rank) => {
-                    Road::Iterative(config.solver)
-                }
+            let exactly = match config.solver {
                 // A block as large as the whole is the exact solution.
-                Solver::Block { size } if !is_short(length, config.rank) && size < config.rank => {
-                    Road::Iterative(config.solver)
-                }
-                // Rows with few pairs are solved exactly whatever the solver: it costs no more.
-                _ if by_pairs(rows, row, config.rank, &objective, &mut terms) => {
-                    if length <= INTERLEAVED_ORDER { Road::ByPairs } else { Road::ByManyPairs }
-                }
-                _ => Road::ByRank,
+                Solver::Block { size, .. } if size >= config.rank => true,
+                solver => is_short(length, config.rank, solver),
+            };
+            let road = if !exactly {
+                Road::Iterative(config.solver)
+            } else if by_pairs(rows, row, config.rank, &objective, &mut terms) {
+                if length <= INTERLEAVED_ORDER { Road::ByPairs } else { Road::ByManyPairs }
+            } else {
+                Road::ByRank
             };
             match groups.iter_mut().find(|(group, _)| *group == road) {
                 Some((_, members)) => members.push(row as u32),
@@ -80,9 +78,14 @@ impl Order {
     }
 }
 
-/// Whether a row has so few pairs that the iterative solvers solve it exactly instead.
-pub(crate) fn is_short(length: usize, rank: usize) -> bool {
-    length <= rank / 2
+/// Whether a row is solved exactly: with an iterative solver that is one with so few pairs that
+/// their inner products, of many rows at once, cost no more than the solver's own steps.
+pub(crate) fn is_short(length: usize, rank: usize, solver: Solver) -> bool {
+    match solver {
+        Solver::Cholesky => true,
+        Solver::ConjugateGradient { .. } => length <= (rank / 2).min(INTERLEAVED_ORDER),
+        Solver::Block { .. } => length <= (rank / 4).min(INTERLEAVED_ORDER),
+    }
 }
 
 /// Whether the matrix of inner products is the shorter road and is open: it divides by √c and by

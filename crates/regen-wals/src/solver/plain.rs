@@ -85,9 +85,14 @@ impl Problem {
                 self.conjugate_gradient(steps, x);
                 Ok(())
             }
-            Solver::Block { size } => (0..self.rank)
-                .step_by(size)
-                .try_for_each(|start| self.minimise_block(start, size.min(self.rank - start), x)),
+            Solver::Block { size, relaxation } => {
+                let start = x.to_vec();
+                (0..self.rank)
+                    .step_by(size)
+                    .try_for_each(|first| self.minimise_block(first, size.min(self.rank - first), x))?;
+                self.relax(relaxation.into(), &start, x);
+                Ok(())
+            }
         }
     }
 
@@ -125,6 +130,22 @@ impl Problem {
         cholesky_solve(&mut normal, &mut right)?;
         x[start..start + size].copy_from_slice(&right);
         Ok(())
+    }
+
+    /// Goes `relaxation` times the way from `start` to x, or to the minimum along it where that
+    /// lies before x.
+    fn relax(&self, relaxation: f64, start: &[f64], x: &mut [f64]) {
+        if relaxation == 1.0 {
+            return;
+        }
+        let way: Vec<f64> = x.iter().zip(start).map(|(x, start)| x - start).collect();
+        let residual = self.residual(start);
+        let slope = dot(&residual, &way);
+        let curvature = slope - dot(&self.residual(x), &way);
+        let end = if slope < curvature { (slope / curvature).max(0.0) } else { 1.0 };
+        for ((x, start), way) in x.iter_mut().zip(start).zip(&way) {
+            *x = start + relaxation * end * way;
+        }
     }
 
     /// Preconditioned by the diagonal of what all rows share.

@@ -39,6 +39,8 @@ pub(crate) struct RotatedSweep<'a> {
     pub(crate) rank: usize,
     pub(crate) objective: Objective,
     pub(crate) level: Level,
+    /// ω: how many times the way from a row's start value to its exact solution is gone.
+    pub(crate) relaxation: f32,
 }
 
 /// Rows that are solved between two visits to the factors: they are scattered there, so results
@@ -62,8 +64,16 @@ impl RotatedSweep<'_> {
             for wave in rows.chunks(WAVE) {
                 let solved = &mut buffer[..wave.len() * rank];
                 self.solve_wave(road, wave, factors, solved, &scratch)?;
+                let relaxed = self.relaxation != 1.0 && !matches!(road, Road::Iterative(_));
                 for (&row, solution) in wave.iter().zip(solved.chunks_exact(rank)) {
-                    factors[row as usize * rank..][..rank].copy_from_slice(solution);
+                    let factor = &mut factors[row as usize * rank..][..rank];
+                    if relaxed {
+                        for (x, solution) in factor.iter_mut().zip(solution) {
+                            *x += self.relaxation * (solution - *x);
+                        }
+                    } else {
+                        factor.copy_from_slice(solution);
+                    }
                 }
             }
         }

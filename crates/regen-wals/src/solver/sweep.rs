@@ -45,6 +45,8 @@ pub(crate) struct Sweep<'a> {
     pub(crate) rows: &'a Compressed,
     pub(crate) order: &'a Order,
     pub(crate) config: &'a WalsConfig,
+    /// See [`WalsConfig::relaxation`].
+    pub(crate) relaxation: f32,
     pub(crate) level: Level,
 }
 
@@ -116,7 +118,14 @@ impl Sweep<'_> {
                     return Ok(());
                 }
                 let problem = Problem::new(objective, self.rows, row, rank, base, &table);
-                let solver = if is_short(length, rank) { Solver::Cholesky } else { self.config.solver };
+                let short = is_short(length, rank, self.config.solver);
+                let solver = match self.config.solver {
+                    Solver::Block { size, .. } => {
+                        Solver::Block { size: if short { rank } else { size }, relaxation: self.relaxation }
+                    }
+                    Solver::ConjugateGradient { .. } if short => Solver::Cholesky,
+                    solver => solver,
+                };
                 let wide: ndarray::Array1<f64> = factor.iter().map(|&v| f64::from(v)).collect();
                 let mut x = turn.map_or(wide.clone(), |turn| wide.dot(turn)).to_vec();
                 problem
@@ -158,6 +167,7 @@ pub(crate) fn solve_turned(
         rank,
         objective,
         level: sweep.level,
+        relaxation: sweep.relaxation,
     }
     .solve(solved)
 }
@@ -175,7 +185,7 @@ pub(crate) fn fold_in(
 ) -> Result<Vec<f32>> {
     let exact = WalsConfig { solver: Solver::Cholesky, ..config.clone() };
     let order = Order::of(rows, &exact);
-    let sweep = Sweep { side, rows, order: &order, config: &exact, level: Level::best() };
+    let sweep = Sweep { side, rows, order: &order, config: &exact, relaxation: 1.0, level: Level::best() };
     let mut solved = vec![0f32; rows.rows() * config.rank];
     let pairs: usize = order.rows().map(|row| rows.length(row as usize)).sum();
     if config.arithmetic == Arithmetic::F64 || pairs < fixed.nrows() {

@@ -34,7 +34,8 @@ fn solve(config: &WalsConfig, level: Level) -> Array2<f32> {
     let matrix = matrix();
     let rows = matrix.by_user();
     let order = Order::of(rows, config);
-    let sweep = Sweep { side: Side::User, rows, order: &order, config, level };
+    let sweep =
+        Sweep { side: Side::User, rows, order: &order, config, relaxation: config.relaxation(1), level };
     let mut solved = numbers(rows.rows() * config.rank, 1);
     let mut fixed = numbers(WIDTH * config.rank, 2);
     if let Some(basis) = sweep.run(&mut solved, &mut fixed).unwrap() {
@@ -102,7 +103,9 @@ fn conjugate_gradient_takes_the_plain_steps_at_every_level() {
 
 #[test]
 fn blocks_take_the_plain_steps_at_every_level() {
-    for (rank, size) in [(13, 5), (40, 16), (64, 64), (150, 130)] {
-        check(rank, Solver::Block { size }, 1e-3);
+    for (rank, size, relaxation) in
+        [(13, 5, 1.0), (40, 16, 1.5), (64, 64, 1.5), (80, 33, 0.5), (150, 130, 1.2)]
+    {
+        check(rank, Solver::Block { size, relaxation }, 1e-3);
     }
 }

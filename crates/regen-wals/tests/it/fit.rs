@@ -11,7 +11,7 @@ use regen_wals::{
 use crate::world::{ITEMS, USERS, config, formulas, matrix};
 
 const SOLVERS: [Solver; 3] =
-    [Solver::Cholesky, Solver::ConjugateGradient { steps: 3 }, Solver::Block { size: 5 }];
+    [Solver::Cholesky, Solver::ConjugateGradient { steps: 3 }, Solver::Block { size: 5, relaxation: 1.4 }];
 
 fn objectives(config: &WalsConfig, matrix: &InteractionMatrix) -> Vec<f64> {
     let mut trace = Vec::new();
@@ -102,6 +102,28 @@ fn the_objective_never_rises_in_a_half_sweep_of_any_solver() {
                 }
                 assert!(trace[trace.len() - 1] < 0.9 * trace[0], "{config:?}: {trace:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn relaxation_saves_iterations_and_even_the_wildest_never_raises_the_objective() {
+    let matrix = matrix();
+    let trace = |size, relaxation| {
+        let solver = Solver::Block { size, relaxation };
+        objectives(&WalsConfig { iterations: 6, ..config(24, solver) }, &matrix)
+    };
+    for size in [4, 24] {
+        let (plain, relaxed) = (trace(size, 1.0), trace(size, 1.4));
+        // The first half-sweep begins at noise and is not relaxed.
+        assert_eq!(plain[1], relaxed[1]);
+        assert!(relaxed[12] < plain[12], "{size}: {plain:?} {relaxed:?}");
+        for relaxation in [0.3, 1.9, 1.999] {
+            let trace = trace(size, relaxation);
+            assert!(
+                trace.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-6)),
+                "{relaxation}: {trace:?}"
+            );
         }
     }
 }
@@ -286,7 +308,10 @@ fn bad_settings_and_factors_are_refused_by_name() {
     refused(|c| c.regularization = -1.0, "regularization");
     refused(|c| c.unobserved_weight = f32::INFINITY, "unobserved_weight");
     refused(|c| c.frequency_exponent = f32::NAN, "frequency_exponent");
-    refused(|c| c.solver = Solver::Block { size: 0 }, "solver.block.size");
+    refused(|c| c.solver = Solver::Block { size: 0, relaxation: 1.0 }, "solver.block.size");
+    refused(|c| c.solver = Solver::Block { size: 4, relaxation: 0.0 }, "solver.block.relaxation");
+    refused(|c| c.solver = Solver::Block { size: 4, relaxation: 2.0 }, "solver.block.relaxation");
+    refused(|c| c.solver = Solver::Block { size: 4, relaxation: f32::NAN }, "solver.block.relaxation");
     refused(|c| c.solver = Solver::ConjugateGradient { steps: 0 }, "solver.conjugate_gradient.steps");
     refused(|c| c.confidence = Confidence::Hu { alpha: -1.0 }, "confidence");
 
@@ -310,7 +335,7 @@ fn a_row_without_a_unique_solution_is_named() {
 
 #[test]
 fn configurations_survive_json_and_refuse_unknown_keys() {
-    let config = config(17, Solver::Block { size: 8 });
+    let config = config(17, Solver::Block { size: 8, relaxation: 1.5 });
     let text = serde_json::to_string(&config).unwrap();
     assert_eq!(serde_json::from_str::<WalsConfig>(&text).unwrap(), config);
     let surplus = text.replacen('{', "{\"ranks\":3,", 1);

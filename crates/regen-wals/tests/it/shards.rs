@@ -88,7 +88,7 @@ fn a_fit_over_shards_equals_the_fit_in_memory_bit_for_bit() {
     let configs = [
         base.clone(),
         WalsConfig { solver: Solver::ConjugateGradient { steps: 2 }, ..base.clone() },
-        WalsConfig { solver: Solver::Block { size: 5 }, ..base.clone() },
+        WalsConfig { solver: Solver::Block { size: 5, relaxation: 1.3 }, ..base.clone() },
         WalsConfig {
             unobserved_scope: UnobservedScope::All,
             confidence: Confidence::Constant { weight: 1.0 },
