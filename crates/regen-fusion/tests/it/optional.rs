@@ -82,7 +82,7 @@ fn soft_tokens_of_detailed_purchases_start_at_the_asked_scale() {
         let mut side =
             |dim| Some(Side { vectors: seed::normal(&mut rng, &[4, 50, dim], 2.0), present: all.copy() });
         let (cf, semantic) = (side(64), side(96));
-        let mut numbers = |low, high| {
+        let numbers = |low, high| {
             let values = seed::uniform(&mut seed::rng(3, 0), &[4, 50], low, high);
             Some(Numbers { values, present: all.copy() })
         };

@@ -3,6 +3,7 @@
 mod bundle;
 mod learning;
 mod next_item;
+mod optional;
 mod passage;
 mod pretrained;
 mod resampler;
