@@ -42,7 +42,7 @@ struct Args {
     #[arg(long, default_value = "{text}")]
     template: String,
     /// Review files that the prepared folder was made from: {reviews:120} in the template stands for what the item's buyers said,
-    /// those of training users only.
+    /// those of training users only, without markup and without reviews that give orders to a model.
     #[arg(long, num_args = 1..)]
     reviews: Vec<PathBuf>,
     /// Precision of the computation.
@@ -94,6 +94,9 @@ fn main() -> Result<()> {
     let encoder = SentenceEncoder::load(&args.model, placement)?;
     let texts = Texts::new(&args.input, &args.template, &args.reviews)?;
     let total = texts.count()?;
+    if texts.instructing > 0 {
+        session.note(&format!("{} reviews give orders to a model and are left out", texts.instructing));
+    }
     let origin = Origin {
         model: hash_model(&args.model)?,
         input: texts.hash()?,
@@ -186,6 +189,8 @@ struct Texts {
     identity: Vec<PathBuf>,
     source: Source,
     template: ItemText,
+    /// Reviews that were left out because they give orders to a model.
+    instructing: usize,
 }
 
 enum Source {
@@ -203,6 +208,7 @@ impl Texts {
         if path.is_dir() && asks == reviews.is_empty() {
             bail!("{{{REVIEWS}}} in the template and --reviews belong together");
         }
+        let mut instructing = 0;
         let (source, mut identity) = match path.extension().and_then(|extension| extension.to_str()) {
             _ if path.is_dir() => {
                 let dataset = prepared::read(path)?;
@@ -210,8 +216,9 @@ impl Texts {
                 // It holds the sums of all tables.
                 let mut identity = vec![path.join("dataset.json")];
                 if !reviews.is_empty() {
-                    let said = training_reviews(reviews, &dataset, &pipeline::read_split(path, &dataset)?)?;
-                    for (item, said) in items.iter_mut().zip(said) {
+                    let found = training_reviews(reviews, &dataset, &pipeline::read_split(path, &dataset)?)?;
+                    instructing = found.instructing;
+                    for (item, said) in items.iter_mut().zip(found.said) {
                         item.insert(REVIEWS.into(), said.into());
                     }
                     identity.push(path.join(pipeline::SPLIT));
@@ -223,7 +230,8 @@ impl Texts {
             _ => bail!("{} is neither .txt nor .jsonl nor a folder", path.display()),
         };
         identity.extend_from_slice(reviews);
-        Ok(Self { path: path.to_owned(), identity, source, template: ItemText::parse(template)? })
+        let template = ItemText::parse(template)?;
+        Ok(Self { path: path.to_owned(), identity, source, template, instructing })
     }
 
     /// Rows of a prepared folder's items of which the template makes nothing: they have no vector, whatever an encoder says.

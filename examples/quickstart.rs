@@ -17,10 +17,11 @@ use regen_examples::arms::{ArmRun, Budget, Task, run_arm};
 use regen_examples::cli::{Common, Session};
 use regen_examples::compare::{Material, compare};
 use regen_examples::explore::explore;
-use regen_examples::features::{embed_items, fit_factors, item_factors, load_encoder, tables};
+use regen_examples::features::{Factorisation, embed_items, fit_factors, item_factors, load_encoder, tables};
 use regen_examples::finished;
 use regen_examples::given::Given;
 use regen_examples::input::{self, Input};
+use regen_examples::inputs::{Inputs, Scaling};
 use regen_examples::run_log::RunLog;
 use regen_examples::{pipeline, print, report};
 use regen_semantic::SentenceEncoder;
@@ -73,6 +74,13 @@ struct Args {
     /// data text and text+fusion too]. An arm with text reads the description of the item that it writes about.
     #[arg(long, value_delimiter = ',')]
     arms: Vec<Given>,
+    /// What is read beside the vectors of items: any of rating, recency, position (of each purchase) and user (the user's own
+    /// collaborative vector, folded in from the history), with commas between.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    inputs: Inputs,
+    /// How vectors are scaled before they are read.
+    #[arg(long, value_enum, default_value = "l2")]
+    scaling: Scaling,
     /// Take the arms that an earlier run with the same --out and settings finished as they are.
     #[arg(long)]
     resume: bool,
@@ -134,13 +142,14 @@ fn with_narratives(
     let steps = args.steps.unwrap_or(steps);
     let reading_steps = args.reading_steps.unwrap_or(reading_steps);
     // The same for every arm: what differs is only what the adapter reads.
-    let budget = Budget::new(&args.lm, steps, reading_steps, args.batch, args.learning_rate, seed);
+    let mut budget = Budget::new(&args.lm, steps, reading_steps, args.batch, args.learning_rate, seed);
+    (budget.inputs, budget.scaling) = (args.inputs, args.scaling);
     let examples = examples(dataset, &HistoryConfig { max_history: budget.max_history })?;
     let audit = audit_leaks(dataset, &split, &examples, &interactions).context("the split leaks")?;
 
     let config = wals(args);
     let (matrix, model) = log.stage("factorise", || fit_factors(dataset, &interactions, &config, session))?;
-    let cf = item_factors(&matrix, &model);
+    let (cf, factorisation) = (item_factors(&matrix, &model), Factorisation::of(&model));
     let semantic = log.stage("embed items", || embed_items(encoder, dataset, session))?;
 
     let task = Task::new(dataset, &split, &examples, reading_steps > 0, seed);
@@ -166,7 +175,7 @@ fn with_narratives(
         arms.push(match kept {
             Some(arm) => arm,
             None => log.stage(&format!("train and write {given}"), || {
-                let tables = tables(Some(&cf), Some(&semantic))?;
+                let tables = tables(Some(&cf), Some(&semantic), Some(&factorisation))?;
                 let arm = run_arm(given, &task, tables, ids.clone(), &budget, seed, session)?;
                 finished::keep(&narrators, &settings, &arm)?;
                 Ok(arm)

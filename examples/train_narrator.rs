@@ -23,6 +23,7 @@ use regen_examples::arms::{Arm, Budget, SCALARS, Task, new_narrator, train};
 use regen_examples::cli::Common;
 use regen_examples::features::tables;
 use regen_examples::given::Given;
+use regen_examples::inputs::{Inputs, Scaling};
 use regen_examples::language_model::LanguageModelArgs;
 use regen_examples::pipeline;
 use regen_fusion::{AdapterKind, Sources};
@@ -76,6 +77,13 @@ struct Args {
     /// Layers of it.
     #[arg(long, default_value_t = 2)]
     attention_layers: usize,
+    /// What is read beside the vectors of items: any of rating, recency, position (of each purchase) and user (the user's own
+    /// collaborative vector, folded in from the history), with commas between.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    inputs: Inputs,
+    /// How vectors are scaled before they are read.
+    #[arg(long, value_enum, default_value = "l2")]
+    scaling: Scaling,
     /// What is trained beside adapter and language model: the item tables, the next purchase, or both.
     #[arg(long, value_enum, default_value = "none")]
     co_train: CoTraining,
@@ -115,6 +123,10 @@ struct Args {
     /// Tokens of a narrative, its end included.
     #[arg(long, default_value_t = 96)]
     max_narrative_tokens: usize,
+    /// Keep only the low-rank updates, and name the language model beneath them by this path or repository id and the hashes of
+    /// its files, instead of copying it.
+    #[arg(long, value_name = "NAME", requires = "lora_rank")]
+    name_base: Option<String>,
     /// Go on with a run that was broken off, from the snapshots in OUT.progress.
     #[arg(long)]
     resume: bool,
@@ -146,6 +158,7 @@ fn main() -> Result<()> {
     (budget.lora, budget.words, budget.chat) = (lm.lora()?, lm.prompt_words()?, lm.chat_format()?);
     (budget.max_history, budget.max_narrative_tokens) = (args.max_history, args.max_narrative_tokens);
     budget.tokens_per_item = args.tokens_per_item;
+    (budget.inputs, budget.scaling) = (args.inputs, args.scaling);
     budget.training.patience = args.patience;
     let memory = Memory { parts: args.parts, recompute: args.recompute };
     let mut budget = budget.with_adapter_stage(args.adapter_steps).with_memory(memory);
@@ -182,11 +195,21 @@ fn main() -> Result<()> {
             layers: args.attention_layers,
         },
     };
+    let factorisation = match &args.factors {
+        Some(folder) if cf.is_some() => pipeline::factorisation(folder)?,
+        _ => None,
+    };
+    if args.inputs.user && cf.is_some() && factorisation.is_none() {
+        bail!(
+            "--inputs user folds users in by the settings of the factors, and {} is not there",
+            pipeline::WALS
+        );
+    }
     let task = Task::new(&dataset, &split, &examples, args.reading_steps > 0, seed);
     let ids = dataset.items.names().map(str::to_owned).collect();
     let arm = Arm { given: args.arm, kind };
-    let mut narrator =
-        new_narrator(arm, &task, tables(cf.as_ref(), semantic.as_ref())?, ids, &budget, seed, &session)?;
+    let tables = tables(cf.as_ref(), semantic.as_ref(), factorisation.as_ref())?;
+    let mut narrator = new_narrator(arm, &task, tables, ids, &budget, seed, &session)?;
 
     let start = Instant::now();
     let trained = train(&mut narrator, args.arm, &task, &budget, Some(&progress), &session);
@@ -195,7 +218,10 @@ fn main() -> Result<()> {
         false => "training failed".to_owned(),
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    narrator.save(&args.common.out)?;
+    match &args.name_base {
+        Some(name) => narrator.save_on_base(&args.common.out, name)?,
+        None => narrator.save(&args.common.out)?,
+    }
     fs::rename(progress.join(SCALARS), args.common.out.join(SCALARS))
         .context("the scalars cannot be kept")?;
     fs::remove_dir_all(&progress).with_context(|| format!("cannot remove {}", progress.display()))?;

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{ArgGroup, Parser};
 use regen_data::{HistoryConfig, Part, examples, prepared};
+use regen_examples::arms::detail;
 use regen_examples::cli::Common;
 use regen_examples::passages::Passages;
 use regen_examples::pipeline::{self, Catalogue};
 use regen_lm::{GenerateOptions, Sampling};
-use regen_narrator::{Narrator, NarratorConfig, Request};
+use regen_narrator::{Detail, Narrator, NarratorConfig, Request, TablePlace};
 use serde::{Deserialize, Serialize};
 
 /// Writes one JSON object a line: the request and its narrative.
@@ -28,8 +29,12 @@ struct Args {
     /// Bundle of a trained narrator.
     #[arg(long)]
     narrator: PathBuf,
+    /// Folder of the language model, for a bundle that names one that is elsewhere.
+    #[arg(long)]
+    lm: Option<PathBuf>,
     /// Requests, one JSON object a line: `kind`, `history` (item ids, oldest first), `target` (an item id or null),
-    /// `passage` (phrases to read, for a narrator with text), and `user` if you like; - is stdin.
+    /// `passage` (phrases to read, for a narrator with text), `details` (of each purchase: `rating` in stars, `days` before the
+    /// request), and `user` if you like; - is stdin.
     #[arg(long)]
     requests: Option<PathBuf>,
     /// Prepared folder with split.json: write for its test users, with the reference beside each narrative.
@@ -66,6 +71,9 @@ struct Asked {
     target: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     passage: Vec<String>,
+    /// Of each purchase: `rating` in stars, `days` before the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    details: Vec<Detail>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
 }
@@ -81,7 +89,11 @@ struct Written<'a> {
 fn main() -> Result<()> {
     let args = Args::parse();
     let session = args.common.start()?;
-    let narrator = Narrator::open_stored(&args.narrator, session.placement.device)?;
+    let device = session.placement.device;
+    let narrator = match &args.lm {
+        Some(lm) => Narrator::open_on(&args.narrator, lm, device, TablePlace::Disk)?,
+        None => Narrator::open_stored(&args.narrator, device)?,
+    };
     let mut asked = match (&args.requests, &args.data) {
         (Some(path), _) => read_requests(path)?,
         (None, Some(folder)) => test_requests(folder, narrator.config())?,
@@ -157,6 +169,7 @@ fn request(catalogue: &Catalogue, asked: &Asked) -> Result<Request> {
         history: asked.history.iter().map(row).collect::<Result<_>>()?,
         target: asked.target.as_ref().map(row).transpose()?,
         passage: asked.passage.clone(),
+        details: asked.details.clone(),
     })
 }
 
@@ -192,6 +205,10 @@ fn test_requests(folder: &Path, narrator: &NarratorConfig) -> Result<Vec<Asked>>
         history: example.history.iter().filter(|_| vectors).map(|&one| item(one)).collect(),
         target: example.target.filter(|_| vectors).map(item),
         passage: narrator.passage.as_ref().map(|_| passages.of(example)).unwrap_or_default(),
+        details: match &narrator.adapter {
+            Some(adapter) if !adapter.details.is_none() => example.details.iter().map(detail).collect(),
+            _ => Vec::new(),
+        },
         reference: Some(example.reference.clone()),
     };
     let requests: Vec<Asked> = split.select(&examples, Part::Test).into_iter().map(asked).collect();

@@ -12,7 +12,9 @@ use anyhow::{Context, Result, bail};
 use criterion::{Criterion, Throughput};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use regen_fusion::{Adapter, AdapterConfig, AdapterKind, ItemVectors, Normalisation, Side, Sources};
+use regen_fusion::{
+    Adapter, AdapterConfig, AdapterKind, DetailInputs, Details, ItemVectors, Normalisation, Side, Sources,
+};
 use regen_lm::{DecoderConfig, GenerateOptions, train_bpe};
 use regen_narrator::{
     Example, ItemIds, ItemTable, ItemTables, Memory, Narrator, NarratorConfig, Request, TableRates,
@@ -67,6 +69,8 @@ fn adapter_config(hidden: i64) -> AdapterConfig {
         hidden,
         tokens_per_item: 1,
         initial_rms: 0.02,
+        details: DetailInputs::default(),
+        user: false,
     }
 }
 
@@ -104,6 +108,7 @@ fn request(rng: &mut ChaCha8Rng) -> Request {
         history: (0..HISTORY).map(|_| rng.random_range(0..ITEMS as u32)).collect(),
         target: Some(rng.random_range(0..ITEMS as u32)),
         passage: Vec::new(),
+        details: Vec::new(),
     }
 }
 
@@ -160,6 +165,7 @@ fn adapter() -> Result<Run> {
         cf: Some(side(CF, 1)),
         semantic: Some(side(SEMANTIC, 2)),
         mask: Tensor::ones(items, (Kind::Bool, Device::Cpu)),
+        details: Details::default(),
     };
     Ok(Box::new(move || {
         let _parameters = &store;

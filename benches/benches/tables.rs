@@ -82,7 +82,7 @@ fn request(items: usize, rng: &mut ChaCha8Rng) -> Request {
         kind: "purchase_reason".into(),
         history: (0..HISTORY).map(|_| rng.random_range(0..items as u32)).collect(),
         target: Some(rng.random_range(0..items as u32)),
-        passage: Vec::new(),
+        ..Request::default()
     }
 }
 
@@ -117,6 +117,8 @@ fn make(bundle: &Path, items: usize) -> Result<()> {
         hidden: decoder.hidden(),
         tokens_per_item: 1,
         initial_rms: 0.02,
+        details: regen_fusion::DetailInputs::default(),
+        user: false,
     };
     let config = NarratorConfig {
         adapter: Some(adapter),

@@ -4,20 +4,21 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use regen_data::{Dataset, Part, Split};
-use regen_fusion::{AdapterConfig, AdapterKind, Normalisation};
+use regen_data::{Dataset, Part, PurchaseDetail, Split};
+use regen_fusion::{AdapterConfig, AdapterKind};
 use regen_lm::chat::ChatTemplate;
 use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, LoraConfig, Sampling, TextTokenizer};
 use regen_narrator::{
-    Example, ItemIds, ItemTables, Memory, Narrator, NarratorConfig, PassageConfig, PromptWords, Request,
-    Snapshots, TableRates, TrainConfig, TrainProgress, TrainReport, Trains, special_tokens,
+    Detail, Example, ItemIds, ItemTables, Memory, Narrator, NarratorConfig, PassageConfig, PromptWords,
+    Request, Snapshots, TableRates, TrainConfig, TrainProgress, TrainReport, Trains, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
 
 use crate::cli::Session;
 use crate::given::Given;
+use crate::inputs::{Inputs, Scaling};
 use crate::language_model::{ChatFormat, folder};
 use crate::passages::Passages;
 use crate::run_log::peak_rss_bytes;
@@ -60,6 +61,12 @@ pub struct Budget {
     /// Soft tokens of an item.
     #[serde(skip_serializing_if = "is_one")]
     pub tokens_per_item: i64,
+    /// What is read beside the vectors of items, as far as an arm can.
+    #[serde(skip_serializing_if = "Inputs::is_none")]
+    pub inputs: Inputs,
+    /// How these are scaled.
+    #[serde(skip_serializing_if = "Scaling::is_usual")]
+    pub scaling: Scaling,
     /// Longest history.
     pub max_history: usize,
     /// Longest narrative in tokens.
@@ -154,6 +161,8 @@ impl Budget {
             adapter_stage: None,
             training,
             tokens_per_item: 1,
+            inputs: Inputs::default(),
+            scaling: Scaling::default(),
         }
     }
 }
@@ -285,10 +294,16 @@ fn catalogue_reading(dataset: &Dataset, passages: &Passages<'_>, rng: &mut ChaCh
             history: Vec::new(),
             target: Some(item.index() as u32),
             passage: passages.puzzle(item, rng),
+            ..Request::default()
         };
         Some(Example { request, text: text? })
     });
     read.collect()
+}
+
+/// As a narrator takes it.
+pub fn detail(known: &PurchaseDetail) -> Detail {
+    Detail { rating: known.rating, days: known.days }
 }
 
 fn convert(example: &regen_data::Example, passage: Vec<String>) -> Example {
@@ -297,6 +312,7 @@ fn convert(example: &regen_data::Example, passage: Vec<String>) -> Example {
         history: example.history.iter().map(|item| item.index() as u32).collect(),
         target: example.target.map(|item| item.index() as u32),
         passage,
+        details: example.details.iter().map(detail).collect(),
     };
     Example { request, text: example.reference.clone() }
 }
@@ -321,12 +337,14 @@ pub fn new_narrator(
         let adapter = arm.given.vectors.map(|sources| AdapterConfig {
             sources,
             kind: arm.kind,
-            normalisation: Normalisation::L2,
+            normalisation: budget.scaling.normalisation(),
             cf_dim,
             semantic_dim,
             hidden: decoder.hidden(),
             tokens_per_item: budget.tokens_per_item,
             initial_rms: decoder.initializer_range,
+            details: budget.inputs.details,
+            user: budget.inputs.of(sources).user,
         });
         NarratorConfig {
             adapter,

@@ -3,11 +3,12 @@
 
 use anyhow::Result;
 use regen_metrics::{Bootstrap, Interval, Mean, MeanStats, Measurement, paired_bootstrap};
-use regen_narrator::{Control, NarrativeLoss};
+use regen_narrator::{Control, NarrativeLoss, Narrator};
 use serde::Serialize;
 
 use crate::arms::{ArmRun, Task};
 use crate::given::Given;
+use crate::inputs::Inputs;
 
 /// Prompts computed at once.
 pub const BATCH: usize = 32;
@@ -37,13 +38,20 @@ pub struct ControlCost {
 }
 
 /// What can be taken away from an arm; nothing from one without soft tokens.
-pub fn of(given: Given) -> Vec<Control> {
+pub fn of(given: Given, inputs: Inputs) -> Vec<Control> {
     let Some(sources) = given.vectors else { return Vec::new() };
     let mut controls = vec![Control::ShuffledItems, Control::OneItemSwapped];
     controls.extend(sources.cf().then_some(Control::WithoutCf));
     controls.extend(sources.semantic().then_some(Control::WithoutSemantic));
     controls.extend((sources.cf() && sources.semantic()).then_some(Control::WithoutVectors));
+    controls.extend((!inputs.details.is_none()).then_some(Control::WithoutDetails));
+    controls.extend(inputs.of(sources).user.then_some(Control::WithoutUser));
     controls
+}
+
+fn inputs_of(narrator: &Narrator) -> Inputs {
+    let adapter = narrator.config().adapter.as_ref();
+    adapter.map_or(Inputs::default(), |adapter| Inputs { details: adapter.details, user: adapter.user })
 }
 
 /// Losses as a mean over tokens whose unit of resampling is the user; `users[i]` is that of example i.
@@ -61,7 +69,7 @@ pub fn mean_loss(losses: &[NarrativeLoss], users: &[u32]) -> Result<Measurement<
 /// # Errors
 /// If a request cannot be laid out, or the resampling is refused.
 pub fn controls(arm: &ArmRun, task: &Task, seed: u64) -> Result<Option<ControlRecord>> {
-    let chosen = of(arm.given);
+    let chosen = of(arm.given, inputs_of(&arm.narrator));
     if chosen.is_empty() {
         return Ok(None);
     }
@@ -88,5 +96,7 @@ pub fn in_words(control: Control) -> &'static str {
         Control::WithoutCf => "no collaborative vectors",
         Control::WithoutSemantic => "no semantic vectors",
         Control::WithoutVectors => "neither",
+        Control::WithoutDetails => "no ratings, recencies, positions",
+        Control::WithoutUser => "no vector of the user",
     }
 }

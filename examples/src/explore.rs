@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 use regen_data::{Dataset, HoldOut, ItemId, per_user_hold_out};
-use regen_semantic::SentenceEncoder;
+use regen_semantic::{SentenceEncoder, nearest};
+use regen_torch::tensor_from_f32;
 use regen_wals::WalsConfig;
 use regen_wals::evaluate::{RankingReport, evaluate, evaluate_most_popular};
 use serde::Serialize;
 
 use crate::cli::Session;
-use crate::features::{ItemVectors, embed_items, fit_factors, item_factors, nearest};
+use crate::features::{ItemVectors, embed_items, fit_factors, item_factors};
 use crate::run_log::RunLog;
 
 /// Ranking quality and neighbours.
@@ -56,11 +57,12 @@ pub fn explore(
     })?;
     let semantic = log.stage("embed", || embed_items(encoder, dataset, session))?;
     let cf = item_factors(&matrix, &model);
-    Ok(Exploration { wals, most_popular, neighbours: neighbours(dataset, &cf, &semantic) })
+    Ok(Exploration { wals, most_popular, neighbours: neighbours(dataset, &cf, &semantic)? })
 }
 
 /// Five items spread over the popularity order of those that both sides know.
-fn neighbours(dataset: &Dataset, cf: &ItemVectors, semantic: &ItemVectors) -> Vec<Neighbours> {
+fn neighbours(dataset: &Dataset, cf: &ItemVectors, semantic: &ItemVectors) -> Result<Vec<Neighbours>> {
+    const NEAREST: usize = 3;
     let mut bought = vec![0u32; dataset.items.len()];
     for interaction in &dataset.interactions {
         bought[interaction.item.index()] += 1;
@@ -69,15 +71,26 @@ fn neighbours(dataset: &Dataset, cf: &ItemVectors, semantic: &ItemVectors) -> Ve
         (0..dataset.items.len()).filter(|&item| cf.present[item] && semantic.present[item]).collect();
     known.sort_by_key(|&item| (std::cmp::Reverse(bought[item]), item));
     let label = |item: usize| dataset.item_label(ItemId::from_index(item)).to_owned();
-    let titles = |side: &ItemVectors, item| {
-        nearest(side, item, 3).into_iter().map(|(other, _)| label(other)).collect()
+    let shown: Vec<usize> = (0..5).filter_map(|step| known.get(known.len() * step / 5).copied()).collect();
+    let titles = |side: &ItemVectors| -> Result<Vec<Vec<String>>> {
+        // Items without a vector are nobody's neighbours.
+        let there: Vec<usize> = (0..side.present.len()).filter(|&item| side.present[item]).collect();
+        let rows = |items: &[usize]| {
+            let values: Vec<f32> = items.iter().flat_map(|&item| side.vectors.row(item).to_vec()).collect();
+            tensor_from_f32(&values, &[items.len() as i64, side.vectors.ncols() as i64])
+        };
+        // One more than is shown: an item is its own nearest.
+        let (found, _) = nearest(&rows(&shown)?, &rows(&there)?, NEAREST as i64 + 1)?;
+        let columns = found.size()[1];
+        let of = |(line, &item): (usize, &usize)| {
+            let others = (0..columns).map(|column| there[found.int64_value(&[line as i64, column]) as usize]);
+            others.filter(|&other| other != item).take(NEAREST).map(label).collect()
+        };
+        Ok(shown.iter().enumerate().map(of).collect())
     };
-    (0..5)
-        .filter_map(|step| known.get(known.len() * step / 5).copied())
-        .map(|item| Neighbours {
-            item: label(item),
-            by_text: titles(semantic, item),
-            by_purchases: titles(cf, item),
-        })
-        .collect()
+    let sides = titles(semantic)?.into_iter().zip(titles(cf)?);
+    let neighbours = shown.iter().zip(sides);
+    Ok(neighbours
+        .map(|(&item, (by_text, by_purchases))| Neighbours { item: label(item), by_text, by_purchases })
+        .collect())
 }

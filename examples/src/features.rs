@@ -5,10 +5,12 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ndarray::Array2;
 use regen_data::{Dataset, Interaction};
-use regen_narrator::{ItemTable, ItemTables};
+use regen_narrator::{
+    FoldIn, FoldInConfig, ItemTable, ItemTables, PairWeight, RidgeFrequency, UnobservedPairs,
+};
 use regen_semantic::{EncodeOptions, SentenceEncoder};
 use regen_torch::tensor_to_vec_f32;
-use regen_wals::{InteractionMatrix, Stage, WalsConfig, WalsModel};
+use regen_wals::{Confidence, Frequency, InteractionMatrix, Stage, UnobservedScope, WalsConfig, WalsModel};
 
 use crate::cli::Session;
 
@@ -32,19 +34,27 @@ impl ItemVectors {
     /// Embeddings of one catalogue share a large common part (all are office products), and what tells items apart is
     /// small beside it. This step takes the common part away; its own effect has not been measured by itself.
     pub fn standardised(&self) -> Self {
+        self.standardise().0
+    }
+
+    /// The same, and for each component the scale and shift that bring it back.
+    fn standardise(&self) -> (Self, Vec<f32>, Vec<f32>) {
         let count = self.known().max(1) as f64;
         let mut vectors = self.vectors.clone();
+        let (mut scales, mut shifts) = (Vec::new(), Vec::new());
         for mut column in vectors.columns_mut() {
             let known = || column.iter().zip(&self.present).filter(|(_, present)| **present);
             let mean = known().map(|(v, _)| f64::from(*v)).sum::<f64>() / count;
             let variance = known().map(|(v, _)| (f64::from(*v) - mean).powi(2)).sum::<f64>() / count;
             // A component that never varies tells nothing and stays zero.
             let scale = if variance > 0.0 { variance.sqrt().recip() } else { 0.0 };
+            scales.push(variance.sqrt() as f32);
+            shifts.push(mean as f32);
             for (value, present) in column.iter_mut().zip(&self.present) {
                 *value = if *present { ((f64::from(*value) - mean) * scale) as f32 } else { 0.0 };
             }
         }
-        Self { vectors, present: self.present.clone() }
+        (Self { vectors, present: self.present.clone() }, scales, shifts)
     }
 
     fn table(&self) -> Result<ItemTable> {
@@ -53,16 +63,82 @@ impl ItemVectors {
     }
 }
 
-/// The sides that are read, as the narrator takes them, standardised.
+/// What a factorisation leaves for users who were not in it.
+#[derive(Debug, Clone)]
+pub struct Factorisation {
+    config: WalsConfig,
+    /// YᵀY.
+    gram: Array2<f64>,
+    items: usize,
+}
+
+impl Factorisation {
+    /// Of a fit.
+    pub fn of(model: &WalsModel) -> Self {
+        Self { config: model.config().clone(), gram: model.item_gram().to_owned(), items: model.items() }
+    }
+
+    /// Of item factors that were fitted under `config`, `[items, rank]`, those of all items of the fit.
+    ///
+    /// # Errors
+    /// If they are of another rank.
+    pub fn of_factors(config: WalsConfig, item_factors: Array2<f32>) -> Result<Self> {
+        let users = Array2::zeros((0, config.rank));
+        Ok(Self::of(&WalsModel::from_factors(config, users, item_factors)?))
+    }
+
+    /// As a narrator takes it, against a table whose components come back by `scale` and `shift`.
+    fn fold_in(&self, scale: Vec<f32>, shift: Vec<f32>) -> Result<FoldIn> {
+        let config = &self.config;
+        let pair_weight = match config.confidence {
+            Confidence::Constant { weight } => PairWeight::Constant { weight: weight.into() },
+            Confidence::Proportional { alpha } => PairWeight::Proportional { alpha: alpha.into() },
+            Confidence::Hu { alpha } => PairWeight::Hu { alpha: alpha.into() },
+            Confidence::Logarithmic { alpha, epsilon } => {
+                PairWeight::Logarithmic { alpha: alpha.into(), epsilon: epsilon.into() }
+            }
+            Confidence::Given => PairWeight::Given,
+        };
+        let config = FoldInConfig {
+            pair_weight,
+            unobserved_weight: config.unobserved_weight.into(),
+            unobserved: match config.unobserved_scope {
+                UnobservedScope::Unobserved => UnobservedPairs::Unobserved,
+                UnobservedScope::All => UnobservedPairs::All,
+            },
+            regularization: config.regularization.into(),
+            frequency: match config.frequency {
+                Frequency::Count => RidgeFrequency::Count,
+                Frequency::Ials => RidgeFrequency::Ials,
+            },
+            frequency_exponent: config.frequency_exponent.into(),
+            items: self.items,
+        };
+        Ok(FoldIn::new(config, self.gram.iter().copied().collect(), scale, shift)?)
+    }
+}
+
+/// The sides that are read, as the narrator takes them, standardised; with the factorisation that the collaborative one is of,
+/// users can be folded in.
 ///
 /// # Errors
-/// If they do not belong to the same items.
-pub fn tables(cf: Option<&ItemVectors>, semantic: Option<&ItemVectors>) -> Result<ItemTables> {
+/// If they do not belong to the same items, or the factorisation not to the collaborative side.
+pub fn tables(
+    cf: Option<&ItemVectors>,
+    semantic: Option<&ItemVectors>,
+    factorisation: Option<&Factorisation>,
+) -> Result<ItemTables> {
     if cf.is_none() && semantic.is_none() {
         return Ok(ItemTables::none());
     }
-    let table = |side: Option<&ItemVectors>| side.map(|side| side.standardised().table()).transpose();
-    Ok(ItemTables::new(table(cf)?, table(semantic)?)?)
+    let semantic = semantic.map(|side| side.standardised().table()).transpose()?;
+    let Some(cf) = cf else { return Ok(ItemTables::new(None, semantic)?) };
+    let (cf, scale, shift) = cf.standardise();
+    let tables = ItemTables::new(Some(cf.table()?), semantic)?;
+    match factorisation {
+        Some(factorisation) => Ok(tables.with_fold_in(factorisation.fold_in(scale, shift)?)?),
+        None => Ok(tables),
+    }
 }
 
 /// Fits factors to `interactions`.
@@ -144,20 +220,4 @@ pub fn load_encoder(dir: &Path, session: &Session) -> Result<SentenceEncoder> {
             dir.display()
         )
     })
-}
-
-/// The `k` items nearest to `item` by cosine, nearest first, itself left out.
-pub fn nearest(items: &ItemVectors, item: usize, k: usize) -> Vec<(usize, f32)> {
-    let norm = |row: ndarray::ArrayView1<'_, f32>| row.dot(&row).sqrt().max(f32::MIN_POSITIVE);
-    let query = items.vectors.row(item);
-    let mut scored: Vec<(usize, f32)> = (0..items.present.len())
-        .filter(|&other| other != item && items.present[other])
-        .map(|other| {
-            let row = items.vectors.row(other);
-            (other, query.dot(&row) / (norm(query) * norm(row)))
-        })
-        .collect();
-    scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    scored.truncate(k);
-    scored
 }

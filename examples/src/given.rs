@@ -25,12 +25,12 @@ impl Given {
 
     /// What the arm sees of a request.
     pub fn show(self, request: &Request) -> Request {
-        let (history, target) = match self.vectors {
-            Some(_) => (request.history.clone(), request.target),
-            None => (Vec::new(), None),
+        let (history, details, target) = match self.vectors {
+            Some(_) => (request.history.clone(), request.details.clone(), request.target),
+            None => (Vec::new(), Vec::new(), None),
         };
         let passage = if self.text { request.passage.clone() } else { Vec::new() };
-        Request { kind: request.kind.clone(), history, target, passage }
+        Request { kind: request.kind.clone(), history, target, passage, details }
     }
 
     /// The examples as the arm sees them.
@@ -96,6 +96,8 @@ impl<'de> Deserialize<'de> for Given {
 
 #[cfg(test)]
 mod tests {
+    use regen_narrator::Detail;
+
     use super::*;
 
     #[test]
@@ -115,11 +117,13 @@ mod tests {
             history: vec![1, 2],
             target: Some(3),
             passage: vec!["red pen".into()],
+            details: vec![Detail { rating: Some(4.0), days: None }; 2],
         };
         let shown = |name: &str| name.parse::<Given>().unwrap().show(&request);
         assert_eq!(shown("text+fusion"), request);
         assert!(shown("cf").passage.is_empty());
         assert_eq!((shown("text").history, shown("text").target), (Vec::new(), None));
+        assert!(shown("text").details.is_empty() && shown("cf").details == request.details);
         assert_eq!(shown("text").passage, request.passage);
     }
 }

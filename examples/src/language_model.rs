@@ -68,15 +68,15 @@ impl LanguageModelArgs {
         if folder(self.name()).is_none() {
             bail!("--lora-rank leaves the language model as it is, and {} has learned nothing yet", self.lm);
         }
+        let usual = low_rank(self.lora_rank);
         Ok(Some(LoraConfig {
-            rank: self.lora_rank,
-            alpha: self.lora_alpha.unwrap_or(2.0 * self.lora_rank as f64),
-            rank_stabilised: false,
+            alpha: self.lora_alpha.unwrap_or(usual.alpha),
             dropout: self.lora_dropout,
             targets: match &self.lora_targets[..] {
                 [] => LoraTargets::All,
                 names => LoraTargets::Named(names.to_vec()),
             },
+            ..usual
         }))
     }
 
@@ -105,6 +105,17 @@ impl LanguageModelArgs {
         let words =
             toml::from_str(&text).with_context(|| format!("{} is not a table of words", path.display()))?;
         Ok(Some(words))
+    }
+}
+
+/// Updates of all projections, of that rank, with an alpha of twice the rank.
+pub fn low_rank(rank: i64) -> LoraConfig {
+    LoraConfig {
+        rank,
+        alpha: 2.0 * rank as f64,
+        rank_stabilised: false,
+        dropout: 0.0,
+        targets: LoraTargets::All,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod given;
 pub mod health;
 pub mod identity;
 pub mod input;
+pub mod inputs;
 pub mod item_reviews;
 pub mod language_model;
 pub mod pairs;

@@ -13,7 +13,7 @@ use regen_torch::tensor_to_vec_f32;
 use regen_wals::persist::load_npy;
 use serde::{Deserialize, Serialize};
 
-use crate::features::ItemVectors;
+use crate::features::{Factorisation, ItemVectors};
 use crate::whole_file::write_whole;
 
 /// Beside a prepared data set: the interactions that a factorisation may see.
@@ -114,6 +114,24 @@ pub fn factors(folder: &Path, dataset: &Dataset) -> Result<ItemVectors> {
         found.present[item.index()] = true;
     }
     Ok(found)
+}
+
+/// Beside factors: the settings that they were fitted with.
+pub const WALS: &str = "wals.json";
+
+/// What folds users in against the factors of `folder`; `None` where [`WALS`] is not beside them.
+///
+/// # Errors
+/// If a file is damaged, or the two do not belong together.
+pub fn factorisation(folder: &Path) -> Result<Option<Factorisation>> {
+    let path = folder.join(WALS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let config =
+        serde_json::from_str(&text).with_context(|| format!("{} holds no settings", path.display()))?;
+    Ok(Some(Factorisation::of_factors(config, load_npy(&folder.join("item_factors.npy"))?)?))
 }
 
 /// A JSON object.

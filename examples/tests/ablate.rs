@@ -67,6 +67,7 @@ fn an_experiment_goes_on_where_it_was_stopped_and_comes_to_the_same() {
     assert!(page.contains("<svg") && !page.contains("http") && !page.contains("<script"));
     assert!(fs::read_to_string(out.join("report.md")).unwrap().contains("| arm | BLEU |"));
 
+    assert!(page.contains("no leak"), "what the audit looked at is printed");
     assert!(page.contains("What is each side worth?"), "the fusion arm's controls give Shapley values");
     assert!(page.contains("And to each kind of narrative?"));
     let variants = findings["settings"][0]["variants"].as_array().unwrap();
@@ -189,4 +190,85 @@ fn co_training_is_a_variant_of_every_arm_with_vectors_and_ranks_the_next_purchas
         assert_eq!(run.status.code(), Some(1), "{wrong}");
         assert!(text(&run.stderr).contains(wrong.split(' ').next().unwrap()), "{}", text(&run.stderr));
     }
+}
+
+#[test]
+fn inputs_and_scalings_are_variants_and_adapters_that_do_not_add_up_have_integrated_gradients() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, out) = (dir.path().join("plan.toml"), dir.path().join("out"));
+    let more = r#"histories = [4]
+    adapters = ["projection", { mlp = { width = 8, depth = 1 } }]
+    inputs = ["", "recency+position+user"]
+    scalings = ["l2", "whiten"]"#;
+    let asked = PLAN.replace("histories = [4]", more).replace("seeds = [1, 2]", "seeds = [1]");
+    fs::write(&plan, asked.replace(r#"["cf", "fusion", "text"]"#, r#"["fusion"]"#)).unwrap();
+    let run = ablate(&plan, &out, &["--json", "--quiet"]);
+    let stdout = text(&run.stdout);
+    assert!(run.status.success(), "{stdout}\n{}", text(&run.stderr));
+    let findings: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let variants = findings["settings"][0]["variants"].as_array().unwrap();
+    assert_eq!(variants.len(), 8);
+    let mut texts = std::collections::HashSet::new();
+    for variant in variants {
+        let name = variant["name"].as_str().unwrap();
+        let controls: Vec<&str> =
+            variant["costs"].as_array().unwrap().iter().map(|cost| cost[0].as_str().unwrap()).collect();
+        let reads = name.contains("with recency, position, user");
+        for control in ["without_details", "without_user"] {
+            assert_eq!(controls.contains(&control), reads, "{name}: {controls:?}");
+        }
+        let shares = &variant["shares"][0];
+        let measure = if name.contains("MLP") { "integrated_gradients" } else { "norms" };
+        assert_eq!(shares["measure"], measure, "{name}");
+        assert!(shares["residual"].as_f64().unwrap() <= 1e-5 && shares["tokens"].as_u64().unwrap() > 0);
+        assert!(shares["by_popularity"].as_array().unwrap().len() == 10);
+        // Every choice leads to another narrator.
+        assert!(texts.insert(variant["loss"]["value"].to_string()), "{name}");
+    }
+    assert!(variants.iter().any(|variant| variant["name"].as_str().unwrap().ends_with("scaled whiten")));
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("By integrated gradients") && page.contains("no vector of the user"));
+}
+
+#[test]
+fn a_cell_that_is_killed_goes_on_and_comes_to_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = dir.path().join("plan.toml");
+    let asked = PLAN.replace("steps = 6", "steps = 120").replace("seeds = [1, 2]", "seeds = [1]");
+    fs::write(&plan, asked.replace(r#"["cf", "fusion", "text"]"#, r#"["cf"]"#)).unwrap();
+    let [calm, killed] = ["calm", "killed"].map(|name| dir.path().join(name));
+    assert!(ablate(&plan, &calm, &["--quiet"]).status.success());
+
+    let mut child = Command::new(program())
+        .args(["--threads", "1", "--quiet", "--plan"])
+        .arg(&plan)
+        .arg("--out")
+        .arg(&killed)
+        .spawn()
+        .unwrap();
+    let name = "small-world_cf_h4_1m_s1";
+    let (progress, record) =
+        (killed.join("cells").join(format!("{name}.progress")), format!("cells/{name}.json"));
+    let snapshots = || fs::read_dir(progress.join("train")).map_or(0, Iterator::count);
+    let begin = std::time::Instant::now();
+    while snapshots() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it left a snapshot");
+        assert!(begin.elapsed().as_secs() < 300, "no snapshot after five minutes");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.join(&record).exists() && progress.exists());
+
+    let run = ablate(&plan, &killed, &["--quiet"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+    assert!(!progress.exists(), "snapshots of a finished cell are of no use");
+    let read = |out: &Path| -> Value {
+        let mut record: Value =
+            serde_json::from_str(&fs::read_to_string(out.join(&record)).unwrap()).unwrap();
+        // How long it took is not what it came to.
+        record["seconds"] = Value::Null;
+        record
+    };
+    assert_eq!(read(&killed), read(&calm));
 }

@@ -206,6 +206,25 @@ fn training_that_is_killed_goes_on_and_a_trained_language_model_is_adapted() {
         ["--narrator", &adapted, "--data", &data, "--to", &written, "--max-tokens", "8", "--limit", "2"];
     succeed("write_narratives", &ask);
     assert_eq!(fs::read_to_string(&written).unwrap().lines().count(), 2);
+    // The same beside a base that is named, with everything that can be read beside vectors; the base is asked for where it is.
+    let (beside, moved) = (path("beside"), path("moved"));
+    let named = ["--name-base", &lm, "--inputs", "rating,recency,position,user", "--scaling", "whiten"];
+    succeed("train_narrator", &[&inputs[..], &arguments, &named, &["--out", &beside]].concat());
+    assert!(!dir.path().join("beside/lm").exists());
+    fs::rename(&lm, &moved).unwrap();
+    let ask = ["--narrator", &beside, "--data", &data, "--max-tokens", "8", "--limit", "2"];
+    let lost = run("write_narratives", &ask);
+    assert!(String::from_utf8_lossy(&lost.stderr).contains(&lm), "{lost:?}");
+    let printed = succeed("write_narratives", &[&ask[..], &["--lm", &moved]].concat());
+    let asked: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
+    assert_eq!(asked["details"].as_array().unwrap().len(), asked["history"].as_array().unwrap().len());
+    assert!(asked["details"][0]["days"].as_f64().unwrap() > 0.0, "{asked}");
+    fs::rename(&moved, &lm).unwrap();
+    fs::remove_file(path("factors/wals.json")).unwrap();
+    let blind = ["--lm", "preset:1m", "--inputs", "user", "--out", &path("other")];
+    let refused = run("train_narrator", &[&inputs[..], &blind].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("wals.json"), "{refused:?}");
+
     let scratch = ["--lm", "preset:1m", "--lora-rank", "2", "--out", &adapted];
     let refused = run("train_narrator", &[&inputs[..], &scratch].concat());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("not empty"));

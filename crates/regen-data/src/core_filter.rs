@@ -150,6 +150,7 @@ mod tests {
             item: ItemId::from_index(item),
             weight: 1.0,
             time: None,
+            rating: None,
         };
         pairs.iter().map(one).collect()
     }

@@ -15,6 +15,8 @@ pub struct Interaction {
     pub weight: f32,
     /// When, in seconds since 1970-01-01 UTC, if the source says so.
     pub time: Option<i64>,
+    /// How the user rated it, in stars, if the source says so.
+    pub rating: Option<f32>,
 }
 
 /// Whether the order of a user's interactions means anything.

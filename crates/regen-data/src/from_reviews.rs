@@ -249,7 +249,8 @@ fn read_one(path: &Path, config: &ReviewsConfig) -> Result<Purchases> {
         match config.preference.weight(review.rating) {
             Some(weight) => {
                 let (user, item) = (users.intern(&review.user)?, items.intern(&review.item)?);
-                interactions.push(Interaction { user, item, weight, time: review.time });
+                let (time, rating) = (review.time, review.rating);
+                interactions.push(Interaction { user, item, weight, time, rating });
             }
             None => not_preferred += 1,
         }

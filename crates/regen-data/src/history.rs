@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Chronology, Dataset, Error, ItemId, NarrativeKind, Result, UserId};
+use crate::{Chronology, Dataset, Error, Interaction, ItemId, NarrativeKind, Result, UserId};
+
+/// Seconds.
+const DAY: f64 = 86_400.0;
 
 /// How much of the past an example carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,16 @@ impl Default for HistoryConfig {
     }
 }
 
+/// What is known of a past purchase beside its item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PurchaseDetail {
+    /// Stars.
+    pub rating: Option<f32>,
+    /// Days before the purchase that the text is about, or before the last purchase where it is about none. Unknown where a time is,
+    /// and under [`Chronology::Unknown`].
+    pub days: Option<f32>,
+}
+
 /// One text to learn or to write, and what its writer may look at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {
@@ -28,6 +41,8 @@ pub struct Example {
     pub kind: NarrativeKind,
     /// What the user bought, oldest first, at most [`HistoryConfig::max_history`] items, never the target.
     pub history: Vec<ItemId>,
+    /// What is known of each purchase of the history, in its order.
+    pub details: Vec<PurchaseDetail>,
     /// What the text is about; `None` exactly for user summaries.
     pub target: Option<ItemId>,
     /// The text.
@@ -61,12 +76,12 @@ pub fn examples(dataset: &Dataset, config: &HistoryConfig) -> Result<Vec<Example
                 has_item: narrative.item.is_some(),
             });
         }
-        let items = timelines[narrative.user.index()].iter().map(|&at| dataset.interactions[at].item);
-        let mut history: Vec<ItemId> = match narrative.item {
-            None => items.collect(),
+        let purchases: Vec<&Interaction> =
+            timelines[narrative.user.index()].iter().map(|&at| &dataset.interactions[at]).collect();
+        let (mut past, now) = match narrative.item {
+            None => (purchases.clone(), purchases.last().copied()),
             Some(target) => {
-                let items: Vec<ItemId> = items.collect();
-                let Some(at) = items.iter().rposition(|&item| item == target) else {
+                let Some(at) = purchases.iter().rposition(|one| one.item == target) else {
                     return Err(Error::NarrativeWithoutPurchase {
                         narrative: index,
                         kind: narrative.kind,
@@ -76,17 +91,25 @@ pub fn examples(dataset: &Dataset, config: &HistoryConfig) -> Result<Vec<Example
                 };
                 let end = match dataset.chronology {
                     Chronology::Known => at,
-                    Chronology::Unknown => items.len(),
+                    Chronology::Unknown => purchases.len(),
                 };
-                items[..end].iter().copied().filter(|&item| item != target).collect()
+                let before = purchases[..end].iter().copied().filter(|one| one.item != target);
+                (before.collect(), Some(purchases[at]))
             }
         };
-        let surplus = history.len().saturating_sub(config.max_history);
-        history.drain(..surplus);
+        let surplus = past.len().saturating_sub(config.max_history);
+        past.drain(..surplus);
+        let now = now.filter(|_| dataset.chronology == Chronology::Known).and_then(|one| one.time);
+        let days = |one: &Interaction| {
+            let seconds = now?.checked_sub(one.time?)?;
+            (seconds >= 0).then_some((seconds as f64 / DAY) as f32)
+        };
+        let detail = |one: &&Interaction| PurchaseDetail { rating: one.rating, days: days(one) };
         examples.push(Example {
             user: narrative.user,
             kind: narrative.kind,
-            history,
+            history: past.iter().map(|one| one.item).collect(),
+            details: past.iter().map(detail).collect(),
             target: narrative.item,
             reference: narrative.text.clone(),
         });
@@ -159,6 +182,27 @@ mod tests {
         let mut data = dataset(1, 6, &[(0, 3, Some(2)), (0, 1, Some(1))]);
         about(&mut data, None);
         assert_eq!(history_of(&data, 50), [1, 3]);
+    }
+
+    #[test]
+    fn a_purchase_keeps_its_stars_and_is_as_many_days_old_as_the_text() {
+        let day = 86_400;
+        let mut data = dataset(1, 6, &[(0, 1, Some(day)), (0, 2, Some(4 * day)), (0, 3, Some(5 * day))]);
+        data.interactions[1].rating = Some(2.0);
+        let details = |data: &Dataset, max_history| {
+            let all = examples(data, &HistoryConfig { max_history }).unwrap();
+            all[0].details.iter().map(|detail| (detail.rating, detail.days)).collect::<Vec<_>>()
+        };
+        about(&mut data, Some(3));
+        assert_eq!(details(&data, 50), [(None, Some(4.0)), (Some(2.0), Some(1.0))]);
+        assert_eq!(details(&data, 1), [(Some(2.0), Some(1.0))]);
+        about(&mut data, None);
+        assert_eq!(details(&data, 50)[0], (None, Some(4.0)));
+        data.interactions[2].time = None;
+        assert!(details(&data, 50).iter().all(|(_, days)| days.is_none()), "since when is not known");
+        data.interactions[2].time = Some(5 * day);
+        data.chronology = Chronology::Unknown;
+        assert!(details(&data, 50).iter().all(|(_, days)| days.is_none()), "times mean nothing");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use dataset::{Chronology, Dataset, Interaction};
 pub use detect::{SourceFormat, detect};
 pub use error::{Error, Result};
 pub use from_reviews::{BuildReport, FileReport, PriceReport, ReviewsConfig, from_reviews};
-pub use history::{Example, HistoryConfig, examples};
+pub use history::{Example, HistoryConfig, PurchaseDetail, examples};
 pub use ids::{DenseId, IdMap, ItemId, UserId};
 pub use inspect::{FieldReport, Inspection, Layout, inspect};
 pub use key_phrases::KeyPhrases;

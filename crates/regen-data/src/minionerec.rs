@@ -38,7 +38,7 @@ pub fn read(folder: impl AsRef<Path>) -> Result<Dataset> {
     }
     data.catalogue.resize(data.items.len(), None);
     for (user, items) in data.users.ids().zip(timelines) {
-        let purchase = |item| Interaction { user, item, weight: 1.0, time: None };
+        let purchase = |item| Interaction { user, item, weight: 1.0, time: None, rating: None };
         data.interactions.extend(items.into_iter().map(purchase));
     }
     Ok(data)

@@ -170,6 +170,7 @@ mod tests {
             user: UserId::from_index(user),
             kind: NarrativeKind::UserSummaryShort,
             history: Vec::new(),
+            details: Vec::new(),
             target: None,
             reference: reference.to_owned(),
         }

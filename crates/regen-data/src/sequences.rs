@@ -36,7 +36,7 @@ pub fn read(folder: impl AsRef<Path>) -> Result<Dataset> {
         let user = data.users.intern(users.name(&user)?)?;
         for item in purchases {
             let item = data.items.intern(items.name(&item.0)?)?;
-            data.interactions.push(Interaction { user, item, weight: 1.0, time: None });
+            data.interactions.push(Interaction { user, item, weight: 1.0, time: None, rating: None });
         }
     }
     data.catalogue.resize(data.items.len(), None);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::csv_rows::{CsvLayout, CsvRows};
 use crate::{Error, Result};
 
-/// Which columns of a table mean what. The default is the header of the other stages: `user,item[,value[,timestamp]]`.
+/// Which columns of a table mean what. The default is the header of the other stages: `user,item[,value[,timestamp[,rating]]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Columns {
@@ -19,6 +19,8 @@ pub struct Columns {
     pub value: Option<String>,
     /// Seconds or milliseconds since 1970-01-01 UTC; `None` if there is none. A named column may be absent.
     pub time: Option<String>,
+    /// Stars, beside a value that is not these; `None` if there are none. A named column may be absent.
+    pub rating: Option<String>,
 }
 
 impl Default for Columns {
@@ -28,6 +30,7 @@ impl Default for Columns {
             item: "item".into(),
             value: Some("value".into()),
             time: Some("timestamp".into()),
+            rating: Some("rating".into()),
         }
     }
 }
@@ -43,6 +46,8 @@ pub struct InteractionRow {
     pub value: Option<f32>,
     /// Seconds since 1970-01-01 UTC, if the table has that column and the cell is not empty.
     pub time: Option<i64>,
+    /// Stars, if the table has that column and the cell is not empty.
+    pub rating: Option<f32>,
 }
 
 /// The rows of an interaction table, read as they are asked for.
@@ -53,6 +58,7 @@ pub struct InteractionTable {
     item: (usize, String),
     value: Option<(usize, String)>,
     time: Option<(usize, String)>,
+    rating: Option<(usize, String)>,
 }
 
 impl InteractionTable {
@@ -74,7 +80,8 @@ impl InteractionTable {
         };
         let (user, item) = (need(&columns.user)?, need(&columns.item)?);
         let (value, time) = (columns.value.as_deref().and_then(find), columns.time.as_deref().and_then(find));
-        Ok(Self { path, rows, user, item, value, time })
+        let rating = columns.rating.as_deref().and_then(find);
+        Ok(Self { path, rows, user, item, value, time, rating })
     }
 
     fn row(&self) -> Result<InteractionRow> {
@@ -109,6 +116,7 @@ impl InteractionTable {
             value: number(&self.value, "a number")?.map(|value| value as f32),
             time: number(&self.time, "a time in seconds or milliseconds")?
                 .map(|time| crate::time::seconds(time as i64)),
+            rating: number(&self.rating, "a number of stars")?.map(|rating| rating as f32),
         })
     }
 }
@@ -144,9 +152,12 @@ mod tests {
             item: item.into(),
             value,
             time,
+            rating: None,
         };
         assert_eq!(rows, [row("ann", "pen", Some(4.5), Some(1_500_000_000)), row("bo", "ink", None, None)]);
         assert_eq!(read("item,user\n\"a, b\",c\n").unwrap(), [row("c", "a, b", None, None)]);
+        let rated = read("rating,item,user,value\n2.5,pen,ann,1\n,ink,bo,1\n").unwrap();
+        assert_eq!([rated[0].rating, rated[1].rating], [Some(2.5), None]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) fn dataset(users: usize, items: usize, purchases: &[(usize, usize, Op
             item: ItemId::from_index(item),
             weight: 1.0,
             time,
+            rating: None,
         })
         .collect();
     data

@@ -94,7 +94,7 @@ pub fn read(folder: impl AsRef<Path>, vertical: Vertical) -> Result<Dataset> {
     for row in InteractionTable::open(&interactions, &Columns::default())? {
         let row = row?;
         let (user, item) = (data.users.intern(&row.user)?, data.items.intern(&row.item)?);
-        data.interactions.push(Interaction { user, item, weight: 1.0, time: None });
+        data.interactions.push(Interaction { user, item, weight: 1.0, time: None, rating: None });
     }
     let mut known: HashSet<_> =
         data.interactions.iter().map(|purchase| (purchase.user, purchase.item)).collect();
@@ -105,7 +105,7 @@ pub fn read(folder: impl AsRef<Path>, vertical: Vertical) -> Result<Dataset> {
         let (user, item) =
             (data.users.intern(&pair.uid.to_string())?, data.items.intern(&pair.iid.to_string())?);
         if known.insert((user, item)) {
-            data.interactions.push(Interaction { user, item, weight: 1.0, time: None });
+            data.interactions.push(Interaction { user, item, weight: 1.0, time: None, rating: None });
         }
         data.catalogue.resize(data.items.len(), None);
         data.catalogue[item.index()].get_or_insert_with(|| ItemMetadata {

@@ -68,6 +68,46 @@ pub enum Normalisation {
     L2,
     /// Each vector to mean 0 and variance 1 over its components.
     LayerNorm,
+    /// All vectors of a side by one affine map after which the item table has mean 0 and the identity for its covariance: no
+    /// direction is louder than another because items differ more along it. The map is computed from the table
+    /// ([`Moments`](crate::Moments)) and given to [`Adapter::whitened`](crate::Adapter::whitened).
+    Whiten,
+}
+
+impl Normalisation {
+    /// Its name in plans and reports: `none`, `l2`, `layer_norm` or `whiten`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::L2 => "l2",
+            Self::LayerNorm => "layer_norm",
+            Self::Whiten => "whiten",
+        }
+    }
+}
+
+/// What an adapter reads of each purchase beside the vectors of its item. Each has a learned value for where it is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetailInputs {
+    /// How the buyer rated it, 1 to 5 stars.
+    pub rating: bool,
+    /// How many days before the request it was.
+    pub recency: bool,
+    /// How many purchases came after it.
+    pub position: bool,
+}
+
+impl DetailInputs {
+    /// Whether none is read.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The map from normalised item vectors to soft tokens.
@@ -144,6 +184,16 @@ pub struct AdapterConfig {
     /// Root mean square of a soft token's components at the start. Set it to that of the language model's
     /// token embeddings, so that soft tokens begin on the scale the model knows.
     pub initial_rms: f64,
+    /// What is read of each purchase beside its item's vectors.
+    #[serde(default, skip_serializing_if = "DetailInputs::is_none")]
+    pub details: DetailInputs,
+    /// Whether the user's own collaborative vector is read, as one soft token more ([`Adapter::user`](crate::Adapter::user)).
+    /// Needs collaborative vectors.
+    ///
+    /// A token of its own rather than an addition to every item's: what is the same for a whole history is said once, items stay
+    /// what they are whoever bought them, and a caller can place it where no next purchase is still to be told.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub user: bool,
 }
 
 impl AdapterConfig {
@@ -153,6 +203,11 @@ impl AdapterConfig {
             AdapterKind::CrossAttention { tokens, .. } => tokens,
             _ => 0,
         }
+    }
+
+    /// Soft tokens that stand for the user: 1 or 0.
+    pub fn tokens_per_user(&self) -> i64 {
+        i64::from(self.user)
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
@@ -175,6 +230,13 @@ impl AdapterConfig {
                 field: "initial_rms",
                 got: self.initial_rms.to_string(),
                 expected: "a positive number",
+            });
+        }
+        if self.user && !self.sources.cf() {
+            return Err(Error::InvalidConfig {
+                field: "user",
+                got: "true".into(),
+                expected: "false, since collaborative vectors are not read",
             });
         }
         match self.kind {

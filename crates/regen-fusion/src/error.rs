@@ -47,12 +47,33 @@ pub enum Error {
         /// What was given.
         got: tch::Kind,
     },
-    /// The norm share of the two sides is defined only where their contributions add up.
-    #[error("norm shares need a projection over both sides; this adapter is {kind} over {sources:?}")]
+    /// Shares of two sides are defined only where both are read, and norm shares only where their contributions add up.
+    #[error(
+        "shares need an adapter over both sides, norm shares a projection; this adapter is {kind} over {sources:?}"
+    )]
     AttributionUndefined {
         /// The adapter's kind.
         kind: &'static str,
         /// Which sides it reads.
         sources: Sources,
     },
+    /// A table cannot be whitened.
+    #[error("a table cannot be whitened: {reason}")]
+    Whitening {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The contributions of the two sides do not add up to what they made, however finely the path is divided.
+    #[error(
+        "integrated gradients with {nodes} points a path miss {residual:.1e} of the change that they are to add up to"
+    )]
+    Incomplete {
+        /// Points of the path.
+        nodes: usize,
+        /// The largest relative miss of any soft token.
+        residual: f64,
+    },
+    /// libtorch reported an error.
+    #[error(transparent)]
+    Torch(#[from] regen_torch::Error),
 }

@@ -14,6 +14,26 @@ pub struct Side {
     pub present: Tensor,
 }
 
+/// A number for every position, where it is known.
+#[derive(Debug)]
+pub struct Numbers {
+    /// `[batch, seq]` float. Where `present` is false the values are not read.
+    pub values: Tensor,
+    /// `[batch, seq]` bool.
+    pub present: Tensor,
+}
+
+/// What is known of each purchase beside the vectors of its item. A batch without one of them knows it of no purchase.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// Stars, 1 to 5; numbers beyond count as the nearer end.
+    pub rating: Option<Numbers>,
+    /// Days before the request, at least 0.
+    pub recency: Option<Numbers>,
+    /// Purchases that came after it, at least 0.
+    pub position: Option<Numbers>,
+}
+
 /// The item vectors of a batch of histories.
 #[derive(Debug)]
 pub struct ItemVectors {
@@ -23,6 +43,8 @@ pub struct ItemVectors {
     pub semantic: Option<Side>,
     /// `[batch, seq]` bool: false for padding. Its soft tokens are masked out.
     pub mask: Tensor,
+    /// What is known beside them; read by adapters with [`DetailInputs`](crate::DetailInputs) only.
+    pub details: Details,
 }
 
 impl ItemVectors {
@@ -53,34 +75,81 @@ impl ItemVectors {
             check_shape(name.vectors(), &side.vectors, &[size[0], size[1], dim])?;
             check_shape(name.present(), &side.present, &size)?;
             check_bool(name.present(), &side.present)?;
-            if !side.vectors.is_floating_point() {
-                let got = side.vectors.kind();
-                return Err(Error::WrongKind { tensor: name.vectors(), expected: "a float kind", got });
-            }
+            check_float(name.vectors(), &side.vectors)?;
             sides.push((name, side));
         }
         Ok(sides)
     }
+
+    /// The details that `config` reads, in the order rating, recency, position, with shapes and kinds checked.
+    pub(crate) fn details(&self, config: &AdapterConfig) -> Result<Vec<(SideName, Option<&Numbers>)>> {
+        let size = self.mask.size();
+        let given = [&self.details.rating, &self.details.recency, &self.details.position];
+        let wanted = SideName::details(config).zip(given);
+        let mut details = Vec::with_capacity(3);
+        for ((name, read), numbers) in wanted {
+            if !read {
+                continue;
+            }
+            if let Some(numbers) = numbers {
+                check_shape(name.vectors(), &numbers.values, &size)?;
+                check_shape(name.present(), &numbers.present, &size)?;
+                check_bool(name.present(), &numbers.present)?;
+                check_float(name.vectors(), &numbers.values)?;
+            }
+            details.push((name, numbers.as_ref()));
+        }
+        Ok(details)
+    }
 }
 
+impl Side {
+    /// Whether this is one vector of width `dim` for each of `batch` users.
+    pub(crate) fn check_users(&self, dim: i64) -> Result<()> {
+        let batch = self.present.size().first().copied().unwrap_or(0);
+        check_shape("user.present", &self.present, &[batch])?;
+        check_bool("user.present", &self.present)?;
+        check_shape("user.vectors", &self.vectors, &[batch, dim])?;
+        check_float("user.vectors", &self.vectors)
+    }
+}
+
+/// What a position's soft token is made of: the two sides, then what is known beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SideName {
     Cf,
     Semantic,
+    Rating,
+    Recency,
+    Position,
 }
 
 impl SideName {
+    /// The details in their order, and whether `config` reads them.
+    pub(crate) fn details(config: &AdapterConfig) -> impl Iterator<Item = (Self, bool)> + use<> {
+        let read = config.details;
+        [(Self::Rating, read.rating), (Self::Recency, read.recency), (Self::Position, read.position)]
+            .into_iter()
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Cf => "cf",
             Self::Semantic => "semantic",
+            Self::Rating => "rating",
+            Self::Recency => "recency",
+            Self::Position => "position",
         }
     }
 
+    /// What its tensor of values is called in messages.
     fn vectors(self) -> &'static str {
         match self {
             Self::Cf => "cf.vectors",
             Self::Semantic => "semantic.vectors",
+            Self::Rating => "details.rating.values",
+            Self::Recency => "details.recency.values",
+            Self::Position => "details.position.values",
         }
     }
 
@@ -88,6 +157,9 @@ impl SideName {
         match self {
             Self::Cf => "cf.present",
             Self::Semantic => "semantic.present",
+            Self::Rating => "details.rating.present",
+            Self::Recency => "details.recency.present",
+            Self::Position => "details.position.present",
         }
     }
 }
@@ -105,4 +177,11 @@ fn check_bool(tensor: &'static str, given: &Tensor) -> Result<()> {
         Kind::Bool => Ok(()),
         got => Err(Error::WrongKind { tensor, expected: "Bool", got }),
     }
+}
+
+fn check_float(tensor: &'static str, given: &Tensor) -> Result<()> {
+    if given.is_floating_point() {
+        return Ok(());
+    }
+    Err(Error::WrongKind { tensor, expected: "a float kind", got: given.kind() })
 }

@@ -4,12 +4,15 @@
 mod adapter;
 mod attribution;
 mod config;
+mod details;
 mod error;
 mod inputs;
 mod normalise;
+mod whitening;
 
-pub use adapter::{Adapter, SoftTokens};
+pub use adapter::{Adapter, IntegratedGradients, SoftTokens};
 pub use attribution::Attribution;
-pub use config::{AdapterConfig, AdapterKind, Normalisation, Sources};
+pub use config::{AdapterConfig, AdapterKind, DetailInputs, Normalisation, Sources};
 pub use error::{Error, Result};
-pub use inputs::{ItemVectors, Side};
+pub use inputs::{Details, ItemVectors, Numbers, Side};
+pub use whitening::{Moments, Whitening};

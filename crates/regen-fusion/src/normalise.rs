@@ -1,4 +1,4 @@
-//! Scaling of item vectors before the adapter. Vectors keep their direction; only scale and mean change.
+//! Scaling of item vectors before the adapter, vector by vector. Whitening, which needs the whole table, is beside it.
 
 use tch::{Kind, Tensor};
 
@@ -7,11 +7,11 @@ use crate::Normalisation;
 /// Small enough not to move a real vector, large enough that an all-zero one stays zero instead of NaN.
 const EPSILON: f64 = 1e-12;
 
-/// `vectors [.., dim]` in f32 → the same shape, normalised over the last dimension.
+/// `vectors [.., dim]` → the same shape in f32, normalised over the last dimension; what is to be whitened stays as it is.
 pub(crate) fn normalise(vectors: &Tensor, how: Normalisation) -> Tensor {
     let vectors = vectors.to_kind(Kind::Float);
     match how {
-        Normalisation::None => vectors,
+        Normalisation::None | Normalisation::Whiten => vectors,
         Normalisation::L2 => {
             let norm = vectors.norm_scalaropt_dim(2, [-1i64], true).clamp_min(EPSILON);
             vectors / norm
@@ -29,7 +29,7 @@ pub(crate) fn component_rms(how: Normalisation, dim: i64) -> f64 {
     match how {
         Normalisation::L2 => 1.0 / (dim as f64).sqrt(),
         // Nothing is known of vectors that are taken as given; unit components are the usual assumption.
-        Normalisation::None | Normalisation::LayerNorm => 1.0,
+        Normalisation::None | Normalisation::LayerNorm | Normalisation::Whiten => 1.0,
     }
 }
 

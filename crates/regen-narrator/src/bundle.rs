@@ -1,18 +1,19 @@
-//! A narrator on disk: one folder that opens without anything else.
+//! A narrator on disk: one folder that opens without anything else, or with a language model that it names.
 //!
 //! ```text
 //! narrator.json          format, configuration, number of items
 //! adapter.safetensors    the adapter, where items are read
 //! copying.safetensors    what copies from a passage, where that is done
 //! next_item.safetensors  what tells the next item, where that is done
-//! lm/                    the language model and tokenizer, as a Hugging Face folder
+//! lm/                    the language model and tokenizer, as a Hugging Face folder, unless the manifest names one elsewhere
 //! lora/                  its low-rank updates, as a PEFT folder, where there are any
 //! items.safetensors      cf, cf_present, semantic, semantic_present, where items are read
+//! fold_in.safetensors    gram, scale, shift, where users can be folded in; the manifest holds the objective
 //! item_ids.txt           outside names of the rows, one a line
 //! ```
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use regen_lm::TextTokenizer;
 use regen_torch::{Checkpoint, Surplus, save_tensors};
@@ -20,10 +21,16 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::narrator::LmWeights;
-use crate::{Error, ItemIds, ItemTables, Narrator, NarratorConfig, Result, TablePlace};
+use crate::{
+    BaseModel, Error, FoldIn, FoldInConfig, ItemIds, ItemTables, Narrator, NarratorConfig, Result, TablePlace,
+};
 
-/// The layout that this version writes and reads.
-pub const BUNDLE_FORMAT: u32 = 2;
+/// The layout that this version writes. It reads format 2 as well, which had no fold-in, named no base and had no optional
+/// inputs.
+pub const BUNDLE_FORMAT: u32 = 3;
+
+/// The oldest layout that is read.
+const OLDEST_FORMAT: u32 = 2;
 
 const MANIFEST: &str = "narrator.json";
 const ADAPTER: &str = "adapter.safetensors";
@@ -32,6 +39,7 @@ const NEXT_ITEM: &str = "next_item.safetensors";
 const LM: &str = "lm";
 const LORA: &str = "lora";
 const ITEMS: &str = "items.safetensors";
+const FOLD_IN: &str = "fold_in.safetensors";
 const ITEM_IDS: &str = "item_ids.txt";
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +48,10 @@ struct Manifest {
     format: u32,
     config: NarratorConfig,
     items: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fold_in: Option<FoldInConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<BaseModel>,
 }
 
 /// Read first, so that a bundle of another format is named as such instead of failing on an unknown field.
@@ -54,6 +66,22 @@ impl Narrator {
     /// # Errors
     /// [`Error::Io`], also if `dir` exists and is not empty; those of saving the parts.
     pub fn save(&self, dir: &Path) -> Result<()> {
+        self.save_parts(dir, None)
+    }
+
+    /// Writes a bundle of a narrator with low-rank updates that does not hold the language model beneath them, but names it by
+    /// `name` (a path, or the id of a repository) and the hashes of its files. Where `name` is no folder when the bundle is opened,
+    /// [`Narrator::open_on`] is told the place.
+    ///
+    /// # Errors
+    /// [`Error::NoBase`] if the language model was not taken from a folder, or does not stay as it is there; those of
+    /// [`Narrator::save`].
+    pub fn save_on_base(&self, dir: &Path, name: &str) -> Result<()> {
+        let folder = self.base.as_deref().filter(|_| self.config.lora.is_some()).ok_or(Error::NoBase)?;
+        self.save_parts(dir, Some(BaseModel::of(folder, name)?))
+    }
+
+    fn save_parts(&self, dir: &Path, base: Option<BaseModel>) -> Result<()> {
         let io = |action, path: &Path| {
             let path = path.to_owned();
             move |source| Error::Io { action, path, source }
@@ -81,14 +109,24 @@ impl Narrator {
         if self.next_item.is_some() {
             save_tensors(&temporary.join(NEXT_ITEM), &sorted(&self.next_vs), &[])?;
         }
-        self.decoder.save(&temporary.join(LM))?;
-        self.tokenizer.save(&temporary.join(LM))?;
+        if base.is_none() {
+            self.decoder.save(&temporary.join(LM))?;
+            self.tokenizer.save(&temporary.join(LM))?;
+        }
+        if let Some(fold_in) = self.tables.fold_in() {
+            fold_in.save(&temporary.join(FOLD_IN))?;
+        }
         if let Some(lora) = &self.config.lora {
             self.decoder.save_lora(&temporary.join(LORA), lora)?;
         }
         self.item_ids.save(&temporary.join(ITEM_IDS))?;
-        let manifest =
-            Manifest { format: BUNDLE_FORMAT, config: self.config.clone(), items: self.item_ids.len() };
+        let manifest = Manifest {
+            format: BUNDLE_FORMAT,
+            config: self.config.clone(),
+            items: self.item_ids.len(),
+            fold_in: self.tables.fold_in().map(|fold_in| fold_in.config().clone()),
+            base,
+        };
         write_json(&temporary.join(MANIFEST), &manifest)?;
 
         // A non-empty target makes the rename fail, so nothing that stands there is lost.
@@ -101,7 +139,7 @@ impl Narrator {
     /// [`Error::Io`] or [`Error::Manifest`] for a missing or damaged file, [`Error::BundleFormat`] for another
     /// version's layout, [`Error::Mismatch`] if a part does not fit the others, and those of loading the parts.
     pub fn open(dir: &Path, device: Device) -> Result<Self> {
-        Self::open_with(dir, device, TablePlace::Memory)
+        Self::open_with(dir, None, device, TablePlace::Memory)
     }
 
     /// Opens a bundle as [`Narrator::open`] does, its item tables left in their file: opening takes no longer for
@@ -110,13 +148,22 @@ impl Narrator {
     /// # Errors
     /// As [`Narrator::open`]. A value that is not finite is found when its row is read.
     pub fn open_stored(dir: &Path, device: Device) -> Result<Self> {
-        Self::open_with(dir, device, TablePlace::Disk)
+        Self::open_with(dir, None, device, TablePlace::Disk)
     }
 
-    fn open_with(dir: &Path, device: Device, place: TablePlace) -> Result<Self> {
+    /// Opens a bundle that names its language model ([`Narrator::save_on_base`]) with the Hugging Face folder `lm`.
+    ///
+    /// # Errors
+    /// As [`Narrator::open`]; [`Error::OtherBase`] if the folder does not hold what the bundle names, [`Error::NoBase`] if it names
+    /// nothing.
+    pub fn open_on(dir: &Path, lm: &Path, device: Device, place: TablePlace) -> Result<Self> {
+        Self::open_with(dir, Some(lm), device, place)
+    }
+
+    fn open_with(dir: &Path, given: Option<&Path>, device: Device, place: TablePlace) -> Result<Self> {
         let path = dir.join(MANIFEST);
         let Format { format } = read_json(&path)?;
-        if format != BUNDLE_FORMAT {
+        if !(OLDEST_FORMAT..=BUNDLE_FORMAT).contains(&format) {
             return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
         }
         let manifest: Manifest = read_json(&path)?;
@@ -129,15 +176,21 @@ impl Narrator {
                 expected: format!("{} items", manifest.items),
             });
         }
-        let tables = match manifest.config.adapter {
+        let mut tables = match manifest.config.adapter {
             Some(_) => ItemTables::open(&dir.join(ITEMS), place)?,
             None => ItemTables::none(),
         };
-        let tokenizer = TextTokenizer::load(&dir.join(LM))?;
-        let (lm, lora) = (dir.join(LM), dir.join(LORA));
+        if let Some(config) = manifest.fold_in {
+            let rank = tables.cf().map_or(0, crate::ItemTable::dim);
+            tables = tables.with_fold_in(FoldIn::load(&dir.join(FOLD_IN), config, rank)?)?;
+        }
+        let (lm, named) = lm_folder(dir, manifest.base.as_ref(), given)?;
+        let lora = dir.join(LORA);
+        let tokenizer = TextTokenizer::load(&lm)?;
         // Other initial values are drawn and then overwritten, tensor by tensor; strict loading proves that all are.
         let weights = LmWeights::Adapted(&lm, &lora);
-        let narrator = Self::assemble(manifest.config, tables, item_ids, tokenizer, weights, device, 0)?;
+        let mut narrator = Self::assemble(manifest.config, tables, item_ids, tokenizer, weights, device, 0)?;
+        narrator.base = named.then_some(lm);
         if narrator.adapter.is_some() {
             let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
             adapter.load_into(&narrator.adapter_vs, str::to_owned, Surplus::Refuse)?;
@@ -152,6 +205,22 @@ impl Narrator {
         }
         Ok(narrator)
     }
+}
+
+/// The folder of a bundle's language model, and whether it is outside the bundle. One that is has been checked.
+fn lm_folder(dir: &Path, base: Option<&BaseModel>, given: Option<&Path>) -> Result<(PathBuf, bool)> {
+    let Some(base) = base else {
+        return match given {
+            Some(_) => Err(Error::NoBase),
+            None => Ok((dir.join(LM), false)),
+        };
+    };
+    let folder = given.unwrap_or(Path::new(&base.name));
+    if !folder.is_dir() {
+        return Err(Error::BaseNotFound { bundle: dir.to_owned(), name: base.name.clone() });
+    }
+    base.check(folder)?;
+    Ok((folder.to_owned(), true))
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {

@@ -30,7 +30,13 @@ fn narrator() -> Narrator {
 
 fn example(passage: &[&str], text: &str) -> Example {
     let passage = passage.iter().map(|&phrase| phrase.to_owned()).collect();
-    let request = Request { kind: "purchase_reason".into(), history: Vec::new(), target: None, passage };
+    let request = Request {
+        kind: "purchase_reason".into(),
+        history: Vec::new(),
+        target: None,
+        passage,
+        ..Request::default()
+    };
     Example { request, text: text.to_owned() }
 }
 

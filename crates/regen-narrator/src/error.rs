@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::Detail;
+
 /// The result of everything fallible in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -48,6 +50,32 @@ pub enum Error {
         /// What the manifest says.
         got: u32,
     },
+    /// The folder of a language model does not hold what the bundle names.
+    #[error("{} is not the language model {name} that the bundle was trained on: {file} {reason}", path.display())]
+    OtherBase {
+        /// The folder.
+        path: PathBuf,
+        /// What the bundle names.
+        name: String,
+        /// The first file that differs.
+        file: String,
+        /// How.
+        reason: &'static str,
+    },
+    /// A bundle names a language model that is not to be found.
+    #[error(
+        "the bundle {} was trained on the language model {name}, which is no folder here: say where it is",
+        bundle.display()
+    )]
+    BaseNotFound {
+        /// The bundle.
+        bundle: PathBuf,
+        /// What it names.
+        name: String,
+    },
+    /// A language model was to be named or found beside a bundle that cannot do without its own.
+    #[error("only low-rank updates of a language model's folder can be kept without it")]
+    NoBase,
     /// Two parts of the whole do not fit each other.
     #[error("{part} has {got}, but {other} needs {expected}")]
     Mismatch {
@@ -99,6 +127,36 @@ pub enum Error {
     UnreadPassage {
         /// Position of the request in the call.
         request: usize,
+    },
+    /// A request tells details of some purchases of its history only.
+    #[error("request {request} has details of {got} purchases, but its history holds {expected}")]
+    DetailCount {
+        /// Position of the request in the call.
+        request: usize,
+        /// Details.
+        got: usize,
+        /// Purchases.
+        expected: usize,
+    },
+    /// A detail is out of range.
+    #[error(
+        "request {request}, purchase {place}: {detail:?} is neither a number of stars and of days since, nor unknown"
+    )]
+    Detail {
+        /// Position of the request in the call.
+        request: usize,
+        /// Position in the history.
+        place: usize,
+        /// What was given.
+        detail: Detail,
+    },
+    /// A user's vector has no single best value.
+    #[error(
+        "the fold-in of a user has no single solution: pivot {pivot} is not positive; raise the regularization"
+    )]
+    NotPositiveDefinite {
+        /// Which.
+        pivot: usize,
     },
     /// The outside name of an item cannot be stored.
     #[error("the id of item row {row} holds a line break: {id:?}")]

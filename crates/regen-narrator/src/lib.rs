@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod base;
 mod bundle;
+mod checks;
 mod copying;
 mod error;
+mod fold_in;
+mod gradients;
 mod ids;
 mod losses;
 mod narrate;
@@ -16,15 +20,18 @@ mod table_file;
 mod tables;
 mod train;
 
+pub use base::BaseModel;
 pub use bundle::BUNDLE_FORMAT;
 pub use error::{Error, Result};
+pub use fold_in::{FoldIn, FoldInConfig, PairWeight, RidgeFrequency, UnobservedPairs};
+pub use gradients::SideGradients;
 pub use ids::ItemIds;
 pub use losses::{Control, NarrativeLoss};
 pub use narrate::NarrateProgress;
 pub use narrator::{Narrator, NarratorConfig, PassageConfig};
 pub use nearest::NearToken;
 pub use next_item::NextItemTraining;
-pub use prompt::{Example, PromptWords, Request, special_tokens};
+pub use prompt::{Detail, Example, PromptWords, Request, special_tokens};
 pub use shapley::SideWorth;
 pub use table_file::{ItemTableWriter, TableNumbers, TablePlace};
 pub use tables::{ItemTable, ItemTables};

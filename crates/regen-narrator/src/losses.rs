@@ -17,18 +17,22 @@ use crate::{Error, Example, Narrator, Result};
 pub enum Control {
     /// Nothing.
     Nothing,
-    /// Every example is given history and target of another one of its kind. A passage stays where it is. A kind with a
+    /// Every example is given history, with its details, and target of another one of its kind. A passage stays where it is. A kind with a
     /// single example is not changed.
     ShuffledItems,
     /// One item of every example, the target or else the last purchase, is that of another example of its kind. Where all of a
     /// kind have the same, it is not changed.
     OneItemSwapped,
-    /// Every item is said to have no collaborative vector.
+    /// Every item, and the user, is said to have no collaborative vector.
     WithoutCf,
     /// Every item is said to have no semantic vector.
     WithoutSemantic,
-    /// Every item is said to have neither vector: only how many there are is left.
+    /// Every item is said to have neither vector: only how many there are, and their details, is left.
     WithoutVectors,
+    /// Nothing is said of purchases beside their items: no rating, recency or position.
+    WithoutDetails,
+    /// The user is said to have no vector.
+    WithoutUser,
 }
 
 impl Control {
@@ -40,6 +44,11 @@ impl Control {
     /// Whether the semantic side is taken away.
     pub(crate) fn hides_semantic(self) -> bool {
         matches!(self, Self::WithoutSemantic | Self::WithoutVectors)
+    }
+
+    /// Whether the user's vector, which is of the collaborative side too, is taken away.
+    pub(crate) fn hides_user(self) -> bool {
+        self.hides_cf() || self == Self::WithoutUser
     }
 }
 
@@ -146,6 +155,7 @@ fn shuffled(examples: &[Example], seed: u64) -> Vec<Example> {
         for (place, &index) in ring.iter().enumerate() {
             let giver = &examples[ring[(place + 1) % ring.len()]].request;
             shuffled[index].request.history.clone_from(&giver.history);
+            shuffled[index].request.details.clone_from(&giver.details);
             shuffled[index].request.target = giver.target;
         }
     }
@@ -191,7 +201,7 @@ fn rings(examples: &[Example], seed: u64) -> Vec<Vec<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
+    use regen_fusion::{AdapterConfig, AdapterKind, DetailInputs, Normalisation, Sources};
     use regen_lm::{DecoderConfig, train_bpe};
     use tch::Device;
 
@@ -219,6 +229,8 @@ mod tests {
             hidden: decoder.hidden(),
             tokens_per_item: 1,
             initial_rms: 0.02,
+            details: DetailInputs::default(),
+            user: false,
         };
         let table = || Some(ItemTable::new(&[0.1, 0.9, 0.7, 0.2], 2, &[true, true]).unwrap());
         let config = NarratorConfig {
@@ -251,7 +263,7 @@ mod tests {
                 kind: "purchase_reason".into(),
                 history,
                 target: Some(target),
-                passage: Vec::new(),
+                ..Request::default()
             },
             text: "the lamp".into(),
         };
@@ -287,7 +299,7 @@ mod tests {
                 kind: "purchase_reason".into(),
                 history,
                 target: Some(target),
-                passage: Vec::new(),
+                ..Request::default()
             },
             text: "the lamp".into(),
         };
@@ -315,6 +327,7 @@ mod tests {
                 history: vec![item],
                 target: Some(item),
                 passage: vec![item.to_string()],
+                ..Request::default()
             },
             text: item.to_string(),
         };
@@ -340,7 +353,7 @@ mod tests {
     #[test]
     fn one_item_is_swapped_for_another_that_differs_and_all_else_stays() {
         let example = |kind: &str, history: &[u32], target| Example {
-            request: Request { kind: kind.into(), history: history.to_vec(), target, passage: Vec::new() },
+            request: Request { kind: kind.into(), history: history.to_vec(), target, ..Request::default() },
             text: "the lamp".into(),
         };
         let examples = [

@@ -127,6 +127,10 @@ mod tests {
         ];
         let (first, of) = shared(&rows.iter().collect::<Vec<_>>());
         assert_eq!((first, of), (vec![0, 2, 3, 4], vec![0, 0, 1, 2, 3]));
+        // The same items of another user, or with other stars, begin otherwise.
+        let plain = row(&[1, -1, 8], 1, &[5]);
+        let other = plain.clone().of_user(Some(vec![0.5]));
+        assert_eq!(shared(&[&plain, &other, &other]).1, [0, 1, 1]);
         let (begins, asks) = (rows[1].beginning(), rows[1].asking());
         assert_eq!((begins.len(), asks.len()), (2, 2));
         // Where nothing asks, nothing can be read after a beginning.

@@ -1,13 +1,14 @@
 //! The trained whole: adapter, language model, tokenizer and item tables that belong together.
 
-use regen_fusion::{Adapter, AdapterConfig, Attribution};
+use std::path::{Path, PathBuf};
+
+use regen_fusion::{Adapter, AdapterConfig, Attribution, Details, ItemVectors, Numbers, Side};
 use regen_lm::{Decoder, DecoderConfig, LoraConfig, TextTokenizer};
 use regen_torch::seed;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use tch::{Device, Tensor, nn};
 
-use tch::{Device, Kind, Tensor, nn};
-
+use crate::checks::{check, load_lm, same, whitening_maps};
 use crate::copying::CopyHead;
 use crate::losses::Control;
 use crate::next_item::NextItemHead;
@@ -76,9 +77,11 @@ impl NarratorConfig {
     /// The places of soft tokens in its prompts.
     pub(crate) fn places(&self) -> Places {
         let count = |tokens: i64| tokens.max(0) as usize;
-        self.adapter.as_ref().map_or(Places { per_item: 1, per_history: 0 }, |adapter| Places {
+        let none = Places { per_item: 1, per_history: 0, per_user: 0 };
+        self.adapter.as_ref().map_or(none, |adapter| Places {
             per_item: count(adapter.tokens_per_item),
             per_history: count(adapter.tokens_per_history()),
+            per_user: count(adapter.tokens_per_user()),
         })
     }
 }
@@ -101,6 +104,8 @@ pub struct Narrator {
     pub(crate) tokens: PromptTokens,
     pub(crate) tables: ItemTables,
     pub(crate) item_ids: ItemIds,
+    /// The folder outside any bundle that the language model was taken from.
+    pub(crate) base: Option<PathBuf>,
 }
 
 /// Where a language model's parameters come from.
@@ -187,10 +192,16 @@ impl Narrator {
             adapter.initial_rms = decoder.embedding_rms()?;
         }
         let adapter_vs = nn::VarStore::new(device);
+        // The tensors of a bundle's adapter are loaded later, those of the whitening among them.
+        let opened = matches!(lm, LmWeights::Adapted(..));
         let adapter = config
             .adapter
             .as_ref()
-            .map(|adapter| Adapter::new(&adapter_vs.root(), adapter, &mut seed::rng(seed, stream::ADAPTER)))
+            .map(|adapter| {
+                let maps = whitening_maps(adapter, &tables, opened)?;
+                let rng = &mut seed::rng(seed, stream::ADAPTER);
+                Ok::<_, Error>(Adapter::whitened(&adapter_vs.root(), adapter, maps, rng)?)
+            })
             .transpose()?;
         let copy_vs = nn::VarStore::new(device);
         let copying = config.passage.as_ref().filter(|passage| passage.copy_width > 0).map(|passage| {
@@ -219,6 +230,7 @@ impl Narrator {
             tokens,
             tables,
             item_ids,
+            base: if let LmWeights::Folder(dir) = lm { Some(dir.to_owned()) } else { None },
         })
     }
 
@@ -280,7 +292,24 @@ impl Narrator {
         let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
         let sequences = self.prompts(requests)?;
         let batch = self.batch(&sequences.iter().collect::<Vec<_>>(), Padding::Right)?;
-        Ok(adapter.attribution(&self.tables.gather(&batch.rows, &batch.row_mask)?)?)
+        Ok(adapter.attribution(&self.item_vectors(&batch, Control::Nothing)?)?)
+    }
+
+    /// The vector of a user of whom nothing is known but a history, as the factorisation would have it, `[rank]`. `None` for a
+    /// narrator without a fold-in, and where no item of the history has a collaborative vector.
+    ///
+    /// # Errors
+    /// [`Error::UnknownItem`], [`Error::NotPositiveDefinite`].
+    pub fn fold_in(&self, history: &[u32]) -> Result<Option<Vec<f32>>> {
+        self.user(0, history)
+    }
+
+    fn user(&self, request: usize, history: &[u32]) -> Result<Option<Vec<f32>>> {
+        let items = self.tables.items();
+        if let Some(&item) = history.iter().find(|&&item| item as usize >= items) {
+            return Err(Error::UnknownItem { request, item, items });
+        }
+        self.tables.user(&history.iter().map(|&item| i64::from(item)).collect::<Vec<_>>())
     }
 
     pub(crate) fn prompts(&self, requests: &[Request]) -> Result<Vec<Sequence>> {
@@ -289,7 +318,14 @@ impl Narrator {
 
     fn prompt(&self, index: usize, request: &Request) -> Result<Sequence> {
         let items = self.tables.items();
-        Sequence::prompt(index, request, &self.tokenizer, &self.tokens, &self.config, items)
+        let sequence = Sequence::prompt(index, request, &self.tokenizer, &self.tokens, &self.config, items)?;
+        // From the history and nothing else, in training as in serving: a factor of the fit would know the target. From all of it,
+        // what is too old to have a place in the prompt as well.
+        let user = match &self.config.adapter {
+            Some(adapter) if adapter.user => self.user(index, &request.history)?,
+            _ => None,
+        };
+        Ok(sequence.of_user(user))
     }
 
     pub(crate) fn sequences(&self, examples: &[Example]) -> Result<Vec<Sequence>> {
@@ -307,7 +343,7 @@ impl Narrator {
     }
 
     pub(crate) fn batch(&self, sequences: &[&Sequence], padding: Padding) -> Result<Batch> {
-        Batch::new(sequences, padding, &self.tokens, self.config.places(), self.device)
+        Batch::new(sequences, padding, &self.tokens, &self.config, self.device)
     }
 
     /// The embeddings of a batch, `[batch, seq, hidden]`, soft tokens in their places.
@@ -323,6 +359,21 @@ impl Narrator {
     /// adapter, or a batch of passages alone.
     pub(crate) fn soft_tokens(&self, batch: &Batch, control: Control) -> Result<Option<Tensor>> {
         let (Some(adapter), true) = (&self.adapter, batch.rows.numel() > 0) else { return Ok(None) };
+        let items = self.item_vectors(batch, control)?;
+        let mut parts = vec![adapter.forward(&items)?.embeddings];
+        parts.extend(adapter.resample(&items, &batch.history)?);
+        if let Some(users) = &batch.user {
+            let shown = control.hides_user().then(|| Side {
+                vectors: users.vectors.shallow_clone(),
+                present: users.present.zeros_like(),
+            });
+            parts.extend(adapter.user(shown.as_ref().unwrap_or(users))?);
+        }
+        Ok(Some(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 1) }))
+    }
+
+    /// What the adapter is given of a batch's items under a control.
+    pub(crate) fn item_vectors(&self, batch: &Batch, control: Control) -> Result<ItemVectors> {
         let mut items = self.tables.gather(&batch.rows, &batch.row_mask)?;
         for (side, hidden) in
             [(&mut items.cf, control.hides_cf()), (&mut items.semantic, control.hides_semantic())]
@@ -331,11 +382,18 @@ impl Narrator {
                 side.present = side.present.zeros_like();
             }
         }
-        let of_items = adapter.forward(&items)?.embeddings;
-        Ok(Some(match adapter.resample(&items, &batch.history)? {
-            Some(of_history) => Tensor::cat(&[of_items, of_history], 1),
-            None => of_items,
-        }))
+        if control != Control::WithoutDetails {
+            let same = |numbers: &Option<Numbers>| {
+                numbers.as_ref().map(|numbers| Numbers {
+                    values: numbers.values.shallow_clone(),
+                    present: numbers.present.shallow_clone(),
+                })
+            };
+            let Details { rating, recency, position } = &batch.details;
+            items.details =
+                Details { rating: same(rating), recency: same(recency), position: same(position) };
+        }
+        Ok(items)
     }
 
     pub(crate) fn mean_loss(&self, sequences: &[Sequence], batch: usize) -> Result<f64> {
@@ -353,92 +411,4 @@ impl Narrator {
         }
         Ok(sum / count)
     }
-}
-
-fn load_lm(vs: &nn::VarStore, dir: &Path, expected: &DecoderConfig) -> Result<Decoder> {
-    let decoder = Decoder::load_under(&vs.root(), dir, Kind::Float)?;
-    let mut got = decoder.config().clone();
-    // A folder has the width that scores are divided by, not the factor, so a root is taken on the way.
-    if (got.query_scale / expected.query_scale - 1.0).abs() < 1e-9 {
-        got.query_scale = expected.query_scale;
-    }
-    same("the language model's folder", &got, expected)?;
-    Ok(decoder)
-}
-
-/// Refuses a part whose own description is not that of the configuration.
-fn same<T: PartialEq + std::fmt::Debug>(part: &'static str, got: &T, expected: &T) -> Result<()> {
-    if got == expected {
-        return Ok(());
-    }
-    let (got, expected) = (format!("{got:?}"), format!("{expected:?}"));
-    Err(Error::Mismatch { part, got, other: "the configuration", expected })
-}
-
-/// Refuses parts that do not belong together, before anything is allocated.
-fn check(
-    config: &NarratorConfig,
-    tables: &ItemTables,
-    item_ids: &ItemIds,
-    tokenizer: &TextTokenizer,
-    tokens: &PromptTokens,
-) -> Result<()> {
-    let mismatch = |part, got: String, other, expected: String| {
-        if got == expected { Ok(()) } else { Err(Error::Mismatch { part, got, other, expected }) }
-    };
-    let width = |hidden: i64| format!("width {hidden}");
-    tokenizer.check_fits(config.decoder.vocab())?;
-    let names = |count: usize| format!("{count} items");
-    mismatch("the list of item ids", names(item_ids.len()), "the item tables", names(tables.items()))?;
-    if let Some(adapter) = &config.adapter {
-        mismatch("the adapter", width(adapter.hidden), "the decoder", width(config.decoder.hidden()))?;
-        let sides = [
-            (adapter.sources.cf(), "the cf table", tables.cf(), adapter.cf_dim),
-            (adapter.sources.semantic(), "the semantic table", tables.semantic(), adapter.semantic_dim),
-        ];
-        for (read, part, table, dim) in sides {
-            if read {
-                let got = table.map_or("no vectors".to_owned(), |table| width(table.dim()));
-                mismatch(part, got, "the adapter", width(dim))?;
-            }
-        }
-    } else if config.next_item {
-        return Err(Error::NoAdapter);
-    } else {
-        mismatch("the item tables", names(tables.items()), "a narrator without an adapter", names(0))?;
-    }
-    for (field, value) in
-        [("max_history", config.max_history), ("max_narrative_tokens", config.max_narrative_tokens)]
-    {
-        if value == 0 {
-            return Err(Error::InvalidConfig { field, got: "0".into(), expected: "at least 1" });
-        }
-    }
-    if let Some(passage) = &config.passage {
-        if passage.max_tokens == 0 {
-            let field = "passage.max_tokens";
-            return Err(Error::InvalidConfig { field, got: "0".into(), expected: "at least 1" });
-        }
-        if passage.copy_width < 0 {
-            let (field, got) = ("passage.copy_width", passage.copy_width.to_string());
-            return Err(Error::InvalidConfig { field, got, expected: "at least 0" });
-        }
-    }
-    let passage = config.passage.as_ref().map_or(0, |passage| passage.max_tokens);
-    let places = config.places();
-    let items =
-        config.adapter.as_ref().map_or(0, |_| places.of_history(config.max_history) + places.per_item);
-    let longest = items + tokens.longest() + passage + config.max_narrative_tokens;
-    if longest as i64 > config.decoder.max_positions() {
-        return Err(Error::Mismatch {
-            part: "the longest prompt with its narrative",
-            got: format!("{longest} positions"),
-            other: "the decoder",
-            expected: format!(
-                "at most {}: lower max_history or max_narrative_tokens",
-                config.decoder.max_positions()
-            ),
-        });
-    }
-    Ok(())
 }

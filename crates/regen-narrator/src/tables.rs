@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use regen_fusion::{ItemVectors, Side};
-use regen_torch::{TensorRows, tensor_from_f32};
+use regen_fusion::{Details, ItemVectors, Moments, Side, Whitening};
+use regen_torch::{TensorRows, tensor_from_f32, tensor_to_vec_f32};
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, Result};
+use crate::{Error, FoldIn, Result};
 
 /// The vectors of one side for all items.
 #[derive(Debug)]
@@ -73,6 +73,10 @@ impl ItemTable {
         }
     }
 
+    fn device(&self) -> Device {
+        self.present.device()
+    }
+
     /// The number type of the vectors.
     pub(crate) fn kind(&self) -> Kind {
         match &self.vectors {
@@ -96,6 +100,19 @@ impl ItemTable {
             Vectors::Stored(stored) => Vectors::Stored(Arc::clone(stored)),
         };
         Self { vectors, present: self.present.to_device(device) }
+    }
+
+    /// The whitening of the rows that are there, read block by block.
+    pub(crate) fn whitening(&self) -> Result<Whitening> {
+        /// Rows that are looked at at once.
+        const BLOCK: i64 = 1 << 16;
+        let mut moments = Moments::new(self.dim());
+        let items = self.items() as i64;
+        for first in (0..items).step_by(BLOCK as usize) {
+            let (vectors, present) = self.block(first, BLOCK.min(items - first))?;
+            moments.add(&vectors, &present)?;
+        }
+        Ok(moments.whitening()?)
     }
 
     /// `rows: [batch, seq]` → the side of those items.
@@ -169,6 +186,7 @@ pub struct ItemTables {
     items: usize,
     cf: Option<ItemTable>,
     semantic: Option<ItemTable>,
+    fold_in: Option<FoldIn>,
 }
 
 impl ItemTables {
@@ -196,12 +214,58 @@ impl ItemTables {
                 });
             }
         };
-        Ok(Self { items, cf, semantic })
+        Ok(Self { items, cf, semantic, fold_in: None })
+    }
+
+    /// With what makes users' vectors of histories.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] unless it is of the width of the collaborative side.
+    pub fn with_fold_in(self, fold_in: FoldIn) -> Result<Self> {
+        let got = self.cf.as_ref().map_or(0, ItemTable::dim);
+        if got != fold_in.rank() as i64 {
+            return Err(Error::Mismatch {
+                part: "the cf table",
+                got: format!("width {got}"),
+                other: "the fold-in",
+                expected: format!("width {}", fold_in.rank()),
+            });
+        }
+        Ok(Self { fold_in: Some(fold_in), ..self })
+    }
+
+    /// What makes users' vectors of histories, where there is such.
+    pub fn fold_in(&self) -> Option<&FoldIn> {
+        self.fold_in.as_ref()
+    }
+
+    /// The vector of the user who bought `rows`; `None` without a fold-in, and where the collaborative side knows none of them.
+    pub(crate) fn user(&self, rows: &[i64]) -> Result<Option<Vec<f32>>> {
+        let (Some(fold_in), Some(cf)) = (&self.fold_in, &self.cf) else { return Ok(None) };
+        // An item that was bought again is one pair of a higher value, as in the factorisation.
+        let mut counts = std::collections::BTreeMap::new();
+        rows.iter().for_each(|&row| *counts.entry(row).or_insert(0u32) += 1);
+        let distinct: Vec<i64> = counts.keys().copied().collect();
+        if distinct.is_empty() {
+            return Ok(None);
+        }
+        let side =
+            tch::no_grad(|| cf.gather(&Tensor::from_slice(&distinct).unsqueeze(0).to_device(cf.device())))?;
+        let present = tensor_to_vec_f32(&side.present)?;
+        let all = tensor_to_vec_f32(&side.vectors)?;
+        let (mut vectors, mut values) = (Vec::with_capacity(all.len()), Vec::with_capacity(distinct.len()));
+        for ((vector, there), &count) in all.chunks_exact(fold_in.rank()).zip(present).zip(counts.values()) {
+            if there != 0.0 {
+                vectors.extend_from_slice(vector);
+                values.push(count as f32);
+            }
+        }
+        fold_in.solve(&vectors, &values)
     }
 
     /// No items at all: for a narrator that reads passages only.
     pub fn none() -> Self {
-        Self { items: 0, cf: None, semantic: None }
+        Self { items: 0, cf: None, semantic: None, fold_in: None }
     }
 
     /// Number of items.
@@ -221,7 +285,12 @@ impl ItemTables {
 
     pub(crate) fn to_device(&self, device: Device) -> Self {
         let place = |table: &Option<ItemTable>| table.as_ref().map(|table| table.to_device(device));
-        Self { items: self.items, cf: place(&self.cf), semantic: place(&self.semantic) }
+        Self {
+            items: self.items,
+            cf: place(&self.cf),
+            semantic: place(&self.semantic),
+            fold_in: self.fold_in.clone(),
+        }
     }
 
     /// The tables of each side, by its name.
@@ -237,6 +306,7 @@ impl ItemTables {
             cf: side(&self.cf)?,
             semantic: side(&self.semantic)?,
             mask: mask.to_kind(Kind::Bool),
+            details: Details::default(),
         })
     }
 }

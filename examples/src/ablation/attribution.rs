@@ -1,4 +1,5 @@
-//! Whose norm the soft tokens have: the collaborative share over all of them, and by how often their items were bought.
+//! Whose norm the soft tokens have: the collaborative share over all of them, and by how often their items were bought. Of a
+//! projection the two parts are exact; of another adapter they are its integrated gradients.
 
 use anyhow::Result;
 use regen_data::Interaction;
@@ -28,6 +29,23 @@ pub struct Shares {
     /// The same by the kind of narrative that the soft tokens were given to, in the order of first appearance.
     #[serde(default)]
     pub by_kind: Vec<KindShare>,
+    /// What the share is of.
+    #[serde(default)]
+    pub measure: Measure,
+    /// By how much, of the change of a soft token, its parts miss adding up to it, at most.
+    #[serde(default)]
+    pub residual: f64,
+}
+
+/// What the norms of two sides are taken of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Of `W₁·e_i` and `W₂·e_s`.
+    #[default]
+    Norms,
+    /// Of the integrated gradients of both sides.
+    IntegratedGradients,
 }
 
 /// The collaborative share in the soft tokens of one kind of narrative.
@@ -48,7 +66,10 @@ struct Found<'a> {
     share: f32,
 }
 
-/// The shares of a narrator on `requests`, or `None` where a soft token is not the sum of two sides or no item has both.
+/// The shares of a narrator on `requests`, or `None` where soft tokens are not made of two sides or no item has both.
+///
+/// Where a history is read as a whole, its soft tokens are of no item; the shares are then those of the narrated items, whose
+/// soft tokens stand for themselves.
 ///
 /// # Errors
 /// If a request cannot be laid out.
@@ -58,13 +79,15 @@ pub(super) fn shares(
     bought: &[Interaction],
     items: usize,
 ) -> Result<Option<Shares>> {
-    let separable =
-        narrator.config().adapter.as_ref().is_some_and(|adapter| {
-            adapter.sources == Sources::Fusion && adapter.kind == AdapterKind::Projection
-        });
-    if !separable {
+    let Some(adapter) = narrator.config().adapter.filter(|adapter| adapter.sources == Sources::Fusion) else {
         return Ok(None);
-    }
+    };
+    let measure = match adapter.kind {
+        AdapterKind::Projection => Measure::Norms,
+        _ => Measure::IntegratedGradients,
+    };
+    let whole = adapter.tokens_per_history() > 0;
+    let mut residual = 0f64;
     let mut popularity = vec![0u32; items];
     for purchase in bought {
         popularity[purchase.item.index()] += 1;
@@ -72,12 +95,26 @@ pub(super) fn shares(
     let max_history = narrator.config().max_history;
     let mut found: Vec<Found> = Vec::new();
     for requests in requests.chunks(BATCH) {
-        let attribution = narrator.attribution(requests)?;
-        let shares = attribution.cf_share.f_mean_dim([-1i64].as_slice(), false, Kind::Float)?;
+        let (shares, both) = match measure {
+            Measure::Norms => {
+                let found = narrator.attribution(requests)?;
+                (found.cf_share, found.both_present)
+            }
+            Measure::IntegratedGradients => {
+                let found = narrator.integrated_gradients(requests)?;
+                residual = residual.max(found.items.residual);
+                (found.items.cf_share(), found.both_present)
+            }
+        };
+        let shares = shares.f_mean_dim([-1i64].as_slice(), false, Kind::Float)?;
         let seq = shares.size()[1] as usize;
-        let (shares, both) = (tensor_to_vec_f32(&shares)?, tensor_to_vec_f32(&attribution.both_present)?);
+        let (shares, both) = (tensor_to_vec_f32(&shares)?, tensor_to_vec_f32(&both)?);
         for (row, request) in requests.iter().enumerate() {
+            let history = request.history.len().min(max_history);
             for (position, item) in request.items_read(max_history).enumerate() {
+                if whole && position < history {
+                    continue;
+                }
                 let place = row * seq + position;
                 if both[place] != 0.0 {
                     let (kind, popularity) = (request.kind.as_str(), popularity[item as usize]);
@@ -86,7 +123,7 @@ pub(super) fn shares(
             }
         }
     }
-    Ok((!found.is_empty()).then(|| summarise(found)))
+    Ok((!found.is_empty()).then(|| Shares { measure, residual, ..summarise(found) }))
 }
 
 fn summarise(mut found: Vec<Found>) -> Shares {
@@ -111,7 +148,15 @@ fn summarise(mut found: Vec<Found>) -> Shares {
     let cut = |tenth: usize| found.len() * tenth / 10;
     let tenths = (0..10).map(|tenth| &found[cut(tenth)..cut(tenth + 1)]).filter(|part| !part.is_empty());
     let by_popularity = tenths.map(mean).collect();
-    Shares { tokens: found.len() as u64, mean: overall, histogram, by_popularity, by_kind }
+    Shares {
+        tokens: found.len() as u64,
+        mean: overall,
+        histogram,
+        by_popularity,
+        by_kind,
+        measure: Measure::Norms,
+        residual: 0.0,
+    }
 }
 
 #[cfg(test)]

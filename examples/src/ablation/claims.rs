@@ -8,6 +8,7 @@ use regen_narrator::Control;
 use regen_torch::seed;
 use serde::Serialize;
 
+use super::attribution::Measure;
 use super::contrasts::{Asks, Contrast};
 use super::findings::Setting;
 
@@ -178,6 +179,10 @@ fn semantic_weighs_more(setting: &Setting) -> Vec<Claim> {
     let mut claims = Vec::new();
     for variant in &setting.variants {
         let Some((shares, per_seed)) = &variant.shares else { continue };
+        // The paper's claim is of a projection's norms.
+        if shares.measure != Measure::Norms {
+            continue;
+        }
         let below = per_seed.iter().filter(|&&share| share < 0.5).count();
         claims.push(Claim {
             claim: "Semantic vectors weigh more than collaborative ones in the soft tokens: the mean share of \u{2016}W\u{2081}e\u{1d62}\u{2016} \

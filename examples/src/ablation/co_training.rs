@@ -43,7 +43,7 @@ impl CoTraining {
         *self == Self::None
     }
 
-    fn tables(self) -> bool {
+    pub(super) fn tables(self) -> bool {
         matches!(self, Self::Tables | Self::Both)
     }
 
@@ -197,7 +197,7 @@ mod tests {
             kind: "purchase_reason".into(),
             history: vec![0],
             target: Some(target),
-            passage: Vec::new(),
+            ..Request::default()
         };
         let counts = [9, 5, 7, 5];
         let rank = |target: u32| popularity_rank(&counts, &request(target), target as usize);

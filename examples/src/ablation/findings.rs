@@ -2,6 +2,7 @@
 //! the soft tokens are worth, whose norm they have, what it cost.
 
 use anyhow::{Context, Result};
+use regen_data::LeakAudit;
 use regen_fusion::AdapterKind;
 use regen_metrics::{Bootstrap, Measurement, holm, paired_bootstrap};
 use regen_narrator::{Control, TrainReport};
@@ -71,6 +72,8 @@ pub struct WorldFacts {
     pub narratives: [usize; 3],
     /// Who is held out.
     pub split: String,
+    /// What the audit of leaks looked at, and found clean.
+    pub audit: LeakAudit,
 }
 
 /// An arm with its adapter.
@@ -198,6 +201,7 @@ fn setting(
                 size: world.size,
                 narratives: world.narratives,
                 split: world.split.clone(),
+                audit: world.audit,
             })
             .collect(),
         samples: samples(worlds, cells),
@@ -224,7 +228,20 @@ fn variant_name(record: &CellRecord) -> String {
             format!("{}, {tokens} tokens by attention ({layers} layers)", record.cell.arm)
         }
     };
-    adapter + record.cell.co_training.in_words()
+    let mut name = adapter + record.cell.co_training.in_words();
+    if !record.cell.inputs.is_none() {
+        name.push_str(&format!(", with {}", record.cell.inputs.to_string().replace('+', ", ")));
+    }
+    if !record.cell.scaling.is_usual() {
+        name.push_str(&format!(
+            ", scaled {}",
+            record.cell.scaling.normalisation().as_str().replace('_', " ")
+        ));
+    }
+    if record.cell.lora_rank > 0 {
+        name.push_str(&format!(", low-rank updates of rank {}", record.cell.lora_rank));
+    }
+    name
 }
 
 fn variant(
@@ -342,6 +359,8 @@ fn shares(runs: &[&CellRecord]) -> Option<(Shares, Vec<f64>)> {
         by_popularity: (0..tenths).map(tenth).collect(),
         // Told beside the worth of each kind.
         by_kind: Vec::new(),
+        measure: found[0].measure,
+        residual: found.iter().map(|shares| shares.residual).fold(0.0, f64::max),
     };
     Some((all, found.iter().map(|shares| shares.mean).collect()))
 }

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::co_training::{CoTraining, CoTrainingSettings};
 use crate::arms::Budget;
 use crate::given::Given;
+use crate::inputs::{Inputs, Scaling};
+use crate::language_model::{folder, low_rank};
 
 /// An experiment: every combination of its lists is a cell.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -33,10 +35,20 @@ pub struct Plan {
     /// What is trained beside adapter and language model. An arm without vectors is run once.
     #[serde(default = "nothing_more")]
     pub co_training: Vec<CoTraining>,
+    /// What is read beside the vectors of items: each a text like `rating+recency+user`, `""` for nothing. An arm without
+    /// vectors is run once, the user's vector is left to arms that read collaborative ones.
+    #[serde(default = "no_inputs")]
+    pub inputs: Vec<Inputs>,
+    /// How vectors are scaled before they are read. An arm without vectors is run once.
+    #[serde(default = "usual_scaling")]
+    pub scalings: Vec<Scaling>,
+    /// Ranks of low-rank updates beside trained language models, which then stay as they are; 0 to train all of them.
+    #[serde(default = "no_updates")]
+    pub lora_ranks: Vec<i64>,
     /// Longest histories that are read.
     #[serde(default = "fifty")]
     pub histories: Vec<usize>,
-    /// Presets of the language model.
+    /// Presets of the language model, or folders of trained ones.
     #[serde(default = "two_million")]
     pub language_models: Vec<String>,
     /// The data sets.
@@ -129,6 +141,32 @@ pub struct Cell {
     /// What is trained beside adapter and language model.
     #[serde(default, skip_serializing_if = "CoTraining::is_none")]
     pub co_training: CoTraining,
+    /// What is read beside the vectors of items.
+    #[serde(default, skip_serializing_if = "Inputs::is_none")]
+    pub inputs: Inputs,
+    /// How these are scaled.
+    #[serde(default, skip_serializing_if = "Scaling::is_usual")]
+    pub scaling: Scaling,
+    /// Rank of low-rank updates; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lora_rank: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(rank: &i64) -> bool {
+    *rank == 0
+}
+
+fn no_inputs() -> Vec<Inputs> {
+    vec![Inputs::default()]
+}
+
+fn usual_scaling() -> Vec<Scaling> {
+    vec![Scaling::default()]
+}
+
+fn no_updates() -> Vec<i64> {
+    vec![0]
 }
 
 fn nothing_more() -> Vec<CoTraining> {
@@ -184,6 +222,15 @@ impl Plan {
         distinct("arms", &self.arms.iter().map(Given::to_string).collect::<Vec<_>>())?;
         distinct("adapters", &self.adapters)?;
         distinct("co_training", &self.co_training)?;
+        distinct("inputs", &self.inputs)?;
+        distinct("scalings", &self.scalings)?;
+        distinct("lora_ranks", &self.lora_ranks)?;
+        ensure!(self.lora_ranks.iter().all(|&rank| rank >= 0), "lora_ranks: a rank is at least 0");
+        if self.lora_ranks.iter().any(|&rank| rank > 0)
+            && let Some(preset) = self.language_models.iter().find(|name| folder(name).is_none())
+        {
+            bail!("lora_ranks: updates need a trained language model, and {preset:?} is no folder");
+        }
         distinct("histories", &self.histories)?;
         distinct("language_models", &self.language_models)?;
         distinct("data", &self.data.iter().map(|data| slug(&data.name)).collect::<Vec<_>>())?;
@@ -218,18 +265,13 @@ impl Plan {
             for &seed in &self.seeds {
                 for &history in &self.histories {
                     for language_model in &self.language_models {
-                        for (arm, adapter, co_training) in self.variants() {
-                            let (data, language_model) = (data.name.clone(), language_model.clone());
-                            cells.push(Cell {
-                                data,
-                                seed,
-                                history,
-                                language_model,
-                                adapter,
-                                arm,
-                                co_training,
-                            });
-                        }
+                        cells.extend(self.variants().into_iter().map(|variant| Cell {
+                            data: data.name.clone(),
+                            seed,
+                            history,
+                            language_model: language_model.clone(),
+                            ..variant
+                        }));
                     }
                 }
             }
@@ -237,18 +279,50 @@ impl Plan {
         cells
     }
 
-    /// The arms with each adapter that they can use, and each kind of co-training.
-    fn variants(&self) -> Vec<(Given, Option<AdapterKind>, CoTraining)> {
+    /// The arms with each adapter that they can use, and each of what is trained and read beside: cells without data, seed,
+    /// history and language model.
+    fn variants(&self) -> Vec<Cell> {
         let mut variants = Vec::new();
         for &arm in &self.arms {
-            match arm.vectors {
-                None => variants.push((arm, None, CoTraining::None)),
-                Some(sources) => variants.extend(
-                    self.adapters
-                        .iter()
-                        .filter(|&&kind| kind != AdapterKind::Gated || sources == Sources::Fusion)
-                        .flat_map(|&kind| self.co_training.iter().map(move |&more| (arm, Some(kind), more))),
-                ),
+            let plain = Cell {
+                data: String::new(),
+                seed: 0,
+                history: 0,
+                language_model: String::new(),
+                adapter: None,
+                arm,
+                co_training: CoTraining::None,
+                inputs: Inputs::default(),
+                scaling: Scaling::default(),
+                lora_rank: 0,
+            };
+            for &lora_rank in &self.lora_ranks {
+                let plain = Cell { lora_rank, ..plain.clone() };
+                match arm.vectors {
+                    None => variants.push(plain),
+                    Some(sources) => variants.extend(self.of_vectors(sources, &plain)),
+                }
+            }
+        }
+        variants
+    }
+
+    fn of_vectors(&self, sources: Sources, plain: &Cell) -> Vec<Cell> {
+        let mut variants = Vec::new();
+        for &kind in
+            self.adapters.iter().filter(|&&kind| kind != AdapterKind::Gated || sources == Sources::Fusion)
+        {
+            for &co_training in &self.co_training {
+                for &inputs in self.inputs.iter().filter(|inputs| inputs.of(sources) == **inputs) {
+                    // Users are folded in against the factors, so a table that moves cannot serve.
+                    if inputs.user && co_training.tables() {
+                        continue;
+                    }
+                    for &scaling in &self.scalings {
+                        let adapter = Some(kind);
+                        variants.push(Cell { adapter, co_training, inputs, scaling, ..plain.clone() });
+                    }
+                }
             }
         }
         variants
@@ -272,6 +346,8 @@ impl Plan {
         let mut budget =
             Budget::new(&cell.language_model, steps, reading_steps, batch, learning_rate, cell.seed);
         budget.max_history = cell.history;
+        (budget.inputs, budget.scaling) = (cell.inputs, cell.scaling);
+        budget.lora = (cell.lora_rank > 0).then(|| low_rank(cell.lora_rank));
         cell.co_training.apply(&self.training.co_training, cell.arm.vectors, &mut budget);
         budget
     }
@@ -291,6 +367,15 @@ impl Cell {
             }
         }
         name.push_str(self.co_training.suffix());
+        if !self.inputs.is_none() {
+            name.push_str(&format!("_{}", self.inputs));
+        }
+        if !self.scaling.is_usual() {
+            name.push_str(&format!("_{}", self.scaling.normalisation().as_str()));
+        }
+        if self.lora_rank > 0 {
+            name.push_str(&format!("_lora{}", self.lora_rank));
+        }
         format!("{name}_h{}_{}_s{}", self.history, slug(&self.language_model), self.seed)
     }
 }
@@ -344,12 +429,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_beside_vectors_is_an_axis_of_the_arms_that_can() {
+        let more = r#"histories = [5]
+        inputs = ["", "rating", "position+user"]
+        scalings = ["l2", "whiten"]
+        co_training = ["none", "tables"]"#;
+        let text = PLAN.replace("histories = [5, 50]", more).replace("\"cf\", ", "\"semantic\", ");
+        let cells = Plan::parse(&text).unwrap().cells();
+        // Two data sets and seeds. Semantic: two adapters, no user; fusion: three adapters, the user only with tables that stay;
+        // two scalings each.
+        assert_eq!(cells.len(), 4 * (2 * 2 * 2 * 2 + 3 * (3 + 2) * 2 + 1));
+        let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
+        assert_eq!(names.len(), cells.len());
+        assert!(names.contains("books_fusion_gated_position+user_whiten_h5_2m_s2"), "{names:?}");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_named() {
         let refused = |from: &str, to: &str| {
             assert!(PLAN.contains(from), "{from}");
             format!("{:#}", Plan::parse(&PLAN.replacen(from, to, 1)).unwrap_err())
         };
         assert!(refused("seeds = [1, 2]", "seeds = []").contains("seeds"));
+        assert!(refused("[5, 50]", "[5]\n lora_ranks = [8]").contains("no folder"));
+        assert!(refused("[5, 50]", "[5]\n lora_ranks = [-1]").contains("lora_ranks"));
+        assert!(refused("[5, 50]", "[5]\n inputs = [\"stars\"]").contains("stars"));
         assert!(refused("seeds = [1, 2]", "seeds = [3, 3]").contains('3'));
         assert!(refused("\"cf\"", "\"collaborative\"").contains("collaborative"));
         assert!(refused("steps = 10", "steps = 10\n paces = 3").contains("paces"));

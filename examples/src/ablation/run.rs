@@ -39,7 +39,7 @@ impl FromStr for Worker {
 
 /// Runs every cell of `plan` that `out` does not hold yet, and gives the findings of all.
 ///
-/// `folder` is that of real data. A run that was stopped goes on with the next cell when it is called again.
+/// `folder` is that of real data. A run that was stopped goes on when it is called again, inside the cell that it was at.
 ///
 /// # Errors
 /// If data, encoder or training refuse their input, a record in `out` is damaged or was made with other settings, another
@@ -121,6 +121,7 @@ fn visit(
             place += 1;
             let note = |how: &str| session.note(&format!("cell {place}/{} {}: {how}", all.len(), one.name()));
             let path = cell_folder.join(one.name() + ".json");
+            let progress = cell_folder.join(one.name() + ".progress");
             let mut ran = false;
             let record = once(&path, &cell::settings(plan, one, &world.settings), || {
                 ran = true;
@@ -129,8 +130,13 @@ fn visit(
                     vectors = Some(world.vectors(encoder, session)?);
                 }
                 let vectors = vectors.as_ref().context("vectors were just made")?;
-                cell::run(plan, one, &world, vectors, encoder, session)
+                cell::run(plan, one, &world, vectors, encoder, &progress, session)
             })?;
+            // A process that was killed between the record and this leaves them to the next.
+            if record.is_some() && progress.exists() {
+                fs::remove_dir_all(&progress)
+                    .with_context(|| format!("cannot remove {}", progress.display()))?;
+            }
             match &record {
                 None => note("another process is at work on it"),
                 Some(_) if !ran => note("kept from an earlier run"),

@@ -2,6 +2,7 @@
 
 use regen_narrator::Control;
 
+use super::attribution::Measure;
 use super::co_training::RANKING;
 use super::contrasts::{Asks, Contrast};
 use super::document::{Block, Document, Entry};
@@ -355,14 +356,23 @@ fn shares(setting: &Setting) -> Vec<Block> {
         if blocks.is_empty() {
             blocks.push(Block::Heading(3, "Who makes the soft tokens?".to_owned()));
         }
-        let label = "share of W₁eᵢ in the norms of W₁eᵢ and W₂eₛ";
+        let (label, how) = match shares.measure {
+            Measure::Norms => ("share of W₁eᵢ in the norms of W₁eᵢ and W₂eₛ", String::new()),
+            Measure::IntegratedGradients => (
+                "share of the collaborative side in the norms of both sides' integrated gradients",
+                format!(
+                    " By integrated gradients, which miss the change that they add up to by at most {:.0e}.",
+                    shares.residual
+                ),
+            ),
+        };
         let seeds: Vec<String> = per_seed.iter().map(|share| format!("{share:.3}")).collect();
         let tenths: Vec<String> = shares.by_popularity.iter().map(|share| format!("{share:.3}")).collect();
         blocks.push(Block::Figure(
             charts::counted_histogram(&shares.histogram, shares.mean, label),
             format!(
                 "{}: mean share of the collaborative side {:.3} over {} soft tokens of test users (by seed {}); from the least \
-                 bought tenth to the most bought: {}.",
+                 bought tenth to the most bought: {}.{how}",
                 variant.name,
                 shares.mean,
                 shares.tokens,
@@ -411,6 +421,13 @@ fn cost(setting: &Setting) -> Vec<Block> {
             format!("{users}, {items}, {interactions}").into(),
             format!("{training}, {validation}, {test}").into(),
             world.split.chars().take(16).collect::<String>().into(),
+            Entry::with(
+                "no leak",
+                format!(
+                    "{} users, {} examples, {} training interactions",
+                    world.audit.users, world.audit.examples, world.audit.training_interactions
+                ),
+            ),
         ]
     };
     vec![
@@ -426,6 +443,7 @@ fn cost(setting: &Setting) -> Vec<Block> {
                 "users, items, training interactions",
                 "narratives in training, validation, test",
                 "split",
+                "audit",
             ],
             setting.worlds.iter().map(world).collect(),
         ),

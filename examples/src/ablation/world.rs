@@ -17,7 +17,7 @@ use super::records::{Identified, WorldRecord, Written};
 use crate::arms::Task;
 use crate::cli::Session;
 use crate::compare::{context, facts, published_texts, random_texts};
-use crate::features::{ItemVectors, embed, embed_items, fit_factors, item_factors};
+use crate::features::{Factorisation, ItemVectors, embed, embed_items, fit_factors, item_factors};
 use crate::identity::Identity;
 use crate::input::{self, Input};
 use crate::pipeline;
@@ -39,6 +39,7 @@ pub(super) struct World {
 pub(super) struct Vectors {
     pub(super) cf: ItemVectors,
     pub(super) semantic: ItemVectors,
+    pub(super) factorisation: Factorisation,
     references: ndarray::Array2<f32>,
     identity: Option<Identity>,
 }
@@ -111,7 +112,8 @@ impl World {
         } else {
             None
         };
-        Ok(Vectors { cf: item_factors(&matrix, &model), semantic, references, identity })
+        let (cf, factorisation) = (item_factors(&matrix, &model), Factorisation::of(&model));
+        Ok(Vectors { cf, semantic, factorisation, references, identity })
     }
 
     fn test(&self) -> Vec<&Example> {

@@ -185,7 +185,8 @@ impl Mapping {
             let time = row.time(slots.time, &self.interactions)?;
             let Some(weight) = self.weight(&row, slots)? else { return Ok(false) };
             let (user, item) = (users.intern(&user)?, items.intern(&item)?);
-            interactions.push(Interaction { user, item, weight, time });
+            let rating = row.number(slots.rating)?.map(|rating| rating as f32);
+            interactions.push(Interaction { user, item, weight, time, rating });
             Ok(true)
         }) {
             records += 1;

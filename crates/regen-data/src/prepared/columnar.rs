@@ -27,6 +27,7 @@ const INTERACTION_SCHEMA: &str = "message interactions {
     required int32 item (UINT_32);
     required float value;
     optional int64 timestamp;
+    optional float rating;
 }";
 const NARRATIVE_SCHEMA: &str = "message narratives {
     required int32 user (UINT_32);
@@ -72,7 +73,8 @@ pub(super) fn write(folder: &Path, dataset: &Dataset, sums: &mut Sums) -> Result
             group.required::<Int32Type>(rows.iter().map(|row| row_number(row.user)))?;
             group.required::<Int32Type>(rows.iter().map(|row| row_number(row.item)))?;
             group.required::<FloatType>(rows.iter().map(|row| row.weight))?;
-            group.optional::<Int64Type>(rows.iter().map(|row| row.time))
+            group.optional::<Int64Type>(rows.iter().map(|row| row.time))?;
+            group.optional::<FloatType>(rows.iter().map(|row| row.rating))
         })
     })?;
     sums.write(folder, NARRATIVES, &mut |out| {
@@ -102,12 +104,19 @@ pub(super) fn read(folder: &Path, data: &mut Dataset) -> Result<()> {
         let rows = group.required::<Int32Type>("user")?.into_iter();
         let rows = rows.zip(group.required::<Int32Type>("item")?);
         let rows = rows.zip(group.required::<FloatType>("value")?);
-        for (((user, item), weight), time) in rows.zip(group.optional::<Int64Type>("timestamp")?) {
+        // Folders of earlier releases have no ratings.
+        let ratings = match group.has("rating") {
+            true => group.optional::<FloatType>("rating")?,
+            false => Vec::new(),
+        };
+        let ratings = ratings.into_iter().chain(std::iter::repeat(None));
+        let rows = rows.zip(group.optional::<Int64Type>("timestamp")?).zip(ratings);
+        for ((((user, item), weight), time), rating) in rows {
             let (user, item) = (known(&data.users, group, user)?, known(&data.items, group, item)?);
             if !weight.is_finite() {
                 return Err(refused(group, format!("a value is {weight}")));
             }
-            data.interactions.push(Interaction { user, item, weight, time });
+            data.interactions.push(Interaction { user, item, weight, time, rating });
         }
         Ok(())
     })?;

@@ -145,6 +145,11 @@ struct Levels<T> {
 }
 
 impl GroupReader<'_> {
+    /// Whether there is a column of that name.
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.group.metadata().schema_descr().columns().iter().any(|known| known.path().string() == column)
+    }
+
     /// A column with a value in each row.
     ///
     /// # Errors

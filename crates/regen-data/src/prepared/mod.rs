@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | `users.txt` | one user name a line; line k (from 0) is the user with index k |
 //! | `items.jsonl` | one item a line, in the order of the indices: `item`, and what is known of `title, brand, category, description, price` |
-//! | `interactions.csv` | header `user,item,value,timestamp`; names, weight, seconds (empty if unknown), in the order of the source |
+//! | `interactions.csv` | header `user,item,value,timestamp`, and `rating` where there are any; names, weight, seconds and stars (empty if unknown), in the order of the source |
 //! | `narratives.jsonl` | `user`, `item` (null for user summaries), `kind`, `text` |
 //!
 //! Version 2, Parquet (zstd). `user` and `item` of the last two are rows (from 0) of the first two:

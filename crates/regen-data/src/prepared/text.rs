@@ -124,6 +124,7 @@ pub(super) fn read(folder: &Path, data: &mut Dataset) -> Result<()> {
             item: known(&data.items, &row.item, "item in items.jsonl", place)?,
             weight: row.value.ok_or_else(|| place.missing("value"))?,
             time: row.time,
+            rating: row.rating,
         });
     }
     let (users, items, narratives) = (&data.users, &data.items, &mut data.narratives);
@@ -158,14 +159,20 @@ fn interactions_table(
     interactions: &[Interaction],
 ) -> std::io::Result<()> {
     let mut table = csv::Writer::from_writer(out);
-    table.write_record(["user", "item", "value", "timestamp"])?;
+    // Sources without ratings keep the columns that other programs know.
+    let rated = interactions.iter().any(|one| one.rating.is_some());
+    let columns = ["user", "item", "value", "timestamp", "rating"];
+    let columns = &columns[..if rated { 5 } else { 4 }];
+    table.write_record(columns)?;
     for one in interactions {
-        table.write_record([
+        let row = [
             dataset.users.name(one.user),
             dataset.items.name(one.item),
             &one.weight.to_string(),
             &one.time.map(|time| time.to_string()).unwrap_or_default(),
-        ])?;
+            &one.rating.map(|rating| rating.to_string()).unwrap_or_default(),
+        ];
+        table.write_record(&row[..columns.len()])?;
     }
     table.flush()
 }

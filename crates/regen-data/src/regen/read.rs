@@ -37,7 +37,8 @@ pub fn read(
                 if entry.is_none() && !purchase.metadata.is_empty() {
                     *entry = Some(purchase.metadata);
                 }
-                data.interactions.push(Interaction { user, item, weight, time: purchase.time });
+                let (time, rating) = (purchase.time, purchase.rating);
+                data.interactions.push(Interaction { user, item, weight, time, rating });
                 last = Some(item);
             }
             for (kind, text) in record.narratives {

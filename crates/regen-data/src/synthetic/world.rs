@@ -150,7 +150,13 @@ impl SyntheticConfig {
             let bought: Vec<usize> = purchases.iter().map(|&(item, _)| item).collect();
             for &(item, time) in &purchases {
                 let item = ItemId::from_index(item);
-                dataset.interactions.push(Interaction { user, item, weight: 1.0, time: Some(time) });
+                dataset.interactions.push(Interaction {
+                    user,
+                    item,
+                    weight: 1.0,
+                    time: Some(time),
+                    rating: None,
+                });
             }
 
             let seen: Vec<ItemTruth> = bought.iter().map(|&item| truth.items[item]).collect();

@@ -6,6 +6,30 @@ use crate::amazon::Review;
 use crate::text::clean_text;
 use crate::{Dataset, ItemId, UserId};
 
+/// What is left of a review for a model to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReviewText {
+    /// Heading and text, without markup.
+    Said(String),
+    /// It says nothing.
+    Nothing,
+    /// It speaks to a language model ([`looks_like_instructions`]), so none should read it.
+    Instructing,
+}
+
+impl ReviewText {
+    /// Of `review`, cut to `longest` characters.
+    pub fn of(review: &Review, longest: usize) -> Self {
+        let parts = [review.title.as_deref(), review.text.as_deref()];
+        let text: Vec<String> = parts.into_iter().flatten().filter_map(clean_text).collect();
+        if text.is_empty() {
+            return Self::Nothing;
+        }
+        let text: String = text.join(": ").chars().take(longest).collect();
+        if looks_like_instructions(&text) { Self::Instructing } else { Self::Said(text) }
+    }
+}
+
 /// The reviews of a data set's purchases, without those that try to give orders to a model.
 #[derive(Clone, Debug, Default)]
 pub struct ReviewTexts {
@@ -25,17 +49,11 @@ impl ReviewTexts {
         else {
             return;
         };
-        let parts = [review.title.as_deref(), review.text.as_deref()];
-        let text: Vec<String> = parts.into_iter().flatten().filter_map(clean_text).collect();
-        if text.is_empty() {
-            return;
+        match ReviewText::of(review, Self::LONGEST) {
+            ReviewText::Said(text) => drop(self.texts.insert((user, item), text)),
+            ReviewText::Nothing => {}
+            ReviewText::Instructing => self.instructing += 1,
         }
-        let text: String = text.join(": ").chars().take(Self::LONGEST).collect();
-        if looks_like_instructions(&text) {
-            self.instructing += 1;
-            return;
-        }
-        self.texts.insert((user, item), text);
     }
 
     /// What `user` said of `item`.

@@ -19,7 +19,7 @@ mod titles;
 
 pub use cases::{CasesConfig, WritingCase, writing_cases};
 pub use checks::{CheckConfig, Rejection};
-pub use materials::{ReviewTexts, looks_like_instructions};
+pub use materials::{ReviewText, ReviewTexts, looks_like_instructions};
 pub use pace::Paced;
 pub use prompt::{Estimate, Template};
 pub use prompt::{PROMPT_VERSION, estimate, template};

@@ -16,7 +16,7 @@ fn world() -> Dataset {
     let user = data.users.intern("quoted, \"name\"").unwrap();
     let item = data.items.intern("never described").unwrap();
     data.catalogue.push(None);
-    data.interactions.push(Interaction { user, item, weight: 2.5, time: None });
+    data.interactions.push(Interaction { user, item, weight: 2.5, time: None, rating: Some(3.5) });
     data.users.intern("bought nothing").unwrap();
     data.catalogue[3] =
         Some(ItemMetadata { title: Some("two\nlines · \u{1f58a}".into()), ..Default::default() });

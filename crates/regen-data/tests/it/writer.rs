@@ -22,7 +22,7 @@ fn dataset() -> (Dataset, ReviewTexts) {
         [("ann", "red", 1), ("ann", "teal", 2), ("bo", "desk", 1), ("bo", "red", 2), ("bo", "blue", 3)]
     {
         let (user, item) = (data.users.intern(user).unwrap(), data.items.intern(item).unwrap());
-        data.interactions.push(Interaction { user, item, weight: 1.0, time: Some(time) });
+        data.interactions.push(Interaction { user, item, weight: 1.0, time: Some(time), rating: None });
     }
     for name in data.items.names().collect::<Vec<_>>() {
         let title =

@@ -3,19 +3,31 @@
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::{Kind, Tensor, nn};
 
-use super::maps::Map;
+use super::maps::{Layer, Map, input_rms};
 use super::resampler::Resampler;
+use crate::details::hats;
 use crate::inputs::SideName;
 use crate::normalise::{component_rms, normalise};
-use crate::{AdapterConfig, AdapterKind, ItemVectors, Result, Side};
+use crate::whitening::{self, Whitening};
+use crate::{AdapterConfig, AdapterKind, Error, ItemVectors, Normalisation, Result, Side};
 
 /// Turns item vectors into soft tokens. Its parameters live in the `VarStore` it was built in.
 #[derive(Debug)]
 pub struct Adapter {
     config: AdapterConfig,
     absent: Vec<(SideName, Tensor)>,
-    map: Map,
-    resampler: Option<Resampler>,
+    /// Mean and matrix of each side, in their order, where they are whitened.
+    whitening: Vec<(Tensor, Tensor)>,
+    pub(super) map: Map,
+    pub(super) resampler: Option<Resampler>,
+    user: Option<UserToken>,
+}
+
+/// What makes a soft token of a user's own vector.
+#[derive(Debug)]
+struct UserToken {
+    absent: Tensor,
+    layer: Layer,
 }
 
 /// Embeddings that stand where a prompt's token embeddings would.
@@ -34,23 +46,35 @@ impl Adapter {
     /// `config.initial_rms` at the start; biases are zero.
     ///
     /// # Errors
-    /// [`crate::Error::InvalidConfig`].
+    /// [`Error::InvalidConfig`], also for [`Normalisation::Whiten`], which needs [`Adapter::whitened`].
     pub fn new(vs: &nn::Path<'_>, config: &AdapterConfig, rng: &mut ChaCha8Rng) -> Result<Self> {
+        Self::whitened(vs, config, [None, None], rng)
+    }
+
+    /// As [`Adapter::new`], with the maps that whiten the collaborative and the semantic side: of every side that is read under
+    /// [`Normalisation::Whiten`], and of none otherwise. They are kept among the adapter's tensors and are not trained.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] also if a map is missing, or of another width than its side.
+    pub fn whitened(
+        vs: &nn::Path<'_>,
+        config: &AdapterConfig,
+        maps: [Option<Whitening>; 2],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Self> {
         config.validate()?;
-        let mut dims = Vec::with_capacity(2);
-        if config.sources.cf() {
-            dims.push((SideName::Cf, config.cf_dim));
-        }
-        if config.sources.semantic() {
-            dims.push((SideName::Semantic, config.semantic_dim));
-        }
+        let dims = SideName::all(config);
         let absent = dims
             .iter()
             .map(|&(name, dim)| {
-                let start = seed::normal(rng, &[dim], component_rms(config.normalisation, dim));
+                let start = seed::normal(rng, &[dim], input_rms(config, name, dim));
                 (name, (vs / "absent").var_copy(name.as_str(), &start))
             })
             .collect();
+        let whitening = match config.normalisation {
+            Normalisation::Whiten => whitening_tensors(vs, &dims, maps)?,
+            _ => Vec::new(),
+        };
         let map = Map::new(vs, config, &dims, rng);
         let resampler = match config.kind {
             AdapterKind::CrossAttention { tokens, heads, layers } => {
@@ -58,7 +82,17 @@ impl Adapter {
             }
             _ => None,
         };
-        Ok(Self { config: *config, absent, map, resampler })
+        // Drawn last, so that everything else starts as it does without.
+        let user = config.user.then(|| {
+            let rms = component_rms(user_normalisation(config), config.cf_dim);
+            let start = seed::normal(rng, &[config.cf_dim], rms);
+            let std = config.initial_rms / ((config.cf_dim as f64).sqrt() * rms);
+            UserToken {
+                absent: (vs / "absent").var_copy("user", &start),
+                layer: Layer::new(vs / "user", rng, (config.cf_dim, config.hidden), std),
+            }
+        });
+        Ok(Self { config: *config, absent, whitening, map, resampler, user })
     }
 
     /// What it was built from.
@@ -100,26 +134,86 @@ impl Adapter {
         Ok(Some(resampler.forward(&sides, &history.logical_and(&items.mask))))
     }
 
-    /// The side contributions of a projection, `[batch, seq, tokens_per_item · hidden]` each; `None` for other maps.
+    /// Maps users' own collaborative vectors to a soft token each; `None` unless the adapter reads them.
+    ///
+    /// They are scaled as the item vectors are, but that a table's whitening says nothing of users: there, each is brought to
+    /// norm 1. A user without a vector gets a learned one.
+    ///
+    /// **Shapes** `vectors: [batch, cf_dim]`, `present: [batch] → [batch, 1, hidden]` f32.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`], [`Error::WrongKind`].
+    pub fn user(&self, users: &Side) -> Result<Option<Tensor>> {
+        let Some(user) = &self.user else { return Ok(None) };
+        users.check_users(self.config.cf_dim)?;
+        let vectors = fill(users, user_normalisation(&self.config), None, &user.absent);
+        Ok(Some(user.layer.forward(&vectors).unsqueeze(1)))
+    }
+
+    /// The contributions to a projection of each side, then of each detail, `[batch, seq, tokens_per_item · hidden]` each; `None`
+    /// for other maps.
     pub(crate) fn contributions(&self, items: &ItemVectors) -> Result<Option<Vec<Tensor>>> {
         let sides = self.prepared(items)?;
         Ok(self.map.contributions(&sides))
     }
 
-    /// The sides in f32, normalised, with the learned vector where an item has none.
-    fn prepared(&self, items: &ItemVectors) -> Result<Vec<Tensor>> {
+    /// The sides in f32, normalised, with the learned vector where an item has none; then the details.
+    pub(crate) fn prepared(&self, items: &ItemVectors) -> Result<Vec<Tensor>> {
         let sides = items.sides(&self.config)?;
-        Ok(sides
-            .into_iter()
-            .zip(&self.absent)
-            .map(|((_, side), (_, absent))| self.fill(side, absent))
-            .collect())
+        let details = items.details(&self.config)?;
+        let (of_sides, of_details) = self.absent.split_at(sides.len());
+        let mut prepared = Vec::with_capacity(self.absent.len());
+        for (index, ((_, side), (_, absent))) in sides.into_iter().zip(of_sides).enumerate() {
+            prepared.push(fill(side, self.config.normalisation, self.whitening.get(index), absent));
+        }
+        for ((name, numbers), (_, absent)) in details.into_iter().zip(of_details) {
+            prepared.push(hats(name, numbers, &items.mask, absent));
+        }
+        Ok(prepared)
     }
+}
 
-    fn fill(&self, side: &Side, absent: &Tensor) -> Tensor {
-        let present = side.present.unsqueeze(-1);
-        // Values of a missing vector are not read: zeroing them first keeps even a NaN there from spreading.
-        let known = side.vectors.to_kind(Kind::Float).masked_fill(&present.logical_not(), 0.0);
-        normalise(&known, self.config.normalisation).where_self(&present, absent)
+/// How users' own vectors are scaled: as items', where that does not need a table.
+fn user_normalisation(config: &AdapterConfig) -> Normalisation {
+    match config.normalisation {
+        Normalisation::Whiten => Normalisation::L2,
+        other => other,
     }
+}
+
+fn fill(side: &Side, how: Normalisation, whitening: Option<&(Tensor, Tensor)>, absent: &Tensor) -> Tensor {
+    let present = side.present.unsqueeze(-1);
+    // Values of a missing vector are not read: zeroing them first keeps even a NaN there from spreading.
+    let known = side.vectors.to_kind(Kind::Float).masked_fill(&present.logical_not(), 0.0);
+    let scaled = match whitening {
+        Some((mean, matrix)) => whitening::apply(&known, mean, matrix),
+        None => normalise(&known, how),
+    };
+    scaled.where_self(&present, absent)
+}
+
+/// The maps of the sides among `dims`, as tensors of the adapter.
+fn whitening_tensors(
+    vs: &nn::Path<'_>,
+    dims: &[(SideName, i64)],
+    maps: [Option<Whitening>; 2],
+) -> Result<Vec<(Tensor, Tensor)>> {
+    let [cf, semantic] = maps;
+    let mut kept = Vec::with_capacity(2);
+    for (name, map) in [(SideName::Cf, cf), (SideName::Semantic, semantic)] {
+        let Some(&(_, dim)) = dims.iter().find(|(read, _)| *read == name) else { continue };
+        let map = map.filter(|map| map.dim() == dim).ok_or(Error::InvalidConfig {
+            field: "normalisation",
+            got: Normalisation::Whiten.as_str().into(),
+            expected: "a whitening map of the width of every side that is read",
+        })?;
+        let vs = vs / "whitening" / name.as_str();
+        let put = |name: &str, value: &Tensor| {
+            let mut tensor = vs.zeros_no_train(name, &value.size());
+            tensor.copy_(&value.to_kind(Kind::Float));
+            tensor
+        };
+        kept.push((put("mean", &map.mean), put("matrix", &map.matrix)));
+    }
+    Ok(kept)
 }

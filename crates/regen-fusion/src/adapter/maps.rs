@@ -8,6 +8,18 @@ use crate::inputs::SideName;
 use crate::normalise::component_rms;
 use crate::{AdapterConfig, AdapterKind};
 
+/// What part of a soft token's variance each detail has at the start: heard, but not louder than the item.
+const DETAIL_SHARE: f64 = 0.1;
+
+/// The root mean square of a component of what `name` gives at the start.
+pub(super) fn input_rms(config: &AdapterConfig, name: SideName, dim: i64) -> f64 {
+    match name.is_side() {
+        true => component_rms(config.normalisation, dim),
+        // Heights of hats add up to one, as a unit vector's squares do.
+        false => (dim as f64).sqrt().recip(),
+    }
+}
+
 /// A matrix `[out, in]` and a bias, applied to the last dimension.
 #[derive(Debug)]
 pub(super) struct Layer {
@@ -26,6 +38,15 @@ impl Layer {
     pub(super) fn forward(&self, input: &Tensor) -> Tensor {
         input.linear(&self.weight, Some(&self.bias))
     }
+
+    /// The same numbers in f64.
+    pub(super) fn in_double(&self) -> Self {
+        Self { weight: double(&self.weight), bias: double(&self.bias) }
+    }
+}
+
+pub(super) fn double(tensor: &Tensor) -> Tensor {
+    tensor.detach().to_kind(Kind::Double)
 }
 
 #[derive(Debug)]
@@ -59,14 +80,16 @@ impl Map {
     ) -> Self {
         let output = config.hidden * config.tokens_per_item;
         let total: i64 = dims.iter().map(|&(_, dim)| dim).sum();
-        let rms = |dim| component_rms(config.normalisation, dim);
-        let sides = dims.len() as f64;
+        let sides = dims.iter().filter(|(name, _)| name.is_side()).count() as f64;
+        let of_sides = 1.0 - DETAIL_SHARE * (dims.len() as f64 - sides);
         // One matrix per side, named as in the paper: cf is W₁, semantic is W₂. Each side starts with an equal
         // share of the token's variance.
         let mut projections = |share: f64| -> Vec<Tensor> {
             dims.iter()
                 .map(|&(name, dim)| {
-                    let std = config.initial_rms * share.sqrt() / ((dim as f64).sqrt() * rms(dim));
+                    let share = if name.is_side() { share * of_sides } else { DETAIL_SHARE };
+                    let std = config.initial_rms * share.sqrt()
+                        / ((dim as f64).sqrt() * input_rms(config, name, dim));
                     let start = seed::normal(rng, &[output, dim], std);
                     (vs / "projection").var_copy(name.as_str(), &start)
                 })
@@ -81,7 +104,7 @@ impl Map {
                 // Hidden units start with unit variance before the GELU, whose second moment under a standard
                 // normal input is 0.425.
                 const GELU_SECOND_MOMENT: f64 = 0.425;
-                let energy: f64 = dims.iter().map(|&(_, dim)| dim as f64 * rms(dim) * rms(dim)).sum();
+                let energy = energy(config, dims);
                 let after = width as f64 * GELU_SECOND_MOMENT;
                 let hidden = (0..depth)
                     .map(|layer| {
@@ -94,7 +117,7 @@ impl Map {
             }
             AdapterKind::MixtureOfExperts { experts } => {
                 let count = experts as i64;
-                let energy: f64 = dims.iter().map(|&(_, dim)| dim as f64 * rms(dim) * rms(dim)).sum();
+                let energy = energy(config, dims);
                 // Mixed evenly, independent experts keep one part in `experts` of their variance.
                 let std = config.initial_rms * (experts as f64 / energy).sqrt();
                 Self::Mixture {
@@ -125,7 +148,7 @@ impl Map {
             }
             Self::Mixture { experts, gate } => {
                 let input = Tensor::cat(sides, -1);
-                let shares = gate.forward(&input).softmax(-1, Kind::Float).unsqueeze(-2);
+                let shares = gate.forward(&input).softmax(-1, input.kind()).unsqueeze(-2);
                 let each = experts.forward(&input);
                 // [.., 1, experts] · [.., experts, output]
                 let mut shape = each.size();
@@ -136,8 +159,29 @@ impl Map {
             Self::Gated { weights, bias, gate } => {
                 let gate = gate.forward(&Tensor::cat(sides, -1)).sigmoid();
                 let parts = project(sides, weights);
-                // lerp(b, a, g) = b + g·(a − b) = g·a + (1 − g)·b
-                parts[1].lerp_tensor(&parts[0], &gate) + bias
+                // lerp(b, a, g) = b + g·(a − b) = g·a + (1 − g)·b; details are added as they are.
+                let mixed = parts[1].lerp_tensor(&parts[0], &gate) + bias;
+                parts.into_iter().skip(2).fold(mixed, |sum, part| sum + part)
+            }
+        }
+    }
+
+    /// The same numbers in f64.
+    pub(super) fn in_double(&self) -> Self {
+        let all = |weights: &[Tensor]| weights.iter().map(double).collect();
+        match self {
+            Self::Projection { weights, bias } => {
+                Self::Projection { weights: all(weights), bias: double(bias) }
+            }
+            Self::Mlp { hidden, output } => Self::Mlp {
+                hidden: hidden.iter().map(Layer::in_double).collect(),
+                output: output.in_double(),
+            },
+            Self::Gated { weights, bias, gate } => {
+                Self::Gated { weights: all(weights), bias: double(bias), gate: gate.in_double() }
+            }
+            Self::Mixture { experts, gate } => {
+                Self::Mixture { experts: experts.in_double(), gate: gate.in_double() }
             }
         }
     }
@@ -148,6 +192,11 @@ impl Map {
             Self::Mlp { .. } | Self::Gated { .. } | Self::Mixture { .. } => None,
         }
     }
+}
+
+/// The expected squared norm of all inputs together.
+pub(super) fn energy(config: &AdapterConfig, dims: &[(SideName, i64)]) -> f64 {
+    dims.iter().map(|&(name, dim)| dim as f64 * input_rms(config, name, dim).powi(2)).sum()
 }
 
 fn project(sides: &[Tensor], weights: &[Tensor]) -> Vec<Tensor> {

@@ -1,7 +1,9 @@
 //! The adapter: normalised item vectors to soft tokens, one map behind one type.
 
 mod core;
+mod integrated;
 mod maps;
 mod resampler;
 
 pub use core::{Adapter, SoftTokens};
+pub use integrated::IntegratedGradients;

@@ -3,10 +3,9 @@
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::{Kind, Tensor, nn};
 
-use super::maps::Layer;
+use super::maps::{Layer, double, energy};
 use crate::AdapterConfig;
 use crate::inputs::SideName;
-use crate::normalise::component_rms;
 
 /// Reads the items of a history with `tokens` learned queries, layer upon layer.
 ///
@@ -53,12 +52,10 @@ impl Resampler {
     ) -> Self {
         let width = config.hidden;
         let total: i64 = dims.iter().map(|&(_, dim)| dim).sum();
-        let energy: f64 =
-            dims.iter().map(|&(_, dim)| dim as f64 * component_rms(config.normalisation, dim).powi(2)).sum();
         // Everything inside has components of variance one; the output alone is on the language model's scale.
         let plain = |fan_in: i64| (fan_in as f64).sqrt().recip();
         let vs = &(vs / "resampler");
-        let items = Layer::new(vs / "items", rng, (total, width), energy.sqrt().recip());
+        let items = Layer::new(vs / "items", rng, (total, width), energy(config, dims).sqrt().recip());
         let nothing = vs.var_copy("nothing", &seed::normal(rng, &[width], 1.0));
         let queries = vs.var_copy("queries", &seed::normal(rng, &[tokens, width], 1.0));
         let blocks = (0..layers)
@@ -80,6 +77,27 @@ impl Resampler {
         let gain =
             vs.var_copy("gain", &Tensor::full([width], config.initial_rms, (Kind::Float, vs.device())));
         Self { items, recency, nothing, queries, blocks, gain, heads }
+    }
+
+    /// The same numbers in f64.
+    pub(super) fn in_double(&self) -> Self {
+        let block = |block: &Block| Block {
+            query: block.query.in_double(),
+            key: double(&block.key),
+            value: block.value.in_double(),
+            output: block.output.in_double(),
+            up: block.up.in_double(),
+            down: block.down.in_double(),
+        };
+        Self {
+            items: self.items.in_double(),
+            recency: double(&self.recency),
+            nothing: double(&self.nothing),
+            queries: double(&self.queries),
+            blocks: self.blocks.iter().map(block).collect(),
+            gain: double(&self.gain),
+            heads: self.heads,
+        }
     }
 
     /// **Shapes** `sides: [batch, seq, dim]` each, `history: [batch, seq]` bool `→ [batch, tokens, hidden]`.

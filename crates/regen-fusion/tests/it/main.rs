@@ -1,9 +1,15 @@
 //! Adapters as their users meet them: shapes, missing sides, gradients, attribution, refusals.
 
+mod integrated;
+mod optional;
 mod resampler;
+mod whitening;
 
 use approx::assert_abs_diff_eq;
-use regen_fusion::{Adapter, AdapterConfig, AdapterKind, Error, ItemVectors, Normalisation, Side, Sources};
+use regen_fusion::{
+    Adapter, AdapterConfig, AdapterKind, DetailInputs, Details, Error, ItemVectors, Normalisation, Side,
+    Sources,
+};
 use regen_torch::{seed, tensor_to_vec_f32};
 use tch::{Device, Kind, Tensor, nn};
 
@@ -29,6 +35,8 @@ fn config(sources: Sources, kind: AdapterKind) -> AdapterConfig {
         hidden: HIDDEN,
         tokens_per_item: 2,
         initial_rms: 0.02,
+        details: DetailInputs::default(),
+        user: false,
     }
 }
 
@@ -49,6 +57,7 @@ fn batch() -> ItemVectors {
             present: bools(&[1, 0, 1, 1, 1, 1]),
         }),
         mask: bools(&[1, 1, 1, 1, 0, 0]),
+        details: Details::default(),
     }
 }
 
@@ -108,7 +117,12 @@ fn soft_tokens_start_at_the_asked_scale() {
             let all = Tensor::ones([4, 50], (Kind::Bool, Device::Cpu));
             let mut side =
                 |dim| Some(Side { vectors: seed::normal(&mut rng, &[4, 50, dim], 2.0), present: all.copy() });
-            let items = ItemVectors { cf: side(64), semantic: side(96), mask: all.copy() };
+            let items = ItemVectors {
+                cf: side(64),
+                semantic: side(96),
+                mask: all.copy(),
+                details: Details::default(),
+            };
             let rms = adapter.forward(&items).unwrap().embeddings.square().mean(Kind::Double).sqrt();
             assert_abs_diff_eq!(rms.double_value(&[]), 0.3, epsilon = 0.06);
         }
@@ -229,7 +243,12 @@ fn an_empty_history_gives_no_soft_tokens() {
     let empty = |dim: &[i64], kind| Tensor::zeros(dim, (kind, Device::Cpu));
     let side =
         |dim| Some(Side { vectors: empty(&[4, 0, dim], Kind::Float), present: empty(&[4, 0], Kind::Bool) });
-    let items = ItemVectors { cf: side(CF), semantic: side(SEMANTIC), mask: empty(&[4, 0], Kind::Bool) };
+    let items = ItemVectors {
+        cf: side(CF),
+        semantic: side(SEMANTIC),
+        mask: empty(&[4, 0], Kind::Bool),
+        details: Details::default(),
+    };
     assert_eq!(adapter.forward(&items).unwrap().embeddings.size(), [4, 0, HIDDEN]);
 }
 
@@ -289,7 +308,12 @@ fn a_mixture_is_the_sum_of_its_experts_by_their_shares() {
         let items = batch();
         (items.cf.unwrap().vectors, items.semantic.unwrap().vectors)
     };
-    let items = ItemVectors { cf: side(cf.copy()), semantic: side(semantic.copy()), mask: all.copy() };
+    let items = ItemVectors {
+        cf: side(cf.copy()),
+        semantic: side(semantic.copy()),
+        mask: all.copy(),
+        details: Details::default(),
+    };
     let input = Tensor::cat(&[cf, semantic], -1).to_kind(Kind::Double);
     let get = |name: &str| parts[name].to_kind(Kind::Double);
     let shares = (input.matmul(&get("gate.weight").tr()) + get("gate.bias")).softmax(-1, Kind::Double);

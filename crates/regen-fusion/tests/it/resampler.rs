@@ -1,6 +1,8 @@
 //! The adapter that gives a fixed number of soft tokens for a history.
 
-use regen_fusion::{Adapter, AdapterConfig, AdapterKind, Error, ItemVectors, Normalisation, Side, Sources};
+use regen_fusion::{
+    Adapter, AdapterConfig, AdapterKind, Details, Error, ItemVectors, Normalisation, Side, Sources,
+};
 use regen_torch::seed;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -38,7 +40,12 @@ fn a_history_of_any_length_gives_the_same_number_of_tokens() {
     let empty = |dim: &[i64], kind| Tensor::zeros(dim, (kind, Device::Cpu));
     let side =
         |dim| Some(Side { vectors: empty(&[2, 0, dim], Kind::Float), present: empty(&[2, 0], Kind::Bool) });
-    let items = ItemVectors { cf: side(CF), semantic: side(SEMANTIC), mask: empty(&[2, 0], Kind::Bool) };
+    let items = ItemVectors {
+        cf: side(CF),
+        semantic: side(SEMANTIC),
+        mask: empty(&[2, 0], Kind::Bool),
+        details: Details::default(),
+    };
     assert!(distance(&resample(&adapter, &items, &empty(&[2, 0], Kind::Bool)), &none) < 1e-6);
 }
 
@@ -64,7 +71,12 @@ fn only_the_history_is_read_and_its_order_counts() {
                 present: side.present.index_select(1, &order),
             })
         };
-        ItemVectors { cf: turn(&items.cf), semantic: turn(&items.semantic), mask: items.mask.copy() }
+        ItemVectors {
+            cf: turn(&items.cf),
+            semantic: turn(&items.semantic),
+            mask: items.mask.copy(),
+            details: Details::default(),
+        }
     };
     let after = resample(&adapter, &turned(&batch()), &history);
     assert!(distance(&after.get(0), &before.get(0)) > 1e-4, "the order of purchases is told");

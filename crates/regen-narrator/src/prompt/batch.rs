@@ -1,12 +1,13 @@
 //! Sequences side by side as tensors.
 
+use regen_fusion::{AdapterConfig, Details, Numbers, Side};
 use regen_lm::PaddingMask;
 use tch::{Device, Tensor};
 
-use super::sequence::{Places, SOFT, Sequence};
+use super::sequence::{SOFT, Sequence};
 use super::tokens::PromptTokens;
-use crate::Result;
 use crate::next_item::NextPlaces;
+use crate::{NarratorConfig, Result};
 
 /// On which side shorter rows of a batch are filled up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub(crate) struct Batch {
     pub(crate) row_mask: Tensor,
     /// `[batch, items]` bool: those of `rows` that are the history.
     pub(crate) history: Tensor,
+    /// What is known of the purchases, as far as the adapter reads it.
+    pub(crate) details: Details,
+    /// The users' own vectors, where the adapter reads them.
+    pub(crate) user: Option<Side>,
     /// Where a next item may be told from.
     pub(crate) next: NextPlaces,
     /// `[batch, seq]` bool: the tokens of the passage.
@@ -48,9 +53,10 @@ impl Batch {
         sequences: &[&Sequence],
         padding: Padding,
         tokens: &PromptTokens,
-        places: Places,
+        config: &NarratorConfig,
         device: Device,
     ) -> Result<Self> {
+        let places = config.places();
         let seq = sequences.iter().map(|s| s.len()).max().unwrap_or(0);
         let items = sequences.iter().map(|s| s.rows.len()).max().unwrap_or(0);
         let cells = sequences.len() * seq;
@@ -109,12 +115,56 @@ impl Batch {
             rows: ids_tensor(&rows, &short),
             row_mask: flags(&row_mask, &short),
             history: flags(&history, &short),
+            details: details(sequences, items, config.adapter.as_ref(), device),
+            user: users(sequences, config.adapter.as_ref(), device),
             next,
             passage: flags(&passage, &wide),
             targets: ids_tensor(&targets, &wide),
             loss_mask: flags(&loss_mask, &wide),
         })
     }
+}
+
+/// What `adapter` reads of the purchases of each row, `[batch, items]`. Targets and padding have none.
+fn details(
+    sequences: &[&Sequence],
+    items: usize,
+    adapter: Option<&AdapterConfig>,
+    device: Device,
+) -> Details {
+    let read = adapter.map(|adapter| adapter.details).unwrap_or_default();
+    let numbers = |wanted: bool, of: &dyn Fn(&Sequence, usize) -> f32| {
+        wanted.then(|| {
+            let rows = sequences.iter().flat_map(|sequence| {
+                let known = (0..sequence.history).map(|at| of(sequence, at));
+                known.chain(std::iter::repeat(f32::NAN)).take(items).collect::<Vec<_>>()
+            });
+            let values: Vec<f32> = rows.collect();
+            let shape = [sequences.len() as i64, items as i64];
+            let values = Tensor::from_slice(&values).reshape(shape).to_device(device);
+            Numbers { present: values.isnan().logical_not(), values }
+        })
+    };
+    Details {
+        rating: numbers(read.rating, &|sequence, at| sequence.ratings.0[at]),
+        recency: numbers(read.recency, &|sequence, at| sequence.days.0[at]),
+        position: numbers(read.position, &|sequence, at| (sequence.history - 1 - at) as f32),
+    }
+}
+
+fn users(sequences: &[&Sequence], adapter: Option<&AdapterConfig>, device: Device) -> Option<Side> {
+    let adapter = adapter.filter(|adapter| adapter.user)?;
+    let width = adapter.cf_dim as usize;
+    let present: Vec<bool> = sequences.iter().map(|sequence| sequence.user.0.len() == width).collect();
+    let rows = sequences.iter().flat_map(|sequence| {
+        sequence.user.0.iter().copied().chain(std::iter::repeat(0.0)).take(width).collect::<Vec<_>>()
+    });
+    let vectors: Vec<f32> = rows.collect();
+    let shape = [sequences.len() as i64, adapter.cf_dim];
+    Some(Side {
+        vectors: Tensor::from_slice(&vectors).reshape(shape).to_device(device),
+        present: Tensor::from_slice(&present).to_device(device),
+    })
 }
 
 /// Puts `soft [batch, soft tokens, hidden]` into the places that `slots [batch, seq]` names, leaving every

@@ -2,7 +2,8 @@
 //!
 //! A prompt is a beginning, the places of the history's soft tokens, a mark and the places of the target's, each phrase of a
 //! passage behind a mark of its own, and what asks for the kind of narrative; then the narrative and its end. An item has
-//! `tokens_per_item` places; an adapter that reads a history as a whole has `tokens_per_history` for all of it instead. The marks
+//! `tokens_per_item` places; an adapter that reads a history as a whole has `tokens_per_history` for all of it instead. The user
+//! has a place behind the history, where the adapter reads the user's own vector. The marks
 //! are tokens that only prompts use, `<bos> item … item [<last> item] [<text> phrase …] <kind>`, or the words of
 //! [`PromptWords`]. One model writes every kind.
 
@@ -12,7 +13,7 @@ mod sequence;
 mod tokens;
 
 pub(crate) use batch::{Batch, Padding, splice};
-pub use request::{Example, Request};
+pub use request::{Detail, Example, Request};
 #[cfg(test)]
 pub(crate) use sequence::testing;
 pub(crate) use sequence::{Places, Sequence};

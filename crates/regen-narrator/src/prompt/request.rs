@@ -2,12 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
+/// What is known of a past purchase beside its item.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Detail {
+    /// How the buyer rated it, 1 to 5 stars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rating: Option<f32>,
+    /// How many days before the request it was, at least 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days: Option<f32>,
+}
+
 /// What a narrative is asked to be about. Items are rows of the narrator's tables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// One of the narrator's kinds.
     pub kind: String,
-    /// Past purchases, oldest first. Only the last `max_history` are read.
+    /// Past purchases, oldest first. Only the last `max_history` have places in the prompt; the user's own vector is folded in from
+    /// all of them.
     pub history: Vec<u32>,
     /// The purchase that the narrative is about; `None` where it speaks of the history alone.
     pub target: Option<u32>,
@@ -15,6 +30,10 @@ pub struct Request {
     /// [`NarratorConfig::passage`](crate::NarratorConfig::passage) takes any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passage: Vec<String>,
+    /// What is known of each purchase of the history, in its order; none where nothing is known of any. Read by a narrator whose
+    /// adapter reads details; the target has none, since it is what happens now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Detail>,
 }
 
 impl Request {
@@ -27,10 +46,28 @@ impl Request {
     pub(super) fn recent(&self, max_history: usize) -> &[u32] {
         &self.history[self.history.len().saturating_sub(max_history)..]
     }
+
+    /// The details of [`Request::recent`], checked. `index` is the request's place in the caller's list, for messages.
+    pub(super) fn recent_details(&self, max_history: usize, index: usize) -> Result<Vec<Detail>> {
+        let (got, expected) = (self.details.len(), self.history.len());
+        let known = |value: Option<f32>, least: f32| value.is_none_or(|it| it.is_finite() && it >= least);
+        if got != 0 && got != expected {
+            return Err(Error::DetailCount { request: index, got, expected });
+        }
+        let wrong = |detail: &Detail| !known(detail.rating, f32::MIN) || !known(detail.days, 0.0);
+        if let Some(place) = self.details.iter().position(wrong) {
+            return Err(Error::Detail { request: index, place, detail: self.details[place] });
+        }
+        let first = expected.saturating_sub(max_history);
+        Ok(match got {
+            0 => vec![Detail::default(); expected - first],
+            _ => self.details[first..].to_vec(),
+        })
+    }
 }
 
 /// A request and the narrative that answers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// The request.
     pub request: Request,

@@ -1,10 +1,12 @@
 //! One prompt as ids: where soft tokens, phrases and the narrative stand.
 
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use regen_lm::TextTokenizer;
 
-use super::request::Request;
+use super::request::{Detail, Request};
 use super::tokens::PromptTokens;
 use crate::{Error, NarratorConfig, Result};
 
@@ -18,6 +20,8 @@ pub(crate) struct Places {
     pub(crate) per_item: usize,
     /// Of a history that is read as a whole; 0 where each of its items stands for itself.
     pub(crate) per_history: usize,
+    /// Of the user, behind the history: before it, the purchases to come could be read from it.
+    pub(crate) per_user: usize,
 }
 
 impl Places {
@@ -30,18 +34,58 @@ impl Places {
         }
     }
 
-    /// Soft tokens that are computed for a request of `items`: those of every item, then those of the history.
+    /// Soft tokens that are computed for a request of `items`: those of every item, then those of the history, then the user's.
     pub(super) fn computed(self, items: usize) -> usize {
-        items * self.per_item + self.per_history
+        items * self.per_item + self.per_history + self.per_user
     }
 
-    /// Which of the computed soft tokens stands in the `n`-th place of a request.
+    /// Which of the computed soft tokens stands in the `n`-th place of a request: those of the history, the user's, the target's.
     pub(super) fn soft_token(self, n: usize, history: usize, items: usize) -> usize {
-        match self.of_history(history) {
-            _ if self.per_history == 0 => n,
-            places if n < places => items * self.per_item + n,
-            places => history * self.per_item + n - places,
+        let places = self.of_history(history);
+        let of_items = items * self.per_item;
+        match n.checked_sub(places) {
+            None if self.per_history == 0 => n,
+            None => of_items + n,
+            Some(behind) if behind < self.per_user => of_items + self.per_history + behind,
+            Some(behind) => history * self.per_item + behind - self.per_user,
         }
+    }
+}
+
+/// Numbers that count for the identity of a run and of a prompt, bit by bit; NaN where one is not known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(pub(super) Vec<f32>);
+
+impl Known {
+    fn bits(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().map(|value| value.to_bits())
+    }
+}
+
+impl Ord for Known {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bits().cmp(other.bits())
+    }
+}
+
+impl PartialOrd for Known {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Known {}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.len().hash(state);
+        self.bits().for_each(|bits| bits.hash(state));
     }
 }
 
@@ -52,6 +96,11 @@ pub(crate) struct Sequence {
     pub(super) rows: Vec<i64>,
     /// How many of `rows`, from the first, are the history.
     pub(super) history: usize,
+    /// Of each purchase of the history.
+    pub(super) ratings: Known,
+    pub(super) days: Known,
+    /// The user's own vector; empty where there is none.
+    pub(super) user: Known,
     /// Ids before the first soft token.
     begin: usize,
     /// Where in `prompt` each phrase of the passage stands, without its mark.
@@ -76,6 +125,10 @@ impl Sequence {
         }
         let kind = tokens.kind(&request.kind)?;
         let recent = request.recent(config.max_history);
+        let details = request.recent_details(config.max_history, index)?;
+        let known = |what: fn(&Detail) -> Option<f32>| {
+            Known(details.iter().map(|detail| what(detail).unwrap_or(f32::NAN)).collect())
+        };
         let mut rows = Vec::with_capacity(recent.len() + 1);
         let places = config.places();
         let mut prompt = tokens.begin.clone();
@@ -85,7 +138,7 @@ impl Sequence {
             }
             rows.push(i64::from(item));
         }
-        prompt.extend(std::iter::repeat_n(SOFT, places.of_history(recent.len())));
+        prompt.extend(std::iter::repeat_n(SOFT, places.of_history(recent.len()) + places.per_user));
         if request.target.is_some() {
             prompt.extend(&tokens.last);
             prompt.extend(std::iter::repeat_n(SOFT, places.per_item));
@@ -106,8 +159,24 @@ impl Sequence {
         }
         prompt.extend(kind);
         let begin = tokens.begin.len();
-        let ask = kind.len();
-        Ok(Self { prompt, rows, history: recent.len(), begin, passage, ask, answer: Vec::new() })
+        Ok(Self {
+            prompt,
+            rows,
+            history: recent.len(),
+            ratings: known(|detail| detail.rating),
+            days: known(|detail| detail.days),
+            user: Known::default(),
+            begin,
+            passage,
+            ask: kind.len(),
+            answer: Vec::new(),
+        })
+    }
+
+    /// Adds the user's own vector.
+    pub(crate) fn of_user(mut self, vector: Option<Vec<f32>>) -> Self {
+        self.user = Known(vector.unwrap_or_default());
+        self
     }
 
     /// Adds the narrative, cut to `max_narrative_tokens`. A cut narrative has no `<eos>`, since it does not end there.
@@ -140,6 +209,9 @@ impl Sequence {
             prompt,
             rows: Vec::new(),
             history: 0,
+            ratings: Known::default(),
+            days: Known::default(),
+            user: Known::default(),
             begin: 0,
             passage: Vec::new(),
             ask: self.ask,
@@ -148,18 +220,21 @@ impl Sequence {
     }
 
     /// What two prompts with the same beginning have in common, and others have not; shorter ones first.
-    pub(crate) fn beginning_key(&self) -> (usize, &[i64], &[i64], usize) {
+    pub(crate) fn beginning_key(&self) -> (usize, &[i64], &[i64], usize, [&Known; 3]) {
         let shared = self.prompt.len() - self.ask;
-        (shared, &self.rows, &self.prompt[..shared], self.history)
+        let known = [&self.ratings, &self.days, &self.user];
+        (shared, &self.rows, &self.prompt[..shared], self.history, known)
     }
 
     /// From which position which row follows, and whether that is the target: after every item of the history that stands for
-    /// itself, or after the history as a whole.
+    /// itself, or after the history as a whole. The target follows from the user's place, where there is one.
     pub(super) fn next_items(&self, places: Places) -> impl Iterator<Item = (usize, i64, bool)> + '_ {
         let first = if places.per_history > 0 { self.history.max(1) } else { 1 };
         let next = (first..=self.history).filter(|&before| before < self.rows.len());
         next.map(move |before| {
-            (self.begin - 1 + places.of_history(before), self.rows[before], before == self.history)
+            let target = before == self.history;
+            let user = if target { places.per_user } else { 0 };
+            (self.begin - 1 + places.of_history(before) + user, self.rows[before], target)
         })
     }
 
@@ -187,7 +262,7 @@ impl Sequence {
 /// Sequences for tests of other modules.
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::Sequence;
+    use super::{Known, Sequence};
 
     /// A prompt whose last `ask` ids ask for the kind, over these rows of the tables.
     pub(crate) fn sequence(prompt: &[i64], ask: usize, rows: &[i64]) -> Sequence {
@@ -195,10 +270,37 @@ pub(crate) mod testing {
             prompt: prompt.to_vec(),
             rows: rows.to_vec(),
             history: rows.len(),
+            ratings: Known::default(),
+            days: Known::default(),
+            user: Known::default(),
             begin: 1,
             passage: Vec::new(),
             ask,
             answer: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two items of history in a batch as wide as four, with two soft tokens each: computed are 8 of items, those of the
+    /// history, the user's.
+    #[test]
+    fn places_name_the_soft_tokens_that_are_computed_for_them() {
+        let named = |per_history, per_user| {
+            let places = Places { per_item: 2, per_history, per_user };
+            let count = places.of_history(2) + per_user + 2;
+            let named: Vec<usize> = (0..count).map(|n| places.soft_token(n, 2, 4)).collect();
+            (named, places.computed(4))
+        };
+        assert_eq!(named(0, 0), (vec![0, 1, 2, 3, 4, 5], 8));
+        assert_eq!(named(0, 1), (vec![0, 1, 2, 3, 8, 4, 5], 9));
+        assert_eq!(named(3, 0), (vec![8, 9, 10, 4, 5], 11));
+        assert_eq!(named(3, 1), (vec![8, 9, 10, 11, 4, 5], 12));
+        // Without a history, the target is the first item.
+        let places = Places { per_item: 2, per_history: 3, per_user: 1 };
+        assert_eq!([0, 1, 2].map(|n| places.soft_token(n, 0, 4)), [11, 0, 1]);
     }
 }

@@ -68,6 +68,9 @@ impl Narrator {
                 Some(_) if stored => {
                     return refuse("none, since tables on disk cannot change: open them in memory");
                 }
+                Some(_) if field == "tables.cf" && self.config.adapter.as_ref().is_some_and(|a| a.user) => {
+                    return refuse("none, since users are folded in against the factors of that table");
+                }
                 Some(_) => {}
             }
         }

@@ -90,10 +90,28 @@ fn another_format_and_an_unknown_field_are_refused() {
     let (_dir, path, _) = saved();
     let manifest = path.join("narrator.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, text.replace("\"format\": 2", "\"format\": 1, \"new\": true")).unwrap();
-    assert!(matches!(refused(&path), Error::BundleFormat { expected: 2, got: 1, .. }));
-    fs::write(&manifest, text.replace("\"format\": 2", "\"format\": 2, \"new\": true")).unwrap();
+    for format in [1, 4] {
+        let other = format!("\"format\": {format}, \"new\": true");
+        fs::write(&manifest, text.replace("\"format\": 3", &other)).unwrap();
+        assert!(matches!(refused(&path), Error::BundleFormat { expected: 3, got, .. } if got == format));
+    }
+    fs::write(&manifest, text.replace("\"format\": 3", "\"format\": 3, \"new\": true")).unwrap();
     assert!(matches!(refused(&path), Error::Manifest { .. }));
+}
+
+/// What format 3 adds is left out where it is not used, so such a bundle differs from one of format 2 by the number alone.
+#[test]
+fn a_bundle_of_the_format_before_still_opens() {
+    let (_dir, path, narrator) = saved();
+    let manifest = path.join("narrator.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    for new in ["details", "user", "fold_in", "base"] {
+        assert!(!text.contains(&format!("\"{new}\":")), "{text}");
+    }
+    fs::write(&manifest, text.replace("\"format\": 3", "\"format\": 2")).unwrap();
+    let opened = Narrator::open(&path, Device::Cpu).unwrap();
+    let examples = world::examples();
+    assert_eq!(opened.loss(&examples, 4).unwrap(), narrator.loss(&examples, 4).unwrap());
 }
 
 #[test]

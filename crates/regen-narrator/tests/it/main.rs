@@ -4,6 +4,7 @@ mod bundle;
 mod learning;
 mod memory;
 mod next_item;
+mod optional;
 mod passage;
 mod pretrained;
 mod resampler;

@@ -66,7 +66,7 @@ fn a_rank_is_among_the_items_that_were_not_bought_and_needs_a_history_and_a_new_
         kind: world::kinds()[0].clone(),
         history: history.to_vec(),
         target,
-        passage: Vec::new(),
+        ..Request::default()
     };
     let all: Vec<Request> = (0..world::ITEMS as u32)
         .filter(|target| ![2, 5].contains(target))

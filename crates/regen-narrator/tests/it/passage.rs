@@ -25,6 +25,7 @@ fn example(index: usize) -> Example {
         history: Vec::new(),
         target: None,
         passage: vec!["sold out".to_owned(), name(index)],
+        ..Request::default()
     };
     Example { request, text: format!("You chose the {} lamp.", name(index)) }
 }

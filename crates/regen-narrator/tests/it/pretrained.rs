@@ -7,7 +7,7 @@ use regen_fusion::{AdapterKind, Sources};
 use regen_lm::chat::ChatTemplate;
 use regen_lm::{Decoder, DecoderConfig, LoraConfig, LoraTargets, TextTokenizer, train_bpe};
 use regen_narrator::{
-    Error, Narrator, NarratorConfig, PromptWords, Request, TrainConfig, TrainReport, Trains,
+    Error, Narrator, NarratorConfig, PromptWords, Request, TablePlace, TrainConfig, TrainReport, Trains,
 };
 use regen_torch::Checkpoint;
 use tch::{Device, nn};
@@ -121,6 +121,63 @@ fn low_rank_updates_leave_the_base_as_it_is_and_are_saved_beside_it() {
     let vs = nn::VarStore::new(Device::Cpu);
     let mut decoder = Decoder::load_under(&vs.root(), &lm, tch::Kind::Float).unwrap();
     assert_eq!(Some(decoder.load_lora(&vs.root(), &bundle.join("lora")).unwrap()), lora());
+}
+
+#[test]
+fn updates_are_kept_beside_a_base_that_is_named_and_another_base_is_refused_by_name() {
+    let (dir, lm) = folder();
+    let mut narrator = narrator(&lm, lora());
+    train(&mut narrator, &world::training(10));
+    let (bundle, elsewhere) = (dir.path().join("bundle"), dir.path().join("elsewhere"));
+    narrator.save_on_base(&bundle, lm.to_str().unwrap()).unwrap();
+    assert!(!bundle.join("lm").exists());
+    let loss = |narrator: &Narrator| narrator.loss(&world::examples(), 8).unwrap();
+    let opened = Narrator::open(&bundle, Device::Cpu).unwrap();
+    assert_eq!(loss(&opened), loss(&narrator));
+    // One that was opened can be kept beside the base again, under the id of a repository as well, or with a copy.
+    let (named, whole) = (dir.path().join("named"), dir.path().join("whole"));
+    opened.save_on_base(&named, "regen-rs/tiny").unwrap();
+    opened.save(&whole).unwrap();
+    std::fs::rename(&lm, &elsewhere).unwrap();
+    assert_eq!(loss(&Narrator::open(&whole, Device::Cpu).unwrap()), loss(&narrator));
+    for (bundle, name) in [(&bundle, lm.to_str().unwrap()), (&named, "regen-rs/tiny")] {
+        let lost = Narrator::open(bundle, Device::Cpu).unwrap_err();
+        assert!(matches!(&lost, Error::BaseNotFound { .. }) && lost.to_string().contains(name), "{lost}");
+        let on = |place| Narrator::open_on(bundle, &elsewhere, Device::Cpu, place).unwrap();
+        assert_eq!(loss(&on(TablePlace::Memory)), loss(&narrator));
+        assert_eq!(loss(&on(TablePlace::Disk)), loss(&narrator));
+    }
+    let on = || Narrator::open_on(&named, &elsewhere, Device::Cpu, TablePlace::Memory);
+    let refused = |file: &str| {
+        let error = on().unwrap_err();
+        let told = error.to_string();
+        assert!(matches!(error, Error::OtherBase { .. }) && told.contains(file), "{told}");
+        assert!(told.contains("regen-rs/tiny") && told.contains("elsewhere"), "{told}");
+    };
+    std::fs::write(elsewhere.join("README.md"), "more is no harm").unwrap();
+    on().unwrap();
+    // One bit of one weight.
+    let weights = elsewhere.join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, &bytes).unwrap();
+    refused("model.safetensors has another content");
+    std::fs::remove_file(&weights).unwrap();
+    refused("model.safetensors is missing");
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, &bytes).unwrap();
+    std::fs::write(elsewhere.join("more.safetensors"), &bytes).unwrap();
+    refused("more.safetensors was not among its files");
+    std::fs::remove_file(elsewhere.join("more.safetensors")).unwrap();
+    on().unwrap();
+
+    // Nothing to name: the whole is trained, or was made of nothing; nothing to look for: the bundle holds its own.
+    let trained = self::narrator(&elsewhere, None).save_on_base(&dir.path().join("x"), "x").unwrap_err();
+    assert!(matches!(trained, Error::NoBase), "{trained}");
+    let fresh = world::narrator(Sources::Cf, 1).save_on_base(&dir.path().join("x"), "x").unwrap_err();
+    assert!(matches!(fresh, Error::NoBase), "{fresh}");
+    let own = Narrator::open_on(&whole, &elsewhere, Device::Cpu, TablePlace::Memory).unwrap_err();
+    assert!(matches!(own, Error::NoBase), "{own}");
 }
 
 #[test]

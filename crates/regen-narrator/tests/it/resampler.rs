@@ -65,7 +65,7 @@ fn every_soft_token_has_its_nearest_words() {
         kind: world::kinds()[0].clone(),
         history: history.to_vec(),
         target,
-        passage: Vec::new(),
+        ..Request::default()
     };
     let requests = [request(&[0, 1, 2], Some(3)), request(&[4], None), request(&[], Some(1))];
     // Three tokens for a history and two for the item that is narrated; two for every item.

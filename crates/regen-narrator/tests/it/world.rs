@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use regen_fusion::{AdapterConfig, AdapterKind, Normalisation, Sources};
+use regen_fusion::{AdapterConfig, AdapterKind, DetailInputs, Normalisation, Sources};
 use regen_lm::{DecoderConfig, GenerateOptions, TextTokenizer, train_bpe};
 use regen_narrator::{
     Example, ItemIds, ItemTable, ItemTables, Memory, Narrator, NarratorConfig, Request, TableRates,
@@ -26,7 +26,7 @@ pub(crate) fn example(history: &[u32], target: u32) -> Example {
             kind: kinds()[0].clone(),
             history: history.to_vec(),
             target: Some(target),
-            passage: Vec::new(),
+            ..Request::default()
         },
         text: format!("You chose the {colour} lamp for your {room}."),
     }
@@ -52,7 +52,7 @@ pub(crate) fn summaries() -> Vec<Example> {
             let between = (first + last) % ITEMS as u32;
             let history = if last % 2 == 0 { vec![first, between, last] } else { vec![first, last] };
             all.push(Example {
-                request: Request { kind: kinds()[1].clone(), history, target: None, passage: Vec::new() },
+                request: Request { kind: kinds()[1].clone(), history, target: None, ..Request::default() },
                 text: format!("You ended with the {} lamp.", COLOURS[last as usize]),
             });
         }
@@ -112,6 +112,8 @@ pub(crate) fn config_with(sources: Sources, kind: AdapterKind) -> (NarratorConfi
         hidden: 48,
         tokens_per_item: 2,
         initial_rms: 0.02,
+        details: DetailInputs::default(),
+        user: false,
     };
     let config = NarratorConfig {
         adapter: Some(adapter),
