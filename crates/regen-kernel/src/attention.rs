@@ -36,7 +36,7 @@ impl Sight {
 pub struct Attention {
     /// Numbers of a head.
     pub head_dim: usize,
-    /// What scores are multiplied by, most often 1/√`head_dim`.
+    /// What scores are multiplied by, above 0; most often 1/√`head_dim`.
     pub scale: f32,
     /// Scores become cap · tanh(score / cap) (Gemma 2).
     pub softcap: Option<f32>,
@@ -82,12 +82,18 @@ impl Attention {
         scratch.length = length;
         scratch.keys.clear();
         scratch.keys.resize(length.div_ceil(PANEL) * width * 2, zero);
-        for key in 0..length {
-            let row = &keys.rows[key * keys.stride..][..width];
-            let lane = key % PANEL;
-            let panel = &mut scratch.keys[key / PANEL * width * 2..][..width * 2];
-            for (pair, value) in panel.chunks_exact_mut(2).zip(row) {
-                pair[lane / 16].0[lane % 16] = *value;
+        for (half, first) in (0..length).step_by(16).enumerate() {
+            // Sixteen keys are the lines of one half of a panel: each line is written once, as a whole.
+            let rows: [&[f32]; 16] = std::array::from_fn(|lane| {
+                let key = (first + lane).min(length - 1);
+                &keys.rows[key * keys.stride..][..width]
+            });
+            let own = length.min(first + 16) - first;
+            let panel = &mut scratch.keys[half / 2 * width * 2..][..width * 2];
+            for (number, pair) in panel.chunks_exact_mut(2).enumerate() {
+                let line: [f32; 16] = std::array::from_fn(|lane| rows[lane][number]);
+                pair[half % 2].0 = line;
+                pair[half % 2].0[own..].fill(0.0);
             }
         }
         scratch.values.clear();
@@ -141,17 +147,26 @@ impl Attention {
                     scores[row * padded + panel * PANEL..][..PANEL].copy_from_slice(sums);
                 }
             }
-            let work =
-                Weigh { attention: self, scores, padded, rows, position, length, seen: seen.clone(), bias };
-            level.run(work);
+            let mut shares = [0.0; MOST_ROWS];
+            level.run(Weigh {
+                attention: self,
+                scores,
+                padded,
+                position,
+                length,
+                seen: seen.clone(),
+                bias,
+                shares: &mut shares[..rows],
+            });
             for (panel, lines) in values.chunks_exact(length * 2).enumerate() {
                 let sums = &mut sums[..rows];
                 sums.fill([0.0; PANEL]);
                 tiles::f32(level, &lines[seen.start * 2..seen.end * 2], &scores[seen.start..], padded, sums);
                 let from = panel * PANEL;
                 let own = PANEL.min(width - from);
-                for (row, sums) in sums.iter().enumerate() {
-                    out[(start + row) * out_stride + from..][..own].copy_from_slice(&sums[..own]);
+                for (row, (sums, share)) in sums.iter().zip(&shares).enumerate() {
+                    let out = &mut out[(start + row) * out_stride + from..][..own];
+                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum * share);
                 }
             }
             start += rows;
@@ -159,42 +174,46 @@ impl Attention {
     }
 }
 
-/// From scores to weights that sum to 1, zero where a query does not see.
+/// From scores to weights, zero where a query does not see, and what makes them sum to 1.
 struct Weigh<'a> {
     attention: &'a Attention,
     scores: &'a mut [f32],
     padded: usize,
-    rows: usize,
     position: usize,
     length: usize,
     /// What any of the rows sees.
     seen: Range<usize>,
     bias: Option<Strided<'a>>,
+    /// One for each row.
+    shares: &'a mut [f32],
 }
 
 impl Work for Weigh<'_> {
     #[inline(always)]
     fn run(self) {
-        let Attention { scale, softcap, sight, .. } = *self.attention;
-        for row in 0..self.rows {
+        let Attention { mut scale, softcap, sight, .. } = *self.attention;
+        for (row, share) in self.shares.iter_mut().enumerate() {
             let scores = &mut self.scores[row * self.padded..][..self.padded];
             let position = self.position + row;
             let own = sight.of(position, self.length);
             scores[self.seen.start..own.start].fill(0.0);
             scores[own.end..self.seen.end].fill(0.0);
-            let own_scores = &mut scores[own.clone()];
-            own_scores.iter_mut().for_each(|score| *score *= scale);
+            let seen = &mut scores[own.clone()];
+            if softcap.is_some() || self.bias.is_some() {
+                seen.iter_mut().for_each(|score| *score *= self.attention.scale);
+                scale = 1.0;
+            }
             if let Some(cap) = softcap {
-                own_scores.iter_mut().for_each(|score| *score = (*score / cap).tanh() * cap);
+                seen.iter_mut().for_each(|score| *score = (*score / cap).tanh() * cap);
             }
             if let Some(bias) = self.bias {
                 let bias = &bias.rows[position * bias.stride..][own];
-                own_scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+                seen.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
             }
-            let top = largest(own_scores);
-            own_scores.iter_mut().for_each(|score| *score = exp(*score - top));
-            let share = 1.0 / sum(own_scores);
-            own_scores.iter_mut().for_each(|score| *score *= share);
+            // Scores that have not been scaled yet are here: a positive scale keeps the largest the largest.
+            let top = largest(seen);
+            seen.iter_mut().for_each(|score| *score = exp((*score - top) * scale));
+            *share = 1.0 / sum(seen);
         }
     }
 }

@@ -14,14 +14,17 @@ pub fn exp(x: f32) -> f32 {
     // Adding and taking away 1.5 · 2²³ rounds to the nearest whole number.
     const ROUND: f32 = 12_582_912.0;
     let bounded = x.clamp(-87.3, 88.3);
-    let k = bounded.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let shifted = bounded.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let k = shifted - ROUND;
     let r = k.mul_add(-LN_2_LOW, k.mul_add(-LN_2_HIGH, bounded));
     // The Taylor polynomial; its remainder at ½ ln 2 is below 1e-8.
     let mut sum = 1.0 / 5040.0f32;
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         sum = sum.mul_add(r, coefficient);
     }
-    let scale = f32::from_bits(((k as i32 + 127) << 23) as u32);
+    // The last bits of `shifted` are k: no conversion, which would have to mind numbers out of range.
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    let scale = f32::from_bits(exponent << 23);
     // A NaN goes through the clamp and the polynomial as it is.
     if x < -87.3 { 0.0 } else { sum * scale }
 }

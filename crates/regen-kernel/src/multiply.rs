@@ -109,17 +109,13 @@ impl Matrix {
             let rows = x.len() / self.inputs;
             let prepared = self.prepare(x, pairs);
             sums.resize(rows, [0.0; PANEL]);
+            let sums = sums.as_mut_slice();
             for panel in 0..self.panel_count() {
                 self.panel_into(panel, prepared, sums, gates);
                 let start = panel * PANEL;
                 let width = PANEL.min(self.outputs - start);
-                for (sums, out) in sums.iter().zip(out.chunks_exact_mut(self.outputs)) {
-                    let out = &mut out[start..start + width];
-                    match put {
-                        Put::Set => out.copy_from_slice(&sums[..width]),
-                        Put::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
-                    }
-                }
+                let put = Place { sums, out, outputs: self.outputs, columns: start..start + width, put };
+                self.level.run(put);
             }
         }
     }
@@ -209,6 +205,37 @@ fn tile_into(
         }
         (Panel::Bf16(_), Rows::Floats(_)) | (Panel::F32(_) | Panel::Int8(..), Rows::Pairs(_)) => {
             unreachable!("rows are prepared for the storage")
+        }
+    }
+}
+
+/// Sums of one panel to their columns of the result.
+struct Place<'a> {
+    sums: &'a [Sums],
+    out: &'a mut [f32],
+    outputs: usize,
+    columns: std::ops::Range<usize>,
+    put: Put,
+}
+
+impl Work for Place<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { sums, out, outputs, columns, put } = self;
+        for (sums, row) in sums.iter().zip(out.chunks_exact_mut(outputs)) {
+            let row = &mut row[columns.clone()];
+            // A whole panel has a length that the compiler knows: a few vectors rather than a call.
+            if let Ok(row) = <&mut [f32; PANEL]>::try_from(&mut *row) {
+                match put {
+                    Put::Set => *row = *sums,
+                    Put::Add => row.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
+                }
+            } else {
+                match put {
+                    Put::Set => row.copy_from_slice(&sums[..row.len()]),
+                    Put::Add => row.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
+                }
+            }
         }
     }
 }
