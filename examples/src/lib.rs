@@ -3,6 +3,7 @@
 
 pub mod ablation;
 pub mod arms;
+pub mod budget;
 pub mod cli;
 pub mod compare;
 pub mod controls;

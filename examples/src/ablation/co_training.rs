@@ -9,7 +9,7 @@ use regen_narrator::{Narrator, NextItemTraining, Request, TableRates};
 use serde::{Deserialize, Serialize};
 
 use super::pooled::{Pooled, pool};
-use crate::arms::Budget;
+use crate::budget::Budget;
 
 /// Requests ranked at once.
 const BATCH: usize = 64;

@@ -10,7 +10,7 @@ use regen_fusion::{AdapterKind, Sources};
 use serde::{Deserialize, Serialize};
 
 use super::co_training::{CoTraining, CoTrainingSettings};
-use crate::arms::Budget;
+use crate::budget::Budget;
 use crate::given::Given;
 use crate::inputs::{Inputs, Scaling};
 use crate::language_model::{folder, low_rank};
