@@ -19,6 +19,8 @@ import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+# For the Rust side, which has the device solver too: the libraries that it was linked with, as `cargo xtask setup` laid them.
+os.environ.setdefault("LD_LIBRARY_PATH", str(pathlib.Path(__file__).parents[2] / ".regen/libtorch/torch/lib"))
 
 import implicit
 import numpy

@@ -16,11 +16,15 @@ draws the plot of docs/scale.md from the table of measurements on that page, so 
 import argparse
 import json
 import math
+import os
 import pathlib
 import shutil
 import statistics
 import subprocess
 import sys
+
+# For the Rust side, which has the device solver too: the libraries that it was linked with, as `cargo xtask setup` laid them.
+os.environ.setdefault("LD_LIBRARY_PATH", str(pathlib.Path(__file__).parents[2] / ".regen/libtorch/torch/lib"))
 
 PAIRS_A_ROW = 10
 # Users of the generator begin with this many pairs; about ten on average.

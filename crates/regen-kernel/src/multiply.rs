@@ -81,9 +81,9 @@ impl Matrix {
         if threads == 1 || work <= WORTH_SHARING {
             self.rows_into(x, &mut out, Put::Set, &mut Scratch::default());
         } else if rows >= threads * ROWS_A_CORE {
-            // A few shares for each core, so that none waits long for another.
-            let tile = self.level.rows();
-            let share = rows.div_ceil(4 * threads).max(ROWS_A_CORE).next_multiple_of(tile);
+            // A few equal shares for each core, so that none waits long for another. They need not be whole tiles: smaller
+            // ones take less time.
+            let share = rows.div_ceil(4 * threads).max(ROWS_A_CORE);
             let pieces = x.par_chunks(share * inputs).zip(out.par_chunks_mut(share * outputs));
             pieces.for_each_init(Scratch::default, |scratch, (x, out)| {
                 self.rows_into(x, out, Put::Set, scratch);

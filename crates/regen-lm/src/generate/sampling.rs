@@ -2,6 +2,7 @@
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use regen_kernel::{Level, log_sum_exp};
 
 use super::options::Sampling;
 
@@ -76,17 +77,23 @@ pub(super) fn argmax(logits: &[f32]) -> usize {
 
 /// log softmax of one entry.
 pub(super) fn log_probability(logits: &[f32], id: usize) -> f32 {
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - top).exp()).sum();
-    (f64::from(logits[id] - top) - sum.ln()) as f32
+    (f64::from(logits[id]) - normaliser(logits)) as f32
 }
 
 /// log softmax of all.
 pub(super) fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let shift = normaliser(logits);
+    logits.iter().map(|logit| (f64::from(*logit) - shift) as f32).collect()
+}
+
+/// ln Σ eˣ.
+fn normaliser(logits: &[f32]) -> f64 {
+    if let Some(level) = Level::best() {
+        return log_sum_exp(level, logits);
+    }
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|logit| f64::from(logit - top).exp()).sum();
-    let shift = f64::from(top) + sum.ln();
-    logits.iter().map(|logit| (f64::from(*logit) - shift) as f32).collect()
+    f64::from(top) + sum.ln()
 }
 
 /// Makes every id impossible that would end a run of `length` ids which `written` already holds. 0 forbids nothing.

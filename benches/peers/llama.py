@@ -2,7 +2,7 @@
 
     cargo bench --bench lm --no-run          # prints the path of the binary
     pip install llama-cpp-python gguf        # builds llama.cpp for this processor
-    python benches/peers/llama_cpp.py BINARY [--rounds N] [--threads N]
+    python benches/peers/llama.py BINARY [--rounds N] [--threads N]
 
 The model is the 26 M Llama of `lm.py`, written as GGUF in f32, bf16 and q8_0 without a tokenizer. Both sides write greedily
 from the same ids; llama.cpp keeps keys and values in f32 unless the case says f16. Medians and the smallest and largest
