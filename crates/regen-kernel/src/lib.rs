@@ -19,4 +19,4 @@ pub use level::{Level, Work};
 pub use math::{Activation, exp};
 pub use matrix::{Linear, Matrix, Storage};
 pub use multiply::Scratch;
-pub use rows::{NormKind, RowNorm, add, dot, log_sum_exp};
+pub use rows::{NormKind, RowNorm, add, dot, log_sum_exp, turn};

@@ -28,6 +28,22 @@ pub struct Linear<'a> {
     pub inputs: usize,
 }
 
+impl Linear<'_> {
+    /// So many outputs from `first` on, as where a checkpoint stores several weights as one.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn rows(self, first: usize, outputs: usize) -> Self {
+        Linear {
+            weight: &self.weight[first * self.inputs..][..outputs * self.inputs],
+            bias: self.bias.map(|bias| &bias[first..][..outputs]),
+            outputs,
+            inputs: self.inputs,
+        }
+    }
+}
+
 /// Weights in panels, with bias and what follows the product: `y = f(x Wᵀ + b)`, or `f(x Gᵀ + c) ⊙ (x Wᵀ + b)` with a gate.
 #[derive(Debug)]
 pub struct Matrix {

@@ -141,6 +141,20 @@ impl Work for SumExp<'_> {
     }
 }
 
+/// Turns each head of a token by cosines and sines; the halves of its first `2 · turns.len()` numbers are pairs, the rest stays.
+///
+/// **Shapes** `heads: [heads, head_dim]`, `turns: [rotary_dim / 2]`.
+///
+/// **Source** Su et al. 2021, "RoFormer", equation 34.
+pub fn turn(heads: &mut [f32], head_dim: usize, turns: &[(f32, f32)]) {
+    for head in heads.chunks_exact_mut(head_dim) {
+        let (low, high) = head[..2 * turns.len()].split_at_mut(turns.len());
+        for ((low, high), (cos, sin)) in low.iter_mut().zip(high).zip(turns) {
+            (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
+        }
+    }
+}
+
 /// `x += y`, number by number.
 pub fn add(x: &mut [f32], y: &[f32]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);

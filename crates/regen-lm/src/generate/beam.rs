@@ -6,7 +6,6 @@
 
 use rayon::prelude::*;
 
-use super::continuation::{Hidden, read};
 use super::decode::{NextToken, Run};
 use super::options::{GenerateOptions, Sampling};
 use super::prefix::Prompt;
@@ -107,12 +106,7 @@ impl Run<'_> {
         }
         let _guard = tch::no_grad_guard();
         let more = options.max_new_tokens - 1;
-        let (mut continuation, hidden) = read(self, prompt, more)?;
-        if let Some(next_token) = &mut next_token {
-            next_token.prompt(&hidden.f_to_kind(decoder.kind())?)?;
-        }
-        let last = Hidden::Tensor(hidden.f_narrow(1, prompt.mask.seq() - 1, 1)?);
-        let mut scores = self.scores(&last, batch, &mut next_token)?;
+        let (mut continuation, mut scores) = self.begin(prompt, more, &mut next_token)?;
         let empty = Beam { ids: Vec::new(), log_probabilities: Vec::new(), sum: 0.0 };
         let mut searches: Vec<Search> =
             (0..batch).map(|index| Search { index, beams: vec![empty.clone()], ended: Vec::new() }).collect();

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use regen_torch::{seed, tensor_from_f32, tensor_to_vec_f32};
 use tch::Tensor;
 
-use super::continuation::{Hidden, read};
+use super::continuation::{Continuation, Hidden, read};
 use super::options::{GenerateOptions, Generated};
 use super::prefix::Prompt;
 use super::sampling::{choose, forbid_repeats, log_probability, penalise};
@@ -76,12 +76,7 @@ impl Run<'_> {
         }
         let _guard = tch::no_grad_guard();
         let more = options.max_new_tokens - 1;
-        let (mut continuation, hidden) = read(self, prompt, more)?;
-        if let Some(next_token) = &mut next_token {
-            next_token.prompt(&hidden.f_to_kind(decoder.kind())?)?;
-        }
-        let last = Hidden::Tensor(hidden.f_narrow(1, prompt.mask.seq() - 1, 1)?);
-        let mut logits = self.scores(&last, batch, &mut next_token)?;
+        let (mut continuation, mut logits) = self.begin(prompt, more, &mut next_token)?;
         let mut rows: Vec<Row> = (0..batch)
             .map(|index| Row { index, rng: seed::rng(options.seed, stream(options, index)) })
             .collect();
@@ -131,6 +126,22 @@ impl Run<'_> {
             logits = self.scores(&hidden, next.len(), &mut next_token)?;
         }
         Ok(results)
+    }
+
+    /// Reads the prompts with room for `more` tokens of each; the scores of their first new tokens, row-major `[batch, vocab]`.
+    pub(super) fn begin(
+        &self,
+        prompt: &Prompt<'_>,
+        more: usize,
+        next_token: &mut Option<&mut dyn NextToken>,
+    ) -> Result<(Continuation, Vec<f32>)> {
+        let (continuation, hidden) = read(self, prompt, more)?;
+        if let Some(next_token) = next_token {
+            next_token.prompt(&hidden.f_to_kind(self.decoder.kind())?)?;
+        }
+        let last = Hidden::Tensor(hidden.f_narrow(1, prompt.mask.seq() - 1, 1)?);
+        let scores = self.scores(&last, prompt.mask.batch() as usize, next_token)?;
+        Ok((continuation, scores))
     }
 
     /// Row-major `[rows, vocab]`.

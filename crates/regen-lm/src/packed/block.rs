@@ -1,7 +1,7 @@
 //! One block of the packed decoder.
 
 use rayon::prelude::*;
-use regen_kernel::{Attention, AttentionScratch, Matrix, RowNorm, Sight, Strided, add};
+use regen_kernel::{Attention, AttentionScratch, Level, Matrix, RowNorm, Sight, Strided, add};
 
 use super::cache::PackedCache;
 use super::rows::{Attend, Turn, Turns};
@@ -53,12 +53,13 @@ impl PackedBlock {
         let into = match &mlp.into {
             MlpInto::Gated { gate, up } => {
                 let (gate, up) = (Host::new(&gate.dense()?)?, Host::new(&up.dense()?)?);
-                packing.gated(gate.all(), up.all(), mlp.activation)
+                packing.gated(gate.linear(), up.linear(), mlp.activation)
             }
             MlpInto::GatedFused(fused) => {
                 let fused = Host::new(&fused.dense()?)?;
-                let width = fused.outputs() / 2;
-                packing.gated(fused.rows(0, width), fused.rows(width, width), mlp.activation)
+                let both = fused.linear();
+                let width = both.outputs / 2;
+                packing.gated(both.rows(0, width), both.rows(width, width), mlp.activation)
             }
             MlpInto::Plain(plain) => {
                 packing.stacked(&[plain.dense()?])?.with_activation(kernel(mlp.activation))
@@ -95,16 +96,15 @@ impl PackedBlock {
     /// Adds both branches to the tokens of the residual stream, `x: [tokens, hidden]`, and their keys and values to the cache.
     pub(super) fn forward(
         &self,
-        packing: Packing,
+        level: Level,
         index: usize,
         x: &mut [f32],
         tokens: &Tokens<'_>,
         cache: &mut PackedCache,
     ) {
-        let level = packing.level;
         let mut normed = Vec::new();
         self.attention_norm.apply_to(level, x, &mut normed);
-        let mixed = self.attend(packing, index, &normed, tokens, cache);
+        let mixed = self.attend(level, index, &normed, tokens, cache);
         let mut branch = self.output.multiply_shared(&mixed);
         if let Some(norm) = &self.after_attention {
             norm.apply(level, &mut branch);
@@ -122,7 +122,7 @@ impl PackedBlock {
     /// **Shapes** `normed: [tokens, hidden] → [tokens, heads · head_dim]`.
     fn attend(
         &self,
-        packing: Packing,
+        level: Level,
         index: usize,
         normed: &[f32],
         tokens: &Tokens<'_>,
@@ -135,15 +135,15 @@ impl PackedBlock {
         for (row, &count) in tokens.counts.iter().enumerate() {
             for place in 0..count {
                 let own = &mut projected[token * width..][..width];
-                let (key, value) = self.prepare(packing, own, turns.get(token));
+                let (key, value) = self.prepare(level, own, turns.get(token));
                 cache.write(index, row, place, key, value);
                 token += 1;
             }
         }
         if tokens.counts.iter().all(|&count| count == 1) {
-            self.attend_each(packing, index, &projected, cache)
+            self.attend_each(level, index, &projected, cache)
         } else {
-            self.attend_many(packing, index, &projected, tokens.counts, cache)
+            self.attend_many(level, index, &projected, tokens.counts, cache)
         }
     }
 
@@ -153,17 +153,12 @@ impl PackedBlock {
     }
 
     /// Norms and turns a token's queries and keys; gives its keys and values.
-    fn prepare<'a>(
-        &self,
-        packing: Packing,
-        own: &'a mut [f32],
-        turn: Option<&Turn>,
-    ) -> (&'a [f32], &'a [f32]) {
+    fn prepare<'a>(&self, level: Level, own: &'a mut [f32], turn: Option<&Turn>) -> (&'a [f32], &'a [f32]) {
         let (query, rest) = own.split_at_mut(self.heads * self.head_dim);
         let (key, value) = rest.split_at_mut(self.kv_heads * self.head_dim);
         if let Some((query_norm, key_norm)) = &self.head_norms {
-            query_norm.apply(packing.level, query);
-            key_norm.apply(packing.level, key);
+            query_norm.apply(level, query);
+            key_norm.apply(level, key);
         }
         if let Some(turn) = turn {
             turn.apply(query, self.head_dim);
@@ -173,20 +168,14 @@ impl PackedBlock {
     }
 
     /// One token a row.
-    fn attend_each(
-        &self,
-        packing: Packing,
-        index: usize,
-        projected: &[f32],
-        cache: &PackedCache,
-    ) -> Vec<f32> {
+    fn attend_each(&self, level: Level, index: usize, projected: &[f32], cache: &PackedCache) -> Vec<f32> {
         let group = self.heads / self.kv_heads * self.head_dim;
         let mut mixed = vec![0.0; cache.rows() * self.heads * self.head_dim];
         let one = |(place, out): (usize, &mut [f32])| {
             let (row, head) = (place / self.kv_heads, place % self.kv_heads);
             let start = row * self.width() + head * group;
             let (keys, values) = cache.seen(index, row, head, self.window);
-            packing.level.run(Attend {
+            level.run(Attend {
                 queries: &projected[start..start + group],
                 keys,
                 values,
@@ -210,7 +199,7 @@ impl PackedBlock {
     /// Several tokens a row, as a prompt has: cores own the heads of a row.
     fn attend_many(
         &self,
-        packing: Packing,
+        level: Level,
         index: usize,
         projected: &[f32],
         counts: &[usize],
@@ -247,7 +236,7 @@ impl PackedBlock {
                 let from = starts[row] * width + (kv * shared + head) * dim;
                 let own = Strided { rows: &projected[from..], stride: width };
                 let to = (&mut out[head * dim..], shared * dim);
-                how.attend(packing.level, own, (first, count), None, to, scratch);
+                how.attend(level, own, (first, count), None, to, scratch);
             }
             out
         };

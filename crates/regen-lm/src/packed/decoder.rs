@@ -17,7 +17,7 @@ use crate::model::Decoder;
 /// A frozen copy of a decoder's weights.
 #[derive(Debug)]
 pub(crate) struct PackedDecoder {
-    packing: Packing,
+    level: Level,
     config: DecoderConfig,
     /// `[vocab, hidden]`; where it is tied, the head has it.
     embedding: Option<Vec<f32>>,
@@ -51,7 +51,7 @@ impl PackedDecoder {
         let blocks = decoder.blocks.iter().map(|block| PackedBlock::new(packing, config, block));
         let rope = |rope: &Option<Rotary>| rope.as_ref().map(Frequencies::new).transpose();
         Ok(Self {
-            packing,
+            level: packing.level,
             embedding: if config.tied { None } else { Some(host(&decoder.embedding)?) },
             embedding_scale: if names.scaled_embeddings { (config.hidden as f64).sqrt() as f32 } else { 1.0 },
             position_embedding: decoder.position_embedding.as_ref().map(host).transpose()?,
@@ -123,10 +123,10 @@ impl PackedDecoder {
         let turns = Turns { global: turns(&self.global_rope), local: turns(&self.local_rope) };
         let tokens = Tokens { counts, turns: &turns };
         for (index, block) in self.blocks.iter().enumerate() {
-            block.forward(self.packing, index, x, &tokens, cache);
+            block.forward(self.level, index, x, &tokens, cache);
         }
         cache.advance(counts);
-        self.final_norm.apply(self.packing.level, x);
+        self.final_norm.apply(self.level, x);
     }
 
     /// The next token of every row of the cache → its final hidden states, `[rows, hidden]`. Ids must be of the vocabulary.

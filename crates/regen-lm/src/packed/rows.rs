@@ -46,12 +46,7 @@ impl Turn {
     ///
     /// **Shapes** `heads: [heads, head_dim]`.
     pub(super) fn apply(&self, heads: &mut [f32], head_dim: usize) {
-        for head in heads.chunks_exact_mut(head_dim) {
-            let (low, high) = head[..2 * self.0.len()].split_at_mut(self.0.len());
-            for ((low, high), (cos, sin)) in low.iter_mut().zip(high).zip(&self.0) {
-                (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
-            }
-        }
+        regen_kernel::turn(heads, head_dim, &self.0);
     }
 }
 

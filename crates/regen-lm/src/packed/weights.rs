@@ -31,22 +31,9 @@ impl Host {
         })
     }
 
-    pub(super) fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// So many outputs from `first` on.
-    pub(super) fn rows(&self, first: usize, outputs: usize) -> Linear<'_> {
-        Linear {
-            weight: &self.weight[first * self.inputs..][..outputs * self.inputs],
-            bias: self.bias.as_ref().map(|bias| &bias[first..][..outputs]),
-            outputs,
-            inputs: self.inputs,
-        }
-    }
-
-    pub(super) fn all(&self) -> Linear<'_> {
-        self.rows(0, self.outputs)
+    pub(super) fn linear(&self) -> Linear<'_> {
+        let Self { weight, bias, outputs, inputs } = self;
+        Linear { weight, bias: bias.as_deref(), outputs: *outputs, inputs: *inputs }
     }
 }
 
@@ -61,7 +48,7 @@ impl Packing {
     /// Weights one below the other as one matrix.
     pub(super) fn stacked(self, weights: &[Dense]) -> Result<Matrix> {
         let hosts = weights.iter().map(Host::new).collect::<Result<Vec<_>>>()?;
-        let linears: Vec<Linear<'_>> = hosts.iter().map(Host::all).collect();
+        let linears: Vec<Linear<'_>> = hosts.iter().map(Host::linear).collect();
         Ok(Matrix::new(self.level, self.storage, &linears))
     }
 

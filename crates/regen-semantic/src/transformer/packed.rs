@@ -201,8 +201,8 @@ impl PackedTransformer {
             }
             if let Some(turns) = turns {
                 let turns = &turns[token * (dim / 2)..][..dim / 2];
-                turn(query, turns);
-                turn(key, turns);
+                regen_kernel::turn(query, dim, turns);
+                regen_kernel::turn(key, dim, turns);
             }
         }
         let how = Attention {
@@ -242,13 +242,12 @@ impl PackedLayer {
             Activation::Silu => regen_kernel::Activation::Silu,
         };
         let plain = |linear: &Linear| -> Result<Matrix> {
-            let own = Dense::new(linear)?;
-            Ok(Matrix::new(level, storage, &[own.rows(0, own.outputs)]))
+            Ok(Matrix::new(level, storage, &[Dense::new(linear)?.linear()]))
         };
         let inner = if layer.gated {
             let own = Dense::new(&layer.inner)?;
-            let half = own.outputs / 2;
-            Matrix::gated(level, storage, own.rows(0, half), own.rows(half, half), activation)
+            let (both, half) = (own.linear(), own.outputs / 2);
+            Matrix::gated(level, storage, both.rows(0, half), both.rows(half, half), activation)
         } else {
             plain(&layer.inner)?.with_activation(activation)
         };
@@ -334,13 +333,9 @@ impl Dense {
         Ok(Self { weight, bias, outputs: outputs as usize, inputs: inputs as usize })
     }
 
-    fn rows(&self, first: usize, outputs: usize) -> Weight<'_> {
-        Weight {
-            weight: &self.weight[first * self.inputs..][..outputs * self.inputs],
-            bias: self.bias.as_ref().map(|bias| &bias[first..][..outputs]),
-            outputs,
-            inputs: self.inputs,
-        }
+    fn linear(&self) -> Weight<'_> {
+        let Self { weight, bias, outputs, inputs } = self;
+        Weight { weight, bias: bias.as_deref(), outputs: *outputs, inputs: *inputs }
     }
 }
 
@@ -360,16 +355,6 @@ fn packed_norm(norm: &Norm) -> Result<RowNorm> {
 fn apply(level: Level, norm: &Option<RowNorm>, x: &mut [f32]) {
     if let Some(norm) = norm {
         norm.apply(level, x);
-    }
-}
-
-/// Turns each head of a token: `heads: [heads, head_dim]`, `turns: [head_dim / 2]`.
-fn turn(heads: &mut [f32], turns: &[(f32, f32)]) {
-    for head in heads.chunks_exact_mut(2 * turns.len()) {
-        let (low, high) = head.split_at_mut(turns.len());
-        for ((low, high), (cos, sin)) in low.iter_mut().zip(high).zip(turns) {
-            (*low, *high) = (*low * cos - *high * sin, *high * cos + *low * sin);
-        }
     }
 }
 
