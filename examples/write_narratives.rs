@@ -12,14 +12,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{ArgGroup, Parser};
+use clap::{ArgGroup, Parser, ValueEnum};
 use regen_data::{HistoryConfig, Part, examples, prepared};
 use regen_examples::arms::detail;
-use regen_examples::cli::Common;
+use regen_examples::cli::{Common, Session};
 use regen_examples::passages::Passages;
 use regen_examples::pipeline::{self, Catalogue};
-use regen_lm::{GenerateOptions, Sampling};
-use regen_narrator::{Detail, Narrator, NarratorConfig, Request, TablePlace};
+use regen_lm::{GenerateOptions, Sampling, Storage};
+use regen_narrator::{Detail, NarrativeWriter, Narrator, Request, TablePlace};
 use serde::{Deserialize, Serialize};
 
 /// Writes one JSON object a line: the request and its narrative.
@@ -52,11 +52,26 @@ struct Args {
     /// Longest narrative in tokens [default: as in training].
     #[arg(long)]
     max_tokens: Option<usize>,
+    /// How the language model's weights are kept while it writes.
+    #[arg(long, value_enum, default_value = "f32")]
+    weights: Weights,
+    /// Print each narrative as plain text while it is written, one request after the other, instead of JSON.
+    #[arg(long, conflicts_with_all = ["to", "batch"])]
+    stream: bool,
     /// Draw from the model's distribution at this temperature instead of taking the most probable token.
     #[arg(long)]
     temperature: Option<f64>,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Weights {
+    F32,
+    /// Half the memory; faster where the processor multiplies bfloat16.
+    Bf16,
+    /// A quarter of the memory.
+    Int8,
 }
 
 /// One line of requests.
@@ -96,7 +111,7 @@ fn main() -> Result<()> {
     };
     let mut asked = match (&args.requests, &args.data) {
         (Some(path), _) => read_requests(path)?,
-        (None, Some(folder)) => test_requests(folder, narrator.config())?,
+        (None, Some(folder)) => test_requests(folder, &narrator)?,
         (None, None) => unreachable!("clap asks for one of them"),
     };
     asked.truncate(args.limit.unwrap_or(usize::MAX));
@@ -134,6 +149,14 @@ fn main() -> Result<()> {
         seed: args.common.seed,
         ..GenerateOptions::default()
     };
+    let writer = narrator.writer_with(match args.weights {
+        Weights::F32 => Storage::F32,
+        Weights::Bf16 => Storage::Bf16,
+        Weights::Int8 => Storage::Int8,
+    })?;
+    if args.stream {
+        return stream(&writer, &asked, &requests, &options, &session);
+    }
     let bar = session.bar("write", requests.len() as u64);
     bar.set_position(done as u64);
     // A block is on disk before the next begins, so that stopping loses at most one.
@@ -144,10 +167,10 @@ fn main() -> Result<()> {
             row_streams: Some(block.clone().map(|row| row as u64).collect()),
             ..options.clone()
         };
-        let texts = narrator
+        let written = writer
             .narrate(&requests[block.clone()], &options, args.batch, &mut |_| ControlFlow::Continue(()))?;
-        for (asked, text) in asked[block.clone()].iter().zip(&texts) {
-            let narrative = text.as_deref().unwrap_or_default();
+        for (asked, narrative) in asked[block.clone()].iter().zip(&written) {
+            let narrative = narrative.as_ref().map_or("", |narrative| narrative.text.as_str());
             writeln!(out, "{}", serde_json::to_string(&Written { asked, narrative })?)?;
         }
         out.flush()?;
@@ -155,6 +178,40 @@ fn main() -> Result<()> {
         session.check("writing; run it again with the same --to to go on")?;
     }
     bar.finish();
+    Ok(())
+}
+
+/// Narratives to look at while they come into being.
+fn stream(
+    writer: &NarrativeWriter<'_>,
+    asked: &[Asked],
+    requests: &[Request],
+    options: &GenerateOptions,
+    session: &Session,
+) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (row, (asked, request)) in asked.iter().zip(requests).enumerate() {
+        let user = asked.user.as_deref().map(|user| format!(", user {user}")).unwrap_or_default();
+        let target = asked.target.as_deref().map(|item| format!(", item {item}")).unwrap_or_default();
+        writeln!(out, "— {}{user}{target}", asked.kind)?;
+        let options = GenerateOptions { row_streams: Some(vec![row as u64]), ..options.clone() };
+        let mut failed = None;
+        writer.stream(std::slice::from_ref(request), &options, 1, &mut |_, piece| match out
+            .write_all(piece.as_bytes())
+            .and_then(|()| out.flush())
+        {
+            Ok(()) => session.flow(),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error).context("cannot write the narrative");
+        }
+        writeln!(out, "\n")?;
+        session.check("writing")?;
+    }
     Ok(())
 }
 
@@ -191,9 +248,21 @@ fn read_requests(path: &Path) -> Result<Vec<Asked>> {
 }
 
 /// The narratives of the test users, as requests with references.
-fn test_requests(folder: &Path, narrator: &NarratorConfig) -> Result<Vec<Asked>> {
+fn test_requests(folder: &Path, narrator: &Narrator) -> Result<Vec<Asked>> {
     let dataset = prepared::read(folder)?;
     let split = pipeline::read_split(folder, &dataset)?;
+    if let Some(from) = narrator.provenance() {
+        ensure!(
+            from.split == split.hash(),
+            "the narrator was trained on {} divided as {}, and {} is divided as {}: test users of the one may be training users of \
+             the other. Use the folder that it was trained on, or --requests",
+            from.data,
+            from.split,
+            folder.display(),
+            split.hash()
+        );
+    }
+    let narrator = narrator.config();
     let examples = examples(&dataset, &HistoryConfig::default())?;
     let passages = Passages::learn(&dataset, &split, &examples);
     // A narrator without an adapter reads no items, one without passages no text.

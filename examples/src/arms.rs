@@ -10,8 +10,8 @@ use regen_lm::chat::ChatTemplate;
 use regen_lm::tokenizer::train_bpe;
 use regen_lm::{DecoderConfig, GenerateOptions, Sampling, TextTokenizer};
 use regen_narrator::{
-    Detail, Example, ItemIds, ItemTables, Narrator, NarratorConfig, PromptWords, Request, Snapshots,
-    TrainConfig, TrainProgress, TrainReport, special_tokens,
+    Detail, Example, ItemIds, ItemTables, Narrator, NarratorConfig, PromptWords, Provenance, Request,
+    Snapshots, TrainConfig, TrainProgress, TrainReport, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
@@ -48,6 +48,10 @@ pub struct Arm {
 /// not see.
 #[derive(Debug)]
 pub struct Task {
+    /// Name of the data set.
+    pub data: String,
+    /// Hash of the division of users.
+    pub split: String,
     /// The catalogue to be read: one request for each item with a text. Empty where it is not read.
     pub reading: Vec<Example>,
     /// Learned from. Where the catalogue is read, it stays among the training texts to the end.
@@ -117,6 +121,8 @@ impl Task {
             kinds.push(ITEM_TEXT.to_owned());
         }
         Self {
+            data: dataset.name.clone(),
+            split: split.hash().to_owned(),
             reading,
             practice,
             practice_validation,
@@ -316,10 +322,20 @@ pub fn train(
     };
     let training = [given.show_all(narratives), given.show_all(&task.reading)].concat();
     let validation = given.show_all(validation);
-    if let Some(config) = &budget.adapter_stage {
-        stage("train the adapter of", &training, &validation, config)?;
-    }
-    Ok((reading, stage("train", &training, &validation, &budget.training)?))
+    let adapter = match &budget.adapter_stage {
+        Some(config) => Some(stage("train the adapter of", &training, &validation, config)?),
+        None => None,
+    };
+    let report = stage("train", &training, &validation, &budget.training)?;
+    let stages = [reading.as_ref(), adapter.as_ref(), Some(&report)];
+    narrator.set_provenance(Provenance {
+        data: task.data.clone(),
+        split: task.split.clone(),
+        seed: budget.training.seed,
+        updates: stages.into_iter().flatten().filter_map(|stage| Some(stage.training.last()?.step)).sum(),
+        validation_loss: report.validation.iter().map(|point| point.loss).reduce(f64::min),
+    });
+    Ok((reading, report))
 }
 
 /// Greedy narratives for the test examples.

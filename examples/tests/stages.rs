@@ -91,6 +91,21 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
         }
     }
 
+    // To look at: the same narratives as they come, here with weights of a quarter of the size.
+    let look = ["--narrator", &bundle, "--data", &data, "--limit", "2", "--max-tokens", "8", "--quiet"];
+    let shown = succeed("write_narratives", &[&look[..], &["--stream", "--weights", "int8"]].concat());
+    assert_eq!(shown.lines().filter(|line| line.starts_with("— ")).count(), 2, "{shown}");
+    // What the bundle says of itself: who it may be judged by.
+    let card = fs::read_to_string(format!("{bundle}/README.md")).unwrap();
+    assert!(card.contains("8 updates on synthetic") && card.contains("150 of 150 items"), "{card}");
+    let divided = path("divided");
+    let anew = ["--data", &path("source"), "--split-seed", "8", "--out", &divided, "--quiet"];
+    succeed("prepare_data", &anew);
+    let refused = run("write_narratives", &["--narrator", &bundle, "--data", &divided]);
+    assert_eq!(refused.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("may be training users"), "{stderr}");
+
     // A narrator that reads text alone needs no vectors; its requests carry phrases and name no item.
     let (reader, read) = (path("reader"), path("read.jsonl"));
     let arm = ["--data", &data, "--arm", "text", "--out", &reader];

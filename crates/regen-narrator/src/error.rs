@@ -50,6 +50,16 @@ pub enum Error {
         /// What the manifest says.
         got: u32,
     },
+    /// A part of a bundle is not the one that was saved with it.
+    #[error(
+        "{} is not the part that this bundle was saved with: take it from the same bundle again, or, if it was replaced on \
+         purpose, seal the bundle anew (regen_narrator::reseal)",
+        path.display()
+    )]
+    ForeignPart {
+        /// The part.
+        path: PathBuf,
+    },
     /// The folder of a language model does not hold what the bundle names.
     #[error("{} is not the language model {name} that the bundle was trained on: {file} {reason}", path.display())]
     OtherBase {

@@ -1,16 +1,17 @@
-//! Writing narratives for requests, in batches of similar length.
+//! Writing narratives: a language model packed once, requests in batches of similar length, whole texts or piece by piece.
 
 use std::ops::ControlFlow;
 
-use regen_lm::generate::Generated;
-use regen_lm::{GenerateOptions, Writer};
+use regen_lm::generate::{Generated, TextStream};
+use regen_lm::{GenerateOptions, Storage, Writer};
 
 use crate::copying::Copying;
 use crate::losses::Control;
+use crate::pieces::Pieces;
 use crate::prompt::{Padding, Sequence};
-use crate::{Narrator, Request, Result};
+use crate::{Error, Narrator, Request, Result};
 
-/// How far a call of [`Narrator::narrate`] has come.
+/// How far a call of [`NarrativeWriter::narrate`] has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NarrateProgress {
     /// Narratives written.
@@ -19,16 +20,62 @@ pub struct NarrateProgress {
     pub total: usize,
 }
 
+/// One narrative.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Narrative {
+    /// The text, without white space around it.
+    pub text: String,
+    /// Tokens that were written, the end not counted.
+    pub tokens: usize,
+    /// Mean log-probability of these tokens under the language model, in nats; 0 where there is none.
+    pub mean_log_probability: f64,
+    /// Whether it came to its end, rather than to the most tokens that it may have.
+    pub finished: bool,
+}
+
+/// Writes narratives of a narrator that does not change meanwhile. Its language model is packed for the processor when the writer
+/// is made: make one and use it for all that is to be written.
+///
+/// ```no_run
+/// # use regen_narrator::{Narrator, Request};
+/// # use std::ops::ControlFlow;
+/// let narrator = Narrator::open("out/narrator".as_ref(), tch::Device::Cpu)?;
+/// let writer = narrator.writer()?;
+/// let request = Request { kind: "purchase_reason".into(), history: vec![3, 14], target: Some(15), ..Request::default() };
+/// writer.stream(&[request], &Default::default(), 1, &mut |_request, piece| {
+///     print!("{piece}");
+///     ControlFlow::Continue(())
+/// })?;
+/// # Ok::<(), regen_narrator::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct NarrativeWriter<'a> {
+    narrator: &'a Narrator,
+    writer: Writer<'a>,
+}
+
 impl Narrator {
-    /// Writes one narrative per request, in their order, `batch` at a time. What several requests begin with, such as those for
-    /// different kinds about the same purchases, is read once for all that share a batch.
-    ///
-    /// `options.stop` is extended by the narrator's own end token. After each batch `progress` is told; when it
-    /// breaks, the narratives that were not written are `None`.
+    /// A writer with the language model in its own precision.
     ///
     /// # Errors
-    /// [`crate::Error::UnknownKind`], [`crate::Error::UnknownItem`] or [`crate::Error::EmptyRequest`] for a request
-    /// that cannot be laid out; nothing is written then.
+    /// Those of [`Writer::new`].
+    pub fn writer(&self) -> Result<NarrativeWriter<'_>> {
+        Ok(NarrativeWriter { narrator: self, writer: Writer::new(&self.decoder)? })
+    }
+
+    /// A writer with the language model's weights rounded to `storage`: less memory and, where reading them is what takes the time,
+    /// faster. See [`Writer::with_storage`].
+    ///
+    /// # Errors
+    /// Those of [`Writer::with_storage`].
+    pub fn writer_with(&self, storage: Storage) -> Result<NarrativeWriter<'_>> {
+        Ok(NarrativeWriter { narrator: self, writer: Writer::with_storage(&self.decoder, storage)? })
+    }
+
+    /// The texts that [`NarrativeWriter::narrate`] of a [`writer`](Self::writer) for this call alone gives.
+    ///
+    /// # Errors
+    /// As there.
     pub fn narrate(
         &self,
         requests: &[Request],
@@ -36,23 +83,73 @@ impl Narrator {
         batch: usize,
         progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
     ) -> Result<Vec<Option<String>>> {
-        let sequences = self.prompts(requests)?;
-        let mut options = options.clone();
-        if !options.stop.contains(&self.tokens.eos) {
-            options.stop.push(self.tokens.eos);
-        }
+        let written = self.writer()?.narrate(requests, options, batch, progress)?;
+        Ok(written.into_iter().map(|narrative| narrative.map(|narrative| narrative.text)).collect())
+    }
+}
+
+impl NarrativeWriter<'_> {
+    /// Writes one narrative per request, in their order, `batch` at a time. What several requests begin with, such as those for
+    /// different kinds about the same purchases, is read once for all that share a batch.
+    ///
+    /// `options.stop` is extended by the narrator's own end token. Random draws of a request are those of its place among
+    /// `requests`, or of its entry in `options.row_streams`, whoever shares its batch. After each batch `progress` is told; when
+    /// it breaks, the narratives that were not written are `None`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKind`], [`Error::UnknownItem`] or [`Error::EmptyRequest`] for a request that cannot be laid out, those of
+    /// options that do not fit; nothing is written then.
+    pub fn narrate(
+        &self,
+        requests: &[Request],
+        options: &GenerateOptions,
+        batch: usize,
+        progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
+    ) -> Result<Vec<Option<Narrative>>> {
+        self.all(requests, options, batch, &mut |_, _| ControlFlow::Continue(()), progress)
+    }
+
+    /// As [`narrate`](Self::narrate), telling `on_piece(request, piece)` of every piece of text as soon as it is certain: whole
+    /// characters, without white space around the narrative, so that the pieces of a request add up to its text. The narrative of a
+    /// request ends where it breaks.
+    ///
+    /// # Errors
+    /// As [`narrate`](Self::narrate).
+    pub fn stream(
+        &self,
+        requests: &[Request],
+        options: &GenerateOptions,
+        batch: usize,
+        on_piece: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<Narrative>> {
+        let written = self.all(requests, options, batch, on_piece, &mut |_| ControlFlow::Continue(()))?;
+        Ok(written.into_iter().flatten().collect())
+    }
+
+    fn all(
+        &self,
+        requests: &[Request],
+        options: &GenerateOptions,
+        batch: usize,
+        on_piece: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+        progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
+    ) -> Result<Vec<Option<Narrative>>> {
+        let sequences = self.narrator.prompts(requests)?;
+        per_request("row_streams", options.row_streams.as_ref().map(Vec::len), requests.len())?;
+        per_request("prompt_ids", options.prompt_ids.as_ref().map(Vec::len), requests.len())?;
         // Prompts of equal length share a batch without padding, and those with the same beginning stand together; the order is
         // restored through the index.
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| (sequences[index].beginning_key(), sequences[index].len()));
-        let mut written: Vec<Option<String>> = vec![None; sequences.len()];
+        let mut written: Vec<Option<Narrative>> = vec![None; sequences.len()];
         let mut done = 0;
-        let writer = Writer::new(&self.decoder)?;
         for chunk in order.chunks(batch.max(1)) {
             let rows: Vec<&Sequence> = chunk.iter().map(|&index| &sequences[index]).collect();
-            let answers = tch::no_grad(|| self.write(&writer, &rows, &options))?;
-            for (&index, ids) in chunk.iter().zip(answers) {
-                written[index] = Some(self.tokenizer.decode(&ids)?.trim().to_owned());
+            let options = self.options_of(options, chunk);
+            let mut of_request = |row: usize, piece: &str| on_piece(chunk[row], piece);
+            let narratives = tch::no_grad(|| self.chunk(&rows, &options, &mut of_request))?;
+            for (&index, narrative) in chunk.iter().zip(narratives) {
+                written[index] = Some(narrative);
             }
             done += chunk.len();
             if progress(NarrateProgress { done, total: sequences.len() }).is_break() {
@@ -62,34 +159,98 @@ impl Narrator {
         Ok(written)
     }
 
+    /// The options of some requests, whose numbers `chunk` holds.
+    fn options_of(&self, all: &GenerateOptions, chunk: &[usize]) -> GenerateOptions {
+        let stream =
+            |index: &usize| all.row_streams.as_ref().map_or(*index as u64, |streams| streams[*index]);
+        let ids = |ids: &Vec<Vec<i64>>| chunk.iter().map(|&index| ids[index].clone()).collect();
+        let mut stop = all.stop.clone();
+        if !stop.contains(&self.narrator.tokens.eos) {
+            stop.push(self.narrator.tokens.eos);
+        }
+        GenerateOptions {
+            stop,
+            row_streams: Some(chunk.iter().map(stream).collect()),
+            prompt_ids: all.prompt_ids.as_ref().map(ids),
+            ..all.clone()
+        }
+    }
+
+    /// One batch of narratives.
+    fn chunk(
+        &self,
+        rows: &[&Sequence],
+        options: &GenerateOptions,
+        on_piece: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<Narrative>> {
+        let tokenizer = &self.narrator.tokenizer;
+        let mut streams: Vec<TextStream<'_>> = rows.iter().map(|_| TextStream::new(tokenizer, &[])).collect();
+        let mut texts: Vec<Pieces> = rows.iter().map(|_| Pieces::default()).collect();
+        let mut failed = None;
+        let mut on_token = |row: usize, id: i64| match streams[row].push(id) {
+            Ok(text) => match texts[row].push(&text) {
+                Some(piece) => on_piece(row, &piece),
+                None => ControlFlow::Continue(()),
+            },
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+        let generated = self.write(rows, options, &mut on_token)?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        let narrative = |(generated, text): (Generated, Pieces)| {
+            let sum: f64 = generated.log_probabilities.iter().map(|&one| f64::from(one)).sum();
+            Narrative {
+                text: text.finish(),
+                tokens: generated.ids.len(),
+                mean_log_probability: sum / generated.ids.len().max(1) as f64,
+                finished: generated.stopped,
+            }
+        };
+        Ok(generated.into_iter().zip(texts).map(narrative).collect())
+    }
+
     /// The ids of one batch of narratives.
     fn write(
         &self,
-        writer: &Writer<'_>,
         rows: &[&Sequence],
         options: &GenerateOptions,
-    ) -> Result<Vec<Vec<i64>>> {
-        let go_on = |_, _| ControlFlow::Continue(());
-        let ids = |rows: Vec<Generated>| rows.into_iter().map(|row| row.ids).collect();
+        on_token: &mut dyn FnMut(usize, i64) -> ControlFlow<()>,
+    ) -> Result<Vec<Generated>> {
+        let (narrator, writer) = (self.narrator, &self.writer);
         let (first, of) = shared(rows);
         // Words are copied from a whole prompt.
-        if self.copying.is_none() && first.len() < rows.len() {
+        if narrator.copying.is_none() && first.len() < rows.len() {
             let beginnings: Vec<Sequence> = first.iter().map(|row| rows[*row].beginning()).collect();
-            let batch = self.batch(&beginnings.iter().collect::<Vec<_>>(), Padding::Left)?;
-            let embeddings = self.embeddings(&batch, Control::Nothing)?;
+            let batch = narrator.batch(&beginnings.iter().collect::<Vec<_>>(), Padding::Left)?;
+            let embeddings = narrator.embeddings(&batch, Control::Nothing)?;
             let prefix = writer.read_prefix(&embeddings, &batch.mask)?;
             let asks: Vec<Sequence> = rows.iter().map(|row| row.asking()).collect();
-            let asks = self.batch(&asks.iter().collect::<Vec<_>>(), Padding::Left)?;
-            let asked = self.decoder.embed(&asks.ids)?;
-            return Ok(ids(writer.generate_after(&prefix, &of, &asked, &asks.mask, options, go_on)?));
+            let asks = narrator.batch(&asks.iter().collect::<Vec<_>>(), Padding::Left)?;
+            let asked = narrator.decoder.embed(&asks.ids)?;
+            return Ok(writer.generate_after(&prefix, &of, &asked, &asks.mask, options, on_token)?);
         }
-        let batch = self.batch(rows, Padding::Left)?;
-        let embeddings = self.embeddings(&batch, Control::Nothing)?;
-        let Some(head) = &self.copying else {
-            return Ok(writer.generate(&embeddings, &batch.mask, options)?);
+        let batch = narrator.batch(rows, Padding::Left)?;
+        let embeddings = narrator.embeddings(&batch, Control::Nothing)?;
+        let Some(head) = &narrator.copying else {
+            return Ok(writer.generate_with(&embeddings, &batch.mask, options, on_token)?);
         };
         let mut copying = Copying::new(head, &batch);
-        Ok(ids(writer.generate_scored(&embeddings, &batch.mask, options, &mut copying, go_on)?))
+        Ok(writer.generate_scored(&embeddings, &batch.mask, options, &mut copying, on_token)?)
+    }
+}
+
+/// Refuses a list that has not one entry for each request.
+fn per_request(what: &'static str, length: Option<usize>, requests: usize) -> Result<()> {
+    match length {
+        Some(length) if length != requests => {
+            let got = format!("{length} for {requests} requests");
+            Err(Error::Lm(regen_lm::Error::Argument { what, expected: "one entry per request", got }))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::copying::CopyHead;
 use crate::losses::Control;
 use crate::next_item::NextItemHead;
 use crate::prompt::{Batch, Padding, Places, PromptTokens, PromptWords, Sequence, splice};
-use crate::{Error, Example, ItemIds, ItemTables, Request, Result};
+use crate::{Error, Example, ItemIds, ItemTables, Provenance, Request, Result};
 
 /// Random streams of a seed, so that changing one draw never moves another.
 pub(crate) mod stream {
@@ -106,6 +106,7 @@ pub struct Narrator {
     pub(crate) item_ids: ItemIds,
     /// The folder outside any bundle that the language model was taken from.
     pub(crate) base: Option<PathBuf>,
+    pub(crate) provenance: Option<Provenance>,
 }
 
 /// Where a language model's parameters come from.
@@ -231,6 +232,7 @@ impl Narrator {
             tables,
             item_ids,
             base: if let LmWeights::Folder(dir) = lm { Some(dir.to_owned()) } else { None },
+            provenance: None,
         })
     }
 
@@ -242,6 +244,16 @@ impl Narrator {
     /// The outside names of the item rows, in order.
     pub fn item_ids(&self) -> &ItemIds {
         &self.item_ids
+    }
+
+    /// Where it was trained, if that is known.
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.provenance.as_ref()
+    }
+
+    /// Says where it was trained, for the bundle and its card.
+    pub fn set_provenance(&mut self, provenance: Provenance) {
+        self.provenance = Some(provenance);
     }
 
     /// Numbers that training moves: adapter and language model.

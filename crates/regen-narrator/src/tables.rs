@@ -51,6 +51,11 @@ impl ItemTable {
         self.present.numel()
     }
 
+    /// Rows that have a vector.
+    pub fn known(&self) -> usize {
+        self.present.sum(Kind::Int64).int64_value(&[]) as usize
+    }
+
     /// Width of a vector.
     pub fn dim(&self) -> i64 {
         let size = match &self.vectors {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regen_fusion::Sources;
-use regen_narrator::{Error, Narrator};
+use regen_narrator::{Error, Narrator, Provenance, reseal};
 use tch::Device;
 use tempfile::{TempDir, tempdir};
 
@@ -90,16 +90,16 @@ fn another_format_and_an_unknown_field_are_refused() {
     let (_dir, path, _) = saved();
     let manifest = path.join("narrator.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    for format in [1, 4] {
+    for format in [1, 5] {
         let other = format!("\"format\": {format}, \"new\": true");
-        fs::write(&manifest, text.replace("\"format\": 3", &other)).unwrap();
-        assert!(matches!(refused(&path), Error::BundleFormat { expected: 3, got, .. } if got == format));
+        fs::write(&manifest, text.replace("\"format\": 4", &other)).unwrap();
+        assert!(matches!(refused(&path), Error::BundleFormat { expected: 4, got, .. } if got == format));
     }
-    fs::write(&manifest, text.replace("\"format\": 3", "\"format\": 3, \"new\": true")).unwrap();
+    fs::write(&manifest, text.replace("\"format\": 4", "\"format\": 4, \"new\": true")).unwrap();
     assert!(matches!(refused(&path), Error::Manifest { .. }));
 }
 
-/// What format 3 adds is left out where it is not used, so such a bundle differs from one of format 2 by the number alone.
+/// What format 3 added is left out where it is not used, and fingerprints may be missing.
 #[test]
 fn a_bundle_of_the_format_before_still_opens() {
     let (_dir, path, narrator) = saved();
@@ -108,23 +108,86 @@ fn a_bundle_of_the_format_before_still_opens() {
     for new in ["details", "user", "fold_in", "base"] {
         assert!(!text.contains(&format!("\"{new}\":")), "{text}");
     }
-    fs::write(&manifest, text.replace("\"format\": 3", "\"format\": 2")).unwrap();
+    let mut older: serde_json::Value = serde_json::from_str(&text).unwrap();
+    older["format"] = 2.into();
+    for new in ["parts", "versions"] {
+        assert!(older.as_object_mut().unwrap().remove(new).is_some());
+    }
+    fs::write(&manifest, older.to_string()).unwrap();
+    assert!(matches!(reseal(&path), Err(Error::BundleFormat { got: 2, .. })));
     let opened = Narrator::open(&path, Device::Cpu).unwrap();
     let examples = world::examples();
     assert_eq!(opened.loss(&examples, 4).unwrap(), narrator.loss(&examples, 4).unwrap());
 }
 
+/// They would open: trained on the same catalogue, they have the same names and shapes.
 #[test]
-fn parts_of_another_narrator_are_refused() {
+fn parts_of_another_training_are_refused_by_name() {
+    let (_dir, path, narrator) = saved();
+    let other = path.with_file_name("other");
+    world::narrator(Sources::Fusion, 2).save(&other).unwrap();
+    for part in ["adapter.safetensors", "lm/model.safetensors"] {
+        let own = fs::read(path.join(part)).unwrap();
+        fs::copy(other.join(part), path.join(part)).unwrap();
+        let error = refused(&path);
+        assert!(matches!(&error, Error::ForeignPart { path: named } if named.ends_with(part)), "{error}");
+        fs::write(path.join(part), own).unwrap();
+    }
+    // Where that is what its owner wants, it is said, and nothing else changes.
+    fs::copy(other.join("adapter.safetensors"), path.join("adapter.safetensors")).unwrap();
+    fs::write(path.join("notes.txt"), "not of the bundle").unwrap();
+    reseal(&path).unwrap();
+    fs::remove_file(path.join("notes.txt")).unwrap();
+    let opened = Narrator::open(&path, Device::Cpu).unwrap();
+    let examples = world::examples();
+    assert_ne!(opened.loss(&examples, 4).unwrap(), narrator.loss(&examples, 4).unwrap());
+}
+
+#[test]
+fn sealed_parts_that_do_not_fit_each_other_are_refused() {
     let (_dir, path, _) = saved();
     let ids = path.join("item_ids.txt");
     let text = fs::read_to_string(&ids).unwrap();
     fs::write(&ids, "only-one\n").unwrap();
+    reseal(&path).unwrap();
     assert!(matches!(refused(&path), Error::Mismatch { part: "item_ids.txt", .. }));
     fs::write(&ids, text).unwrap();
 
     let other = path.with_file_name("other");
     world::narrator(Sources::Cf, 1).save(&other).unwrap();
     fs::copy(other.join("adapter.safetensors"), path.join("adapter.safetensors")).unwrap();
+    reseal(&path).unwrap();
     assert!(matches!(refused(&path), Error::Torch(regen_torch::Error::MissingTensor { .. })));
+}
+
+#[test]
+fn a_bundle_says_where_it_was_trained() {
+    let (_dir, path, mut narrator) = saved();
+    assert_eq!(Narrator::open(&path, Device::Cpu).unwrap().provenance(), None);
+    let card = fs::read_to_string(path.join("README.md")).unwrap();
+    assert!(card.contains("Nothing is recorded"), "{card}");
+
+    let from = Provenance {
+        data: "lamps | rooms".into(),
+        split: "5eed".into(),
+        seed: 3,
+        updates: 20,
+        validation_loss: Some(0.5),
+    };
+    narrator.set_provenance(from.clone());
+    let again = path.with_file_name("again");
+    narrator.save(&again).unwrap();
+    let opened = Narrator::open(&again, Device::Cpu).unwrap();
+    assert_eq!(opened.provenance(), Some(&from));
+    let card = fs::read_to_string(again.join("README.md")).unwrap();
+    for told in [
+        "library_name: regen",
+        "purchase_reason, user_summary_short",
+        "7 of 7 items",
+        "`5eed`",
+        "20 updates",
+        "0.5000 nats",
+    ] {
+        assert!(card.contains(told), "{told}: {card}");
+    }
 }

@@ -11,3 +11,4 @@ mod resampler;
 mod resume;
 mod tables;
 mod world;
+mod writing;

@@ -201,6 +201,7 @@ fn a_folder_that_is_not_what_the_configuration_says_is_refused() {
     let path = bundle.join("lora/adapter_config.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"lora_alpha\": 8.0", "\"lora_alpha\": 9.0")).unwrap();
+    regen_narrator::reseal(&bundle).unwrap();
     let refused = Narrator::open(&bundle, Device::Cpu).unwrap_err();
     assert!(matches!(refused, Error::Mismatch { part: "the folder of low-rank updates", .. }), "{refused}");
 }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use regen_fusion::Sources;
 use regen_narrator::{
     Control, Error, ItemTable, ItemTableWriter, ItemTables, Narrator, TableNumbers, TablePlace, TableRates,
-    TrainConfig,
+    TrainConfig, reseal,
 };
 use regen_torch::Checkpoint;
 use tch::{Device, Kind};
@@ -129,6 +129,7 @@ fn a_value_that_is_not_finite_is_found_when_its_row_is_read() {
     let _ = tensors[2].1.get(4).fill_(f64::NAN);
     tensors.push(("semantic_present".into(), checkpoint.tensor("semantic_present", &[7]).unwrap()));
     regen_torch::save_tensors(&items, &tensors, &[]).unwrap();
+    reseal(&path).unwrap();
 
     assert!(matches!(Narrator::open(&path, Device::Cpu), Err(Error::Torch(_))));
     let stored = Narrator::open_stored(&path, Device::Cpu).unwrap();

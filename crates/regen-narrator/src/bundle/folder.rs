@@ -1,7 +1,8 @@
 //! A narrator on disk: one folder that opens without anything else, or with a language model that it names.
 //!
 //! ```text
-//! narrator.json          format, configuration, number of items
+//! README.md              a card for people
+//! narrator.json          format, configuration, number of items, where it was trained, fingerprints of all other parts
 //! adapter.safetensors    the adapter, where items are read
 //! copying.safetensors    what copies from a passage, where that is done
 //! next_item.safetensors  what tells the next item, where that is done
@@ -20,18 +21,22 @@ use regen_torch::{Checkpoint, Surplus, save_tensors};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use super::parts::Fingerprints;
+use super::provenance::{Provenance, Versions};
+use super::{card, parts};
 use crate::narrator::LmWeights;
 use crate::{
     BaseModel, Error, FoldIn, FoldInConfig, ItemIds, ItemTables, Narrator, NarratorConfig, Result, TablePlace,
 };
 
-/// The layout that this version writes. It reads format 2 as well, which had no fold-in, named no base and had no optional
-/// inputs.
-pub const BUNDLE_FORMAT: u32 = 3;
+/// The layout that this version writes. It reads formats 2 and 3 as well: 3 had no fingerprints and did not say where it was
+/// trained; 2 had no fold-in, named no base and had no optional inputs either.
+pub const BUNDLE_FORMAT: u32 = 4;
 
 /// The oldest layout that is read.
 const OLDEST_FORMAT: u32 = 2;
 
+const CARD: &str = "README.md";
 const MANIFEST: &str = "narrator.json";
 const ADAPTER: &str = "adapter.safetensors";
 const COPYING: &str = "copying.safetensors";
@@ -52,6 +57,12 @@ struct Manifest {
     fold_in: Option<FoldInConfig>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<BaseModel>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provenance: Option<Provenance>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    versions: Option<Versions>,
+    #[serde(default, skip_serializing_if = "Fingerprints::is_empty")]
+    parts: Fingerprints,
 }
 
 /// Read first, so that a bundle of another format is named as such instead of failing on an unknown field.
@@ -126,7 +137,12 @@ impl Narrator {
             items: self.item_ids.len(),
             fold_in: self.tables.fold_in().map(|fold_in| fold_in.config().clone()),
             base,
+            provenance: self.provenance.clone(),
+            versions: Some(Versions::here()),
+            parts: parts::fingerprints(temporary, &[CARD, MANIFEST])?,
         };
+        let card = temporary.join(CARD);
+        fs::write(&card, card::card(self, manifest.base.as_ref())).map_err(io("write", &card))?;
         write_json(&temporary.join(MANIFEST), &manifest)?;
 
         // A non-empty target makes the rename fail, so nothing that stands there is lost.
@@ -137,7 +153,8 @@ impl Narrator {
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Manifest`] for a missing or damaged file, [`Error::BundleFormat`] for another
-    /// version's layout, [`Error::Mismatch`] if a part does not fit the others, and those of loading the parts.
+    /// version's layout, [`Error::ForeignPart`] if a part is not the one that was saved, [`Error::Mismatch`] if one does not fit
+    /// the others, and those of loading the parts.
     pub fn open(dir: &Path, device: Device) -> Result<Self> {
         Self::open_with(dir, None, device, TablePlace::Memory)
     }
@@ -167,6 +184,7 @@ impl Narrator {
             return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
         }
         let manifest: Manifest = read_json(&path)?;
+        parts::check(dir, &manifest.parts)?;
         let item_ids = ItemIds::load(&dir.join(ITEM_IDS))?;
         if item_ids.len() != manifest.items {
             return Err(Error::Mismatch {
@@ -191,6 +209,7 @@ impl Narrator {
         let weights = LmWeights::Adapted(&lm, &lora);
         let mut narrator = Self::assemble(manifest.config, tables, item_ids, tokenizer, weights, device, 0)?;
         narrator.base = named.then_some(lm);
+        narrator.provenance = manifest.provenance;
         if narrator.adapter.is_some() {
             let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
             adapter.load_into(&narrator.adapter_vs, str::to_owned, Surplus::Refuse)?;
@@ -205,6 +224,27 @@ impl Narrator {
         }
         Ok(narrator)
     }
+}
+
+/// Takes the parts of a bundle as they are now for those that belong together: after one was replaced on purpose, such as item
+/// tables by a file of [`ItemTableWriter`](crate::ItemTableWriter).
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Manifest`], and [`Error::BundleFormat`] for a layout that has no fingerprints.
+pub fn reseal(dir: &Path) -> Result<()> {
+    let path = dir.join(MANIFEST);
+    let Format { format } = read_json(&path)?;
+    if format != BUNDLE_FORMAT {
+        return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
+    }
+    let mut manifest: Manifest = read_json(&path)?;
+    // What lies beside the bundle's own files stays out of it.
+    let mut now = parts::fingerprints(dir, &[CARD, MANIFEST])?;
+    now.retain(|part, _| manifest.parts.contains_key(part));
+    manifest.parts = now;
+    let temporary = dir.join(format!("{MANIFEST}.tmp"));
+    write_json(&temporary, &manifest)?;
+    fs::rename(&temporary, &path).map_err(|source| Error::Io { action: "replace", path, source })
 }
 
 /// The folder of a bundle's language model, and whether it is outside the bundle. One that is has been checked.
