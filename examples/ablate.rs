@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use regen_examples::ablation::{Findings, Jobs, Plan, Worker, finished, run, work};
+use regen_examples::ablation::{Document, Findings, Jobs, Plan, Published, Worker, finished, run, work};
 use regen_examples::cli::Common;
 use regen_examples::features::load_encoder;
 use regen_examples::whole_file::write_whole;
@@ -33,6 +33,10 @@ struct Args {
     /// Folder of the sentence encoder.
     #[arg(long, env = "REGEN_ENCODER")]
     encoder: PathBuf,
+    /// Published numbers to stand in the report, a TOML file: their `source`, and `[[values]]` with `data`, `arm`, `metric` and
+    /// `value`. None are printed without it.
+    #[arg(long, value_name = "FILE")]
+    published: Option<PathBuf>,
     /// Processes that train cells at the same time [default: 1]. --threads is then the number of threads of each [default:
     /// its share of the cores]. On a GPU they share the device.
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
@@ -58,6 +62,7 @@ fn main() -> Result<()> {
     }
     let text =
         fs::read_to_string(&args.plan).with_context(|| format!("cannot read {}", args.plan.display()))?;
+    let published = args.published.as_deref().map(Published::read).transpose()?;
     let jobs = args.jobs.get();
     if jobs > 1 && args.common.threads.is_none() {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -73,7 +78,7 @@ fn main() -> Result<()> {
         return work(worker, &plan, args.data.as_deref(), &encoder, &args.common.out, &session);
     }
     let findings = run(&plan, args.data.as_deref(), &encoder, &args.common.out, &session)?;
-    report(&findings, &plan, &text, &args.common.out)?;
+    report(&findings, &findings.document(&plan, &text, published.as_ref()), &args.common.out)?;
     if args.common.json {
         println!("{}", serde_json::to_string(&findings)?);
     }
@@ -95,8 +100,7 @@ impl Args {
     }
 }
 
-fn report(findings: &Findings, plan: &Plan, text: &str, out: &Path) -> Result<()> {
-    let document = findings.document(plan, text);
+fn report(findings: &Findings, document: &Document, out: &Path) -> Result<()> {
     let files = [
         ("report.html", document.html()),
         ("report.md", document.markdown()),

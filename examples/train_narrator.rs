@@ -27,7 +27,7 @@ use regen_examples::given::Given;
 use regen_examples::inputs::{Inputs, Scaling};
 use regen_examples::language_model::LanguageModelArgs;
 use regen_examples::pipeline;
-use regen_fusion::{AdapterKind, Sources};
+use regen_fusion::{AdapterKind, HiddenActivation, Sources};
 use regen_metrics::Bootstrap;
 use regen_narrator::Memory;
 use serde_json::json;
@@ -63,6 +63,9 @@ struct Args {
     /// Hidden layers of --adapter mlp.
     #[arg(long, default_value_t = 1)]
     mlp_depth: usize,
+    /// What its hidden units do with their sums.
+    #[arg(long, value_enum, default_value = "gelu")]
+    mlp_activation: Activation,
     /// Experts of --adapter moe.
     #[arg(long, default_value_t = 8)]
     experts: usize,
@@ -146,6 +149,25 @@ enum AdapterName {
     CrossAttention,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Activation {
+    Gelu,
+    Relu,
+    Silu,
+    Tanh,
+}
+
+impl From<Activation> for HiddenActivation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::Gelu => Self::Gelu,
+            Activation::Relu => Self::Relu,
+            Activation::Silu => Self::Silu,
+            Activation::Tanh => Self::Tanh,
+        }
+    }
+}
+
 fn main() -> Result<()> {
     let args = Args::parse();
     let session = args.common.start()?;
@@ -187,7 +209,11 @@ fn main() -> Result<()> {
     };
     let kind = match args.adapter {
         AdapterName::Projection => AdapterKind::Projection,
-        AdapterName::Mlp => AdapterKind::Mlp { width: args.mlp_width, depth: args.mlp_depth },
+        AdapterName::Mlp => AdapterKind::Mlp {
+            width: args.mlp_width,
+            depth: args.mlp_depth,
+            activation: args.mlp_activation.into(),
+        },
         AdapterName::Gated => AdapterKind::Gated,
         AdapterName::Moe => AdapterKind::MixtureOfExperts { experts: args.experts },
         AdapterName::CrossAttention => AdapterKind::CrossAttention {

@@ -272,3 +272,42 @@ fn a_cell_that_is_killed_goes_on_and_comes_to_the_same() {
     };
     assert_eq!(read(&killed), read(&calm));
 }
+
+#[test]
+fn items_that_the_factorisation_has_not_seen_are_told_apart_and_published_numbers_have_a_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plan, out) = (dir.path().join("plan.toml"), dir.path().join("out"));
+    let asked = PLAN
+        .replace("histories = [4]", "histories = [4]\ncold_vectors = [\"absent\", \"content\"]")
+        .replace("seeds = [1, 2]", "seeds = [1]")
+        .replace("name = \"small world\"", "name = \"small world\"\ncold_items = 0.5");
+    fs::write(&plan, asked.replace("\"cf\", ", "\"semantic\", ")).unwrap();
+    let numbers = dir.path().join("numbers.toml");
+    fs::write(&numbers, "values = []").unwrap();
+    let given = ["--published", numbers.to_str().unwrap()];
+    let run = ablate(&plan, &out, &[&given[..], &["--quiet"]].concat());
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("numbers.toml") && text(&run.stderr).contains("source"));
+
+    let one = "[[values]]\ndata = \"Toys\"\narm = \"fusion\"\nmetric = \"BLEU\"\nvalue = 98.75\n";
+    fs::write(&numbers, format!("source = \"Doe 2024, table 3\"\n{one}")).unwrap();
+    let run = ablate(&plan, &out, &[&given[..], &["--quiet", "--json"]].concat());
+    let stdout = text(&run.stdout);
+    assert!(run.status.success(), "{stdout}\n{}", text(&run.stderr));
+    let findings: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let variants = findings["settings"][0]["variants"].as_array().unwrap();
+    let names: Vec<&str> = variants.iter().map(|variant| variant["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["semantic", "fusion", "fusion, cold items from content", "text"]);
+    let test = findings["settings"][0]["worlds"][0]["narratives"][2].as_u64().unwrap();
+    for variant in variants {
+        let [cold, others] = ["cold", "others"].map(|part| &variant["cold"][part]);
+        let counts = [cold, others].map(|part| part["narratives"].as_u64().unwrap());
+        assert!(counts[0] > 0 && counts.iter().sum::<u64>() == test, "{counts:?}");
+        assert_eq!(cold["scores"].as_array().unwrap().len(), 3);
+    }
+    assert_ne!(variants[1]["loss"]["value"], variants[2]["loss"]["value"], "guessed vectors are read");
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    for told in ["has not seen?", "Published elsewhere", "Doe 2024, table 3", "98.75"] {
+        assert!(page.contains(told), "{told}");
+    }
+}

@@ -110,18 +110,62 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// What a hidden unit of an MLP does with its sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HiddenActivation {
+    /// `x·Φ(x)`, Φ the distribution function of the standard normal.
+    #[default]
+    Gelu,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x·σ(x)`.
+    Silu,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
+impl HiddenActivation {
+    /// Its name in plans and reports: `gelu`, `relu`, `silu` or `tanh`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gelu => "gelu",
+            Self::Relu => "relu",
+            Self::Silu => "silu",
+            Self::Tanh => "tanh",
+        }
+    }
+
+    fn is_gelu(&self) -> bool {
+        *self == Self::Gelu
+    }
+
+    /// E[f(x)²] for a standard normal x, so that layers can start at a known scale.
+    pub(crate) fn second_moment(self) -> f64 {
+        match self {
+            Self::Gelu => 0.425,
+            Self::Relu => 0.5,
+            Self::Silu => 0.356,
+            Self::Tanh => 0.394,
+        }
+    }
+}
+
 /// The map from normalised item vectors to soft tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AdapterKind {
     /// `W₁·e_i + W₂·e_s + b`, the paper's projection.
     Projection,
-    /// `depth` hidden layers of `width` units with GELU on the concatenation, then a projection.
+    /// `depth` hidden layers of `width` units on the concatenation, then a projection.
     Mlp {
         /// Units of each hidden layer.
         width: i64,
         /// Number of hidden layers, at least 1.
         depth: usize,
+        /// What each hidden unit does with its sum.
+        #[serde(default, skip_serializing_if = "HiddenActivation::is_gelu")]
+        activation: HiddenActivation,
     },
     /// A projection of each side, mixed componentwise by a learned gate that sees both:
     /// `g ⊙ W₁·e_i + (1 − g) ⊙ W₂·e_s + b` with `g = σ(U·[e_i; e_s] + c)`. Needs both sides.
@@ -241,7 +285,7 @@ impl AdapterConfig {
         }
         match self.kind {
             AdapterKind::Projection => Ok(()),
-            AdapterKind::Mlp { width, depth } => {
+            AdapterKind::Mlp { width, depth, .. } => {
                 positive("kind.mlp.width", width)?;
                 positive("kind.mlp.depth", depth as i64)
             }

@@ -12,7 +12,7 @@ mod whitening;
 
 pub use adapter::{Adapter, IntegratedGradients, SoftTokens};
 pub use attribution::Attribution;
-pub use config::{AdapterConfig, AdapterKind, DetailInputs, Normalisation, Sources};
+pub use config::{AdapterConfig, AdapterKind, DetailInputs, HiddenActivation, Normalisation, Sources};
 pub use error::{Error, Result};
 pub use inputs::{Details, ItemVectors, Numbers, Side};
 pub use whitening::{Moments, Whitening};

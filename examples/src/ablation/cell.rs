@@ -38,7 +38,8 @@ pub(super) fn run(
     let (given, task, budget) = (cell.arm, &world.task, plan.budget(cell));
     let arm = Arm { given, kind: cell.adapter.unwrap_or(AdapterKind::Projection) };
     let ids = world.input.dataset.items.names().map(str::to_owned).collect();
-    let tables = tables(Some(&vectors.cf), Some(&vectors.semantic), Some(&vectors.factorisation))?;
+    let cf = vectors.cf(cell.cold_vectors);
+    let tables = tables(Some(cf), Some(&vectors.semantic), Some(&vectors.factorisation))?;
     let begin = Instant::now();
     let mut narrator = new_narrator(arm, task, tables, ids, &budget, cell.seed, session)
         .with_context(|| format!("cell {}", cell.name()))?;

@@ -43,6 +43,12 @@ pub enum Asks {
     Adapter,
     /// An arm against texts of other users.
     Floor,
+    /// Shorter histories against the longest.
+    History,
+    /// Another language model against the first.
+    LanguageModel,
+    /// Another data set with the same test narratives against the first.
+    Data,
 }
 
 /// The tests that a report asks for, before Holm's correction.
@@ -87,7 +93,7 @@ pub(super) fn contrasts(
     Ok(contrasts)
 }
 
-fn contrast(
+pub(super) fn contrast(
     asks: Asks,
     variant: &Variant,
     base: &str,

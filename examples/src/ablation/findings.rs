@@ -3,14 +3,16 @@
 
 use anyhow::{Context, Result};
 use regen_data::LeakAudit;
-use regen_fusion::AdapterKind;
+use regen_fusion::{AdapterKind, HiddenActivation};
 use regen_metrics::{Bootstrap, Measurement, holm, paired_bootstrap};
 use regen_narrator::{Control, TrainReport};
 use serde::Serialize;
 
+use super::across::{self, Tested};
 use super::attribution::{BINS, Shares};
 use super::claims::{self, Claim};
 use super::co_training::NextItemScores;
+use super::cold::{ColdScores, ColdVectors};
 use super::contrasts::{Contrast, contrasts};
 use super::kinds::{KindWorth, worth_by_kind};
 use super::plan::Plan;
@@ -95,6 +97,8 @@ pub struct Variant {
     pub kinds: Vec<KindWorth>,
     /// How well it tells the next item, where that was learned.
     pub next_item: Option<NextItemScores>,
+    /// Narratives about items that the factorisation has not seen, and the others, where there are any.
+    pub cold: Option<ColdScores>,
     /// Mean over seeds.
     pub facts: Option<FactShare>,
     /// Mean over seeds.
@@ -151,8 +155,10 @@ impl Findings {
             let of_setting: Vec<&CellRecord> = cells.iter().filter(|cell| key(cell) == wanted).collect();
             let of_worlds: Vec<&WorldRecord> =
                 worlds.iter().filter(|world| world.data == wanted.0 && world.history == wanted.1).collect();
-            settings.push(setting(wanted, plan, &of_worlds, &of_setting)?);
+            settings.push(setting(wanted, plan, of_worlds, &of_setting)?);
         }
+        across::add_contrasts(&mut settings, &Bootstrap::seeded(plan.seeds[0]))?;
+        let mut settings: Vec<Setting> = settings.into_iter().map(|tested| tested.setting).collect();
         let mut contrasts: Vec<&mut Contrast> =
             settings.iter_mut().flat_map(|setting| setting.contrasts.iter_mut()).collect();
         let corrected = holm(&contrasts.iter().map(|contrast| contrast.p_value).collect::<Vec<_>>());
@@ -169,12 +175,12 @@ impl Findings {
     }
 }
 
-fn setting(
+fn setting<'a>(
     (data, history, language_model): (String, usize, String),
     plan: &Plan,
-    worlds: &[&WorldRecord],
+    worlds: Vec<&'a WorldRecord>,
     cells: &[&CellRecord],
-) -> Result<Setting> {
+) -> Result<Tested<'a>> {
     let bootstrap = Bootstrap::seeded(plan.seeds[0]);
     let mut names = Vec::new();
     for cell in cells {
@@ -186,13 +192,15 @@ fn setting(
     for name in names {
         let runs: Vec<&CellRecord> =
             cells.iter().copied().filter(|cell| variant_name(cell) == name).collect();
-        variants.push(variant(name, worlds, &runs, &bootstrap)?);
+        variants.push(variant(name, &worlds, &runs, &bootstrap)?);
     }
-    let (baselines, floor) = baselines(worlds, &bootstrap)?;
+    let (baselines, floor) = baselines(&worlds, &bootstrap)?;
     let contrasts = contrasts(&variants, &floor, &bootstrap)?;
     let planted = plan.planted(&data);
     let density = worlds.iter().map(|world| world.density()).sum::<f64>() / worlds.len().max(1) as f64;
-    Ok(Setting {
+    let samples = samples(&worlds, cells);
+    let (variants, measured) = variants.into_iter().unzip();
+    let setting = Setting {
         remarks: worlds.first().map_or(Vec::new(), |world| world.remarks.clone()),
         worlds: worlds
             .iter()
@@ -204,7 +212,7 @@ fn setting(
                 audit: world.audit,
             })
             .collect(),
-        samples: samples(worlds, cells),
+        samples,
         data,
         history,
         language_model,
@@ -212,14 +220,21 @@ fn setting(
         planted,
         baselines,
         contrasts,
-        variants: variants.into_iter().map(|(variant, _)| variant).collect(),
-    })
+        variants,
+    };
+    Ok(Tested { setting, worlds, measured })
 }
 
 fn variant_name(record: &CellRecord) -> String {
     let adapter = match record.cell.adapter {
         None | Some(AdapterKind::Projection) => record.cell.arm.to_string(),
-        Some(AdapterKind::Mlp { width, depth }) => format!("{}, MLP {depth}×{width}", record.cell.arm),
+        Some(AdapterKind::Mlp { width, depth, activation }) => {
+            let of = match activation {
+                HiddenActivation::Gelu => String::new(),
+                other => format!(" {}", other.as_str()),
+            };
+            format!("{}, MLP {depth}×{width}{of}", record.cell.arm)
+        }
         Some(AdapterKind::Gated) => format!("{}, gated", record.cell.arm),
         Some(AdapterKind::MixtureOfExperts { experts }) => {
             format!("{}, {experts} experts", record.cell.arm)
@@ -237,6 +252,9 @@ fn variant_name(record: &CellRecord) -> String {
             ", scaled {}",
             record.cell.scaling.normalisation().as_str().replace('_', " ")
         ));
+    }
+    if record.cell.cold_vectors == ColdVectors::Content {
+        name.push_str(", cold items from content");
     }
     if record.cell.lora_rank > 0 {
         name.push_str(&format!(", low-rank updates of rank {}", record.cell.lora_rank));
@@ -287,6 +305,7 @@ fn variant(
         }
     }
     let first = runs.first().context("a variant has runs")?;
+    let pairs = runs.iter().map(|run| Ok((world(run)?, *run))).collect::<Result<Vec<_>>>()?;
     let variant = Variant {
         name,
         arm: first.cell.arm.to_string(),
@@ -294,10 +313,8 @@ fn variant(
         loss,
         costs,
         shares: shares(runs),
-        kinds: {
-            let pairs = runs.iter().map(|run| Ok((world(run)?, *run)));
-            worth_by_kind(&pairs.collect::<Result<Vec<_>>>()?, bootstrap)?
-        },
+        kinds: worth_by_kind(&pairs, bootstrap)?,
+        cold: ColdScores::of(&pairs, bootstrap)?,
         next_item: {
             let ranks: Vec<_> = runs.iter().filter_map(|run| run.next_item.as_ref()).collect();
             NextItemScores::of(&ranks, bootstrap)?

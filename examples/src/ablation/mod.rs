@@ -5,17 +5,21 @@
 //! Plan ─► Cell … ─► World (data, split, vectors) ─► CellRecord (kept in a file) ─► Findings ─► Document ─► HTML, Markdown
 //! ```
 
+mod across;
 mod attribution;
 mod cell;
 mod claims;
 mod co_training;
+mod cold;
 mod contrasts;
+mod data;
 mod document;
 mod findings;
 mod jobs;
 mod kinds;
 mod plan;
 mod pooled;
+mod published;
 mod records;
 mod run;
 mod tables;
@@ -23,11 +27,14 @@ mod world;
 
 pub use claims::{Claim, Verdict};
 pub use co_training::{CoTraining, CoTrainingSettings, NextItemRanks, NextItemScores, ranks};
+pub use cold::{ColdScores, ColdVectors, PartScores};
+pub use data::{DataSource, NamedData};
 pub use document::{Block, Document};
 pub use findings::{Findings, Setting};
 pub use jobs::Jobs;
 pub use kinds::KindWorth;
-pub use plan::{Cell, DataSource, NamedData, Plan};
+pub use plan::{Cell, Plan};
 pub use pooled::Pooled;
+pub use published::{Published, PublishedValue};
 pub use records::{CellRecord, WorldRecord, Written};
 pub use run::{Worker, finished, run, work};

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use regen_data::synthetic::SyntheticConfig;
-use regen_data::xrec::Vertical;
-use regen_fusion::{AdapterKind, Sources};
+use regen_fusion::{AdapterKind, HiddenActivation, Sources};
 use serde::{Deserialize, Serialize};
 
 use super::co_training::{CoTraining, CoTrainingSettings};
+use super::cold::ColdVectors;
+use super::data::{DataSource, NamedData};
 use crate::budget::Budget;
 use crate::given::Given;
 use crate::inputs::{Inputs, Scaling};
@@ -42,6 +43,9 @@ pub struct Plan {
     /// How vectors are scaled before they are read. An arm without vectors is run once.
     #[serde(default = "usual_scaling")]
     pub scalings: Vec<Scaling>,
+    /// What stands for the collaborative vectors of items that the factorisation has not seen. An arm that reads none is run once.
+    #[serde(default = "absent")]
+    pub cold_vectors: Vec<ColdVectors>,
     /// Ranks of low-rank updates beside trained language models, which then stay as they are; 0 to train all of them.
     #[serde(default = "no_updates")]
     pub lora_ranks: Vec<i64>,
@@ -58,49 +62,6 @@ pub struct Plan {
     /// Rank of the collaborative factors.
     #[serde(default = "rank")]
     pub rank: usize,
-}
-
-/// A data set under the name that reports use.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(try_from = "DataTable")]
-pub struct NamedData {
-    /// The name.
-    pub name: String,
-    /// Where it comes from.
-    pub source: DataSource,
-}
-
-/// A data set as a plan writes it: a name, and one of the sources as a key.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DataTable {
-    name: String,
-    synthetic: Option<SyntheticConfig>,
-    xrec: Option<Vertical>,
-}
-
-impl TryFrom<DataTable> for NamedData {
-    type Error = String;
-
-    fn try_from(table: DataTable) -> Result<Self, String> {
-        let DataTable { name, synthetic, xrec } = table;
-        let source = match (synthetic, xrec) {
-            (Some(world), None) => DataSource::Synthetic(world),
-            (None, Some(vertical)) => DataSource::Xrec(vertical),
-            _ => return Err(format!("data {name:?}: give one of `synthetic` and `xrec`")),
-        };
-        Ok(Self { name, source })
-    }
-}
-
-/// Where a data set comes from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataSource {
-    /// A made-up world; its seed is the cell's.
-    Synthetic(SyntheticConfig),
-    /// A vertical of the XRec release, in the folder that the program is given.
-    Xrec(Vertical),
 }
 
 /// The budget of a cell; see [`Budget::new`].
@@ -147,6 +108,9 @@ pub struct Cell {
     /// How these are scaled.
     #[serde(default, skip_serializing_if = "Scaling::is_usual")]
     pub scaling: Scaling,
+    /// What stands for the collaborative vectors of items that the factorisation has not seen.
+    #[serde(default, skip_serializing_if = "ColdVectors::is_absent")]
+    pub cold_vectors: ColdVectors,
     /// Rank of low-rank updates; 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lora_rank: i64,
@@ -163,6 +127,10 @@ fn no_inputs() -> Vec<Inputs> {
 
 fn usual_scaling() -> Vec<Scaling> {
     vec![Scaling::default()]
+}
+
+fn absent() -> Vec<ColdVectors> {
+    vec![ColdVectors::default()]
 }
 
 fn no_updates() -> Vec<i64> {
@@ -224,6 +192,7 @@ impl Plan {
         distinct("co_training", &self.co_training)?;
         distinct("inputs", &self.inputs)?;
         distinct("scalings", &self.scalings)?;
+        distinct("cold_vectors", &self.cold_vectors)?;
         distinct("lora_ranks", &self.lora_ranks)?;
         ensure!(self.lora_ranks.iter().all(|&rank| rank >= 0), "lora_ranks: a rank is at least 0");
         if self.lora_ranks.iter().any(|&rank| rank > 0)
@@ -294,6 +263,7 @@ impl Plan {
                 co_training: CoTraining::None,
                 inputs: Inputs::default(),
                 scaling: Scaling::default(),
+                cold_vectors: ColdVectors::default(),
                 lora_rank: 0,
             };
             for &lora_rank in &self.lora_ranks {
@@ -319,8 +289,16 @@ impl Plan {
                         continue;
                     }
                     for &scaling in &self.scalings {
-                        let adapter = Some(kind);
-                        variants.push(Cell { adapter, co_training, inputs, scaling, ..plain.clone() });
+                        // What is not read is put in one way.
+                        let ways = if sources.cf() { self.cold_vectors.len() } else { 1 };
+                        variants.extend(self.cold_vectors[..ways].iter().map(|&cold_vectors| Cell {
+                            adapter: Some(kind),
+                            co_training,
+                            inputs,
+                            scaling,
+                            cold_vectors,
+                            ..plain.clone()
+                        }));
                     }
                 }
             }
@@ -359,7 +337,10 @@ impl Cell {
         let mut name = format!("{}_{}", slug(&self.data), self.arm);
         match self.adapter {
             None | Some(AdapterKind::Projection) => {}
-            Some(AdapterKind::Mlp { width, depth }) => name.push_str(&format!("_mlp{depth}x{width}")),
+            Some(AdapterKind::Mlp { width, depth, activation }) => {
+                let of = if activation == HiddenActivation::Gelu { "" } else { activation.as_str() };
+                name.push_str(&format!("_mlp{depth}x{width}{of}"));
+            }
             Some(AdapterKind::Gated) => name.push_str("_gated"),
             Some(AdapterKind::MixtureOfExperts { experts }) => name.push_str(&format!("_experts{experts}")),
             Some(AdapterKind::CrossAttention { tokens, heads, layers }) => {
@@ -372,6 +353,9 @@ impl Cell {
         }
         if !self.scaling.is_usual() {
             name.push_str(&format!("_{}", self.scaling.normalisation().as_str()));
+        }
+        if !self.cold_vectors.is_absent() {
+            name.push_str("_content");
         }
         if self.lora_rank > 0 {
             name.push_str(&format!("_lora{}", self.lora_rank));
@@ -445,6 +429,21 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_for_cold_items_is_an_axis_of_arms_that_read_collaborative_vectors() {
+        let more = "histories = [5]\n cold_vectors = [\"absent\", \"content\"]";
+        let text = PLAN.replace("histories = [5, 50]", more).replace("\"cf\", ", "\"semantic\", ");
+        let plan =
+            Plan::parse(&text.replace("xrec = \"amazon\"", "xrec = \"amazon\"\n cold_items = 0.25")).unwrap();
+        assert_eq!(plan.data.iter().map(|data| data.cold_items).collect::<Vec<_>>(), [0.0, 0.25]);
+        let cells = plan.cells();
+        // Two data sets and seeds: semantic with two adapters, fusion with three in two ways, text.
+        assert_eq!(cells.len(), 4 * (2 + 3 * 2 + 1));
+        let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
+        assert_eq!(names.len(), cells.len());
+        assert!(names.contains("books_fusion_gated_content_h5_2m_s2"), "{names:?}");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_named() {
         let refused = |from: &str, to: &str| {
             assert!(PLAN.contains(from), "{from}");
@@ -463,5 +462,6 @@ mod tests {
         assert!(refused("\"books\"", "\"small world\"").contains("small-world"));
         assert!(refused("\"amazon\"", "\"yelp!\"").contains("yelp!"));
         assert!(refused("xrec = \"amazon\"", "").contains("books"));
+        assert!(refused("xrec = \"amazon\"", "xrec = \"amazon\"\n cold_items = 1.0").contains("cold_items"));
     }
 }

@@ -70,6 +70,9 @@ pub struct WorldRecord {
     pub kinds: Vec<String>,
     /// What each test example is about, in words.
     pub contexts: Vec<String>,
+    /// Whether the factorisation has not seen the item that each test example is about; empty where it has seen all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cold_targets: Vec<bool>,
     /// The reference of each test example.
     pub references: Vec<String>,
     /// Whether the references are about their own item.

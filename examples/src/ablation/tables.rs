@@ -2,21 +2,24 @@
 
 use regen_narrator::Control;
 
+use super::across::overview;
 use super::attribution::Measure;
 use super::co_training::RANKING;
+use super::cold::PartScores;
 use super::contrasts::{Asks, Contrast};
 use super::document::{Block, Document, Entry};
 use super::findings::{Findings, Setting, Variant};
 use super::plan::Plan;
 use super::pooled::Pooled;
+use super::published::Published;
 use super::records::Identified;
 use crate::controls::in_words;
 use crate::report::charts::{self, Bar, COLOURS, Series};
 use crate::scores::METRICS;
 
 impl Findings {
-    /// The report. `plan_text` is the plan as it was written.
-    pub fn document(&self, plan: &Plan, plan_text: &str) -> Document {
+    /// The report. `plan_text` is the plan as it was written; `published` are numbers of others to stand in it.
+    pub fn document(&self, plan: &Plan, plan_text: &str, published: Option<&Published>) -> Document {
         let mut blocks = Vec::new();
         if !self.question.is_empty() {
             blocks.push(Block::Text(self.question.clone()));
@@ -35,9 +38,11 @@ impl Findings {
             });
             blocks.push(table(&["on", "verdict"], rows.collect()));
         }
+        blocks.extend(overview(&self.settings));
         for setting in &self.settings {
             blocks.extend(setting_blocks(setting));
         }
+        blocks.extend(published.iter().flat_map(|published| published.blocks()));
         blocks.push(Block::Heading(2, "How to reproduce it".to_owned()));
         blocks.push(Block::Verbatim(plan_text.trim().to_owned()));
         let cells = plan.cells().len();
@@ -49,7 +54,7 @@ impl Findings {
     }
 }
 
-fn table(columns: &[&str], rows: Vec<Vec<Entry>>) -> Block {
+pub(super) fn table(columns: &[&str], rows: Vec<Vec<Entry>>) -> Block {
     Block::Table(columns.iter().map(|&column| column.to_owned()).collect(), rows)
 }
 
@@ -63,6 +68,7 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
     blocks.push(scores(setting));
     blocks.extend((0..METRICS.len()).map(|metric| chart(setting, metric)));
     blocks.extend(contrasts(setting));
+    blocks.extend(cold(setting));
     blocks.extend(next_item(setting));
     blocks.extend(identity(setting));
     blocks.extend(facts(setting));
@@ -96,7 +102,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-fn score(metric: usize, pooled: &Pooled) -> Entry {
+pub(super) fn score(metric: usize, pooled: &Pooled) -> Entry {
     let (low, high) = (show(metric, pooled.interval.low), show(metric, pooled.interval.high));
     let seeds: Vec<String> = pooled.per_seed.iter().map(|&value| show(metric, value)).collect();
     Entry::with(show(metric, pooled.value), format!("{low} – {high}; by seed {}", seeds.join(", ")))
@@ -112,6 +118,26 @@ fn scores(setting: &Setting) -> Block {
     let baselines =
         setting.baselines.iter().filter_map(|baseline| Some(row(&baseline.name, baseline.scores.as_ref()?)));
     table(&["arm", "BLEU", "ROUGE-L", "semantic similarity"], variants.chain(baselines).collect())
+}
+
+/// What is written of items that the factorisation has not seen.
+fn cold(setting: &Setting) -> Vec<Block> {
+    let row = |name: &str, about: &str, part: &PartScores| {
+        let mut row = vec![Entry::from(name), about.into(), part.narratives.to_string().into()];
+        row.extend(part.scores.iter().enumerate().map(|(metric, pooled)| score(metric, pooled)));
+        row
+    };
+    let parts = setting.variants.iter().filter_map(|variant| Some((&variant.name, variant.cold.as_ref()?)));
+    let rows: Vec<Vec<Entry>> = parts
+        .flat_map(|(name, parts)| [row(name, "cold", &parts.cold), row("", "others", &parts.others)])
+        .collect();
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Block::Heading(3, "And of items that the factorisation has not seen?".to_owned()),
+        table(&["arm", "about items", "narratives", "BLEU", "ROUGE-L", "semantic similarity"], rows),
+    ]
 }
 
 /// Which item is bought next, where that was learned.
@@ -156,8 +182,11 @@ fn contrasts(setting: &Setting) -> Vec<Block> {
     let asked = |asks: Asks| match asks {
         Asks::Fusion => "fusion over the better single arm",
         Asks::VectorsBesideText => "vectors beside text",
-        Asks::Adapter => "another adapter",
+        Asks::Adapter => "another variant of the arm",
         Asks::Floor => "over the floor",
+        Asks::History => "shorter histories",
+        Asks::LanguageModel => "another language model",
+        Asks::Data => "other data, the same test narratives",
     };
     let row = |contrast: &Contrast| {
         let metric = METRICS.iter().position(|&name| name == contrast.metric).unwrap_or(0);

@@ -1,5 +1,6 @@
 //! One data set as one seed draws and splits it, and what all its cells share.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,9 @@ use regen_semantic::SentenceEncoder;
 use regen_wals::WalsConfig;
 use serde_json::{Value, json};
 
-use super::plan::{Cell, DataSource, Plan, slug};
+use super::cold::{self, ColdVectors};
+use super::data::DataSource;
+use super::plan::{Cell, Plan, slug};
 use super::records::{Identified, WorldRecord, Written};
 use crate::arms::Task;
 use crate::cli::Session;
@@ -33,15 +36,31 @@ pub(super) struct World {
     audit: LeakAudit,
     cell: Cell,
     rank: usize,
+    /// Items whose purchases are kept from the factorisation.
+    cold: HashSet<usize>,
+    /// Whether a cell wants their vectors from their content.
+    from_content: bool,
 }
 
 /// What takes longer: the vectors of the items and of the references. Made only where a cell is still to be run.
 pub(super) struct Vectors {
-    pub(super) cf: ItemVectors,
+    cf: ItemVectors,
+    /// With those of items that have none put where their content says, if a cell wants that.
+    from_content: Option<ItemVectors>,
     pub(super) semantic: ItemVectors,
     pub(super) factorisation: Factorisation,
     references: ndarray::Array2<f32>,
     identity: Option<Identity>,
+}
+
+impl Vectors {
+    /// The collaborative vectors of all items, with those of items that have none as asked for.
+    pub(super) fn cf(&self, cold: ColdVectors) -> &ItemVectors {
+        match (cold, &self.from_content) {
+            (ColdVectors::Content, Some(filled)) => filled,
+            _ => &self.cf,
+        }
+    }
 }
 
 impl World {
@@ -61,12 +80,13 @@ impl World {
             }
         };
         let split = pipeline::split(&input.dataset, cell.seed)?;
-        let interactions = training_interactions(&input.dataset, &split);
+        let cold = cold::draw(data.cold_items, input.dataset.items.len(), cell.seed);
+        let interactions = cold::without(training_interactions(&input.dataset, &split), &cold);
         let examples = examples(&input.dataset, &HistoryConfig { max_history: cell.history })?;
         let audit = audit_leaks(&input.dataset, &split, &examples, &interactions)
             .with_context(|| format!("the split of {:?} leaks", data.name))?;
         let task = Task::new(&input.dataset, &split, &examples, plan.training.reading_steps > 0, cell.seed);
-        let settings = json!({
+        let mut settings = json!({
             "common": common,
             "data": data.name,
             "source": data.source,
@@ -75,6 +95,9 @@ impl World {
             "split": split.hash(),
             "rank": plan.rank,
         });
+        if !cold.is_empty() {
+            settings["cold_items"] = json!(data.cold_items);
+        }
         Ok(Self {
             input,
             split,
@@ -85,6 +108,8 @@ impl World {
             audit,
             cell: cell.clone(),
             rank: plan.rank,
+            cold,
+            from_content: plan.cold_vectors.contains(&ColdVectors::Content),
         })
     }
 
@@ -113,7 +138,15 @@ impl World {
             None
         };
         let (cf, factorisation) = (item_factors(&matrix, &model), Factorisation::of(&model));
-        Ok(Vectors { cf, semantic, factorisation, references, identity })
+        let from_content = match self.from_content {
+            true => Some(cold::filled(&cf, &semantic, &model, &matrix)?),
+            false => None,
+        };
+        Ok(Vectors { cf, from_content, semantic, factorisation, references, identity })
+    }
+
+    fn is_cold(&self, example: &Example) -> bool {
+        example.target.is_some_and(|item| self.cold.contains(&item.index()))
     }
 
     fn test(&self) -> Vec<&Example> {
@@ -147,6 +180,10 @@ impl World {
             users: task.test_users.clone(),
             kinds: test.iter().map(|example| example.kind.as_str().to_owned()).collect(),
             contexts: contexts.collect(),
+            cold_targets: match self.cold.is_empty() {
+                true => Vec::new(),
+                false => test.iter().map(|example| self.is_cold(example)).collect(),
+            },
             identity: self.identified(&references, vectors.references.view(), vectors)?,
             references,
             floor: judge(random_texts(task, self.cell.seed))?,

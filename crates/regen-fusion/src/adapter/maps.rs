@@ -6,7 +6,7 @@ use tch::{Kind, Tensor, nn};
 
 use crate::inputs::SideName;
 use crate::normalise::component_rms;
-use crate::{AdapterConfig, AdapterKind};
+use crate::{AdapterConfig, AdapterKind, HiddenActivation};
 
 /// What part of a soft token's variance each detail has at the start: heard, but not louder than the item.
 const DETAIL_SHARE: f64 = 0.1;
@@ -57,6 +57,7 @@ pub(super) enum Map {
     },
     Mlp {
         hidden: Vec<Layer>,
+        activation: HiddenActivation,
         output: Layer,
     },
     Gated {
@@ -100,12 +101,10 @@ impl Map {
                 let weights = projections(1.0 / sides);
                 Self::Projection { weights, bias: vs.zeros("bias", &[output]) }
             }
-            AdapterKind::Mlp { width, depth } => {
-                // Hidden units start with unit variance before the GELU, whose second moment under a standard
-                // normal input is 0.425.
-                const GELU_SECOND_MOMENT: f64 = 0.425;
+            AdapterKind::Mlp { width, depth, activation } => {
+                // Hidden units start with unit variance before the activation.
                 let energy = energy(config, dims);
-                let after = width as f64 * GELU_SECOND_MOMENT;
+                let after = width as f64 * activation.second_moment();
                 let hidden = (0..depth)
                     .map(|layer| {
                         let (input, energy) = if layer == 0 { (total, energy) } else { (width, after) };
@@ -113,7 +112,8 @@ impl Map {
                     })
                     .collect();
                 let std = config.initial_rms / after.sqrt();
-                Self::Mlp { hidden, output: Layer::new(vs / "output", rng, (width, output), std) }
+                let output = Layer::new(vs / "output", rng, (width, output), std);
+                Self::Mlp { hidden, activation, output }
             }
             AdapterKind::MixtureOfExperts { experts } => {
                 let count = experts as i64;
@@ -139,10 +139,10 @@ impl Map {
             Self::Projection { weights, bias } => {
                 project(sides, weights).into_iter().fold(bias.shallow_clone(), |sum, part| sum + part)
             }
-            Self::Mlp { hidden, output } => {
+            Self::Mlp { hidden, activation, output } => {
                 let mut state = Tensor::cat(sides, -1);
                 for layer in hidden {
-                    state = layer.forward(&state).gelu("none");
+                    state = activate(&layer.forward(&state), *activation);
                 }
                 output.forward(&state)
             }
@@ -173,7 +173,8 @@ impl Map {
             Self::Projection { weights, bias } => {
                 Self::Projection { weights: all(weights), bias: double(bias) }
             }
-            Self::Mlp { hidden, output } => Self::Mlp {
+            Self::Mlp { hidden, activation, output } => Self::Mlp {
+                activation: *activation,
                 hidden: hidden.iter().map(Layer::in_double).collect(),
                 output: output.in_double(),
             },
@@ -191,6 +192,15 @@ impl Map {
             Self::Projection { weights, .. } => Some(project(sides, weights)),
             Self::Mlp { .. } | Self::Gated { .. } | Self::Mixture { .. } => None,
         }
+    }
+}
+
+fn activate(x: &Tensor, activation: HiddenActivation) -> Tensor {
+    match activation {
+        HiddenActivation::Gelu => x.gelu("none"),
+        HiddenActivation::Relu => x.relu(),
+        HiddenActivation::Silu => x.silu(),
+        HiddenActivation::Tanh => x.tanh(),
     }
 }
 

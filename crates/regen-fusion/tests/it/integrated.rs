@@ -1,6 +1,8 @@
 //! Integrated gradients of soft tokens: they add up, and are what is known where it is known.
 
-use regen_fusion::{Adapter, AdapterConfig, AdapterKind, Error, IntegratedGradients, Sources};
+use regen_fusion::{
+    Adapter, AdapterConfig, AdapterKind, Error, HiddenActivation, IntegratedGradients, Sources,
+};
 use regen_torch::{seed, tensor_to_vec_f32};
 use tch::{Kind, Tensor, nn};
 
@@ -71,7 +73,10 @@ fn of_a_projection_they_are_the_two_projections() {
 /// The gradient of a component along the path, by backward passes, summed over many points.
 #[test]
 fn they_are_the_integral_of_the_gradient() {
-    let (vs, adapter) = grown(&config(Sources::Fusion, AdapterKind::Mlp { width: 13, depth: 1 }));
+    let (vs, adapter) = grown(&config(
+        Sources::Fusion,
+        AdapterKind::Mlp { width: 13, depth: 1, activation: HiddenActivation::Gelu },
+    ));
     let found = adapter.integrated_gradients(&batch()).unwrap();
     let parts = vs.variables();
     let double = |name: &str| parts[name].detach().to_kind(Kind::Double);
@@ -104,7 +109,10 @@ fn they_are_the_integral_of_the_gradient() {
 
 #[test]
 fn an_adapter_of_one_side_has_none() {
-    let (_vs, adapter) = build(&config(Sources::Cf, AdapterKind::Mlp { width: 13, depth: 1 }));
+    let (_vs, adapter) = build(&config(
+        Sources::Cf,
+        AdapterKind::Mlp { width: 13, depth: 1, activation: HiddenActivation::Gelu },
+    ));
     let refused = adapter.integrated_gradients(&batch()).unwrap_err();
     assert!(matches!(refused, Error::AttributionUndefined { .. }), "{refused}");
 }

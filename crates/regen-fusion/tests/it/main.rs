@@ -7,8 +7,8 @@ mod whitening;
 
 use approx::assert_abs_diff_eq;
 use regen_fusion::{
-    Adapter, AdapterConfig, AdapterKind, DetailInputs, Details, Error, ItemVectors, Normalisation, Side,
-    Sources,
+    Adapter, AdapterConfig, AdapterKind, DetailInputs, Details, Error, HiddenActivation, ItemVectors,
+    Normalisation, Side, Sources,
 };
 use regen_torch::{seed, tensor_to_vec_f32};
 use tch::{Device, Kind, Tensor, nn};
@@ -18,9 +18,12 @@ const SEQ: i64 = 3;
 const CF: i64 = 5;
 const SEMANTIC: i64 = 7;
 const HIDDEN: i64 = 11;
-const KINDS: [AdapterKind; 4] = [
+const KINDS: [AdapterKind; 7] = [
     AdapterKind::Projection,
-    AdapterKind::Mlp { width: 13, depth: 2 },
+    AdapterKind::Mlp { width: 13, depth: 2, activation: HiddenActivation::Gelu },
+    AdapterKind::Mlp { width: 13, depth: 2, activation: HiddenActivation::Relu },
+    AdapterKind::Mlp { width: 13, depth: 2, activation: HiddenActivation::Silu },
+    AdapterKind::Mlp { width: 13, depth: 2, activation: HiddenActivation::Tanh },
     AdapterKind::Gated,
     AdapterKind::MixtureOfExperts { experts: 3 },
 ];
@@ -261,7 +264,13 @@ fn impossible_configurations_are_refused_by_field() {
         ("hidden", AdapterConfig { hidden: 0, ..good }),
         ("tokens_per_item", AdapterConfig { tokens_per_item: 0, ..good }),
         ("initial_rms", AdapterConfig { initial_rms: f64::NAN, ..good }),
-        ("kind.mlp.depth", AdapterConfig { kind: AdapterKind::Mlp { width: 4, depth: 0 }, ..good }),
+        (
+            "kind.mlp.depth",
+            AdapterConfig {
+                kind: AdapterKind::Mlp { width: 4, depth: 0, activation: HiddenActivation::Gelu },
+                ..good
+            },
+        ),
         ("sources", AdapterConfig { kind: AdapterKind::Gated, sources: Sources::Cf, ..good }),
         (
             "kind.cross_attention.heads",
@@ -287,7 +296,8 @@ fn impossible_configurations_are_refused_by_field() {
 
 #[test]
 fn the_same_seed_gives_the_same_adapter_and_its_config_survives_json() {
-    let config = config(Sources::Fusion, AdapterKind::Mlp { width: 13, depth: 1 });
+    let config =
+        config(Sources::Fusion, AdapterKind::Mlp { width: 13, depth: 1, activation: HiddenActivation::Gelu });
     let text = serde_json::to_string(&config).unwrap();
     assert_eq!(serde_json::from_str::<AdapterConfig>(&text).unwrap(), config);
     let (a, b) = (build(&config).1, build(&config).1);
