@@ -208,6 +208,14 @@ pub enum Error {
         #[source]
         source: Box<minijinja::Error>,
     },
+    /// A conversation is to end with its last turn, and the template does not write that turn's content as it is.
+    #[error(
+        "the chat template does not write the last message as it is, so it cannot be continued: {content:?}"
+    )]
+    MessageNotRendered {
+        /// What the last turn says.
+        content: String,
+    },
     /// A saved state does not belong to these parameters.
     #[error("the saved state does not fit: {what}")]
     StateMismatch {

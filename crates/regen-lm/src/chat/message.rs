@@ -58,6 +58,9 @@ pub struct Chat {
     pub messages: Vec<Message>,
     /// Whether the beginning of the model's next turn is added, so that it speaks next.
     pub add_generation_prompt: bool,
+    /// Whether the conversation ends where the content of its last turn ends, so that the model goes on writing that turn. Contradicts
+    /// `add_generation_prompt`.
+    pub continue_final_message: bool,
     /// JSON schemas of tools that the model may call.
     pub tools: Vec<Value>,
     /// Further variables of the template, such as `enable_thinking`.
@@ -73,6 +76,11 @@ impl Chat {
     /// A conversation after which the model speaks.
     pub fn asking(messages: Vec<Message>) -> Self {
         Self { messages, add_generation_prompt: true, ..Self::default() }
+    }
+
+    /// A conversation whose last turn the model goes on writing.
+    pub fn continuing(messages: Vec<Message>) -> Self {
+        Self { messages, continue_final_message: true, ..Self::default() }
     }
 
     /// What the template sees, every string of it changed by `text`, but not names of roles and fields.

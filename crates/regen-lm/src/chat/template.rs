@@ -14,6 +14,12 @@ use crate::tokenizer::TextTokenizer;
 /// What rendering may cost, in instructions of the engine: thousands of long turns, but no endless loop.
 const FUEL: u64 = 50_000_000;
 
+/// Stands behind the content of the last turn while a conversation that ends there is rendered. Its space shows whether the template
+/// keeps the white space at the end of contents.
+///
+/// **Source** transformers 5.23, `render_jinja_template`.
+const END: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
+
 /// The template where none is named, and the one where there are tools.
 const DEFAULT: &str = "default";
 const WITH_TOOLS: &str = "tool_use";
@@ -96,9 +102,11 @@ impl<'a> ChatTemplate<'a> {
     ///
     /// # Errors
     /// [`Error::ChatTemplate`] if the template raises an exception, or asks for what is not there;
-    /// [`Error::NoChatTemplate`] if the tokenizer has several and none is the default.
+    /// [`Error::NoChatTemplate`] if the tokenizer has several and none is the default; where the last turn is to be continued,
+    /// [`Error::MessageNotRendered`] if the template leaves it out or changes it, and [`Error::Argument`] if there is none, or if
+    /// another turn is to begin.
     pub fn render(&self, chat: &Chat) -> Result<String> {
-        self.render_values(chat, chat.values(&str::to_owned))
+        self.render_as(chat, &str::to_owned)
     }
 
     /// The ids of the conversation. Control tokens are those that the template writes; one that a message, a tool or a variable
@@ -111,7 +119,7 @@ impl<'a> ChatTemplate<'a> {
     pub fn encode(&self, chat: &Chat) -> Result<Vec<i64>> {
         let (_, source) = self.chosen(chat)?;
         let control = Control::of(self.tokenizer, source);
-        control.encode(&self.render_values(chat, chat.values(&|text| control.mark(text)))?)
+        control.encode(&self.render_as(chat, &|text| control.mark(text))?)
     }
 
     fn chosen(&self, chat: &Chat) -> Result<(&str, &str)> {
@@ -122,6 +130,28 @@ impl<'a> ChatTemplate<'a> {
             name: DEFAULT.to_owned(),
             known: self.sources.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
         })
+    }
+
+    /// Every string that the template sees is changed by `text`.
+    fn render_as(&self, chat: &Chat, text: &dyn Fn(&str) -> String) -> Result<String> {
+        let mut values = chat.values(text);
+        if !chat.continue_final_message {
+            return self.render_values(chat, values);
+        }
+        let refuse = |what, expected, got: &str| Err(Error::Argument { what, expected, got: got.to_owned() });
+        if chat.add_generation_prompt {
+            return refuse("add_generation_prompt", "false where the last turn is to be continued", "true");
+        }
+        let Some(last) = chat.messages.last() else {
+            return refuse("messages", "at least one, which is to be continued", "none");
+        };
+        let content = text(&last.content);
+        values["messages"][chat.messages.len() - 1]["content"] = Value::String(content.clone() + END);
+        let rendered = self.render_values(chat, values)?;
+        let end = rendered.rfind(END.trim_end()).filter(|_| rendered.contains(content.trim()));
+        let Some(end) = end else { return Err(Error::MessageNotRendered { content: last.content.clone() }) };
+        let ours = &rendered[..end];
+        Ok(if rendered[end..].starts_with(END) { ours } else { ours.trim_end() }.to_owned())
     }
 
     fn render_values(&self, chat: &Chat, values: Map<String, Value>) -> Result<String> {

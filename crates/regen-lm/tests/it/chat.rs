@@ -25,10 +25,12 @@ fn chat(case: &Value) -> Chat {
     };
     let mut variables = case["options"].as_object().unwrap().clone();
     let ask = variables.shift_remove("add_generation_prompt");
+    let continued = variables.shift_remove("continue_final_message");
     let tools = variables.shift_remove("tools");
     Chat {
         messages: case["messages"].as_array().unwrap().iter().map(message).collect(),
         add_generation_prompt: ask == Some(Value::Bool(true)),
+        continue_final_message: continued == Some(Value::Bool(true)),
         tools: tools.map(|tools| tools.as_array().unwrap().clone()).unwrap_or_default(),
         variables,
         now: Some(NOW),
@@ -50,7 +52,7 @@ fn whole(error: &dyn std::error::Error) -> String {
 fn conversations_are_rendered_and_encoded_as_the_reference_does() {
     let text = std::fs::read_to_string(golden("chat/expected.json")).unwrap();
     let cases: Value = serde_json::from_str(&text).unwrap();
-    let mut differing = 0;
+    let (mut differing, mut refused, mut continued) = (0, 0, 0);
     for case in cases.as_array().unwrap() {
         let (kind, name) = (case["tokenizer"].as_str().unwrap(), case["template"].as_str().unwrap());
         let named = format!("{kind} {name} {}", case["messages"]);
@@ -59,7 +61,22 @@ fn conversations_are_rendered_and_encoded_as_the_reference_does() {
         let template = ChatTemplate::new(&source, &tokenizer).unwrap();
         let chat = chat(case);
         if let Some(message) = case["raises"].as_str() {
-            for error in [template.render(&chat).unwrap_err(), template.encode(&chat).unwrap_err()] {
+            let mut errors = vec![template.encode(&chat).unwrap_err()];
+            match case["rendered"].as_str() {
+                // What is put around control tokens that messages spell out is in the template's way.
+                Some(expected) => assert_eq!(template.render(&chat).unwrap(), expected, "{named}"),
+                None => errors.push(template.render(&chat).unwrap_err()),
+            }
+            for error in errors {
+                if message.starts_with("continue_final_message is set but the final message does not appear")
+                {
+                    let content = &chat.messages.last().unwrap().content;
+                    let named_it =
+                        matches!(&error, Error::MessageNotRendered { content: said } if said == content);
+                    assert!(named_it, "{named}: {error}");
+                    refused += 1;
+                    continue;
+                }
                 assert!(matches!(error, Error::ChatTemplate { action: "rendering", .. }), "{named}: {error}");
                 assert!(whole(&error).contains(message), "{named}: {}", whole(&error));
             }
@@ -71,11 +88,36 @@ fn conversations_are_rendered_and_encoded_as_the_reference_does() {
         let ids = template.encode(&chat).unwrap();
         assert_eq!(json!(ids), case["sanitized"], "{named}");
         differing += usize::from(case["ids"] != case["sanitized"]);
+        continued += usize::from(chat.continue_final_message);
     }
+    assert!(refused > 0 && continued > 10, "{refused} {continued}");
     assert!(
         differing > 10,
         "messages must speak in control tokens for this test to say anything: {differing}"
     );
+}
+
+#[test]
+fn turns_that_cannot_be_continued_are_refused() {
+    let tokenizer = train_bpe(["a pen"].into_iter(), 300, &[]).unwrap();
+    let turns = || vec![Message::new(Role::User, "a pen"), Message::new(Role::Assistant, " The blue ")];
+    let render = |source: &str, chat: &Chat| ChatTemplate::new(source, &tokenizer).unwrap().render(chat);
+    let plain = "{% for turn in messages %}<{{ turn.content }}>{% endfor %}";
+    assert_eq!(render(plain, &Chat::continuing(turns())).unwrap(), "<a pen>< The blue ");
+    let trimmed = "{% for turn in messages %}<{{ turn.content | trim }}>{% endfor %}";
+    assert_eq!(render(trimmed, &Chat::continuing(turns())).unwrap(), "<a pen><The blue");
+    // What a template adds to the last turn is not what the model would go on from.
+    for source in ["<{{ messages[0].content }}>", "{{ messages[1].content | upper }}", "nothing"] {
+        let refused = render(source, &Chat::continuing(turns()));
+        let told =
+            matches!(refused, Err(Error::MessageNotRendered { ref content }) if content == " The blue ");
+        assert!(told, "{source}: {refused:?}");
+    }
+    let both = Chat { add_generation_prompt: true, ..Chat::continuing(turns()) };
+    let refused = render(plain, &both);
+    assert!(matches!(refused, Err(Error::Argument { what: "add_generation_prompt", .. })), "{refused:?}");
+    let none = render(plain, &Chat::continuing(Vec::new()));
+    assert!(matches!(none, Err(Error::Argument { what: "messages", .. })), "{none:?}");
 }
 
 #[test]
