@@ -2,7 +2,8 @@
 //!
 //! The rules are those of transformers (`_beam_search`), so that the same model writes the same ids: candidates are the best
 //! `(1 + stop ids) · beams` continuations of all beams of a row, of which the first `beams` may end and the best that do not
-//! end go on; an ended one is compared by its sum over its length to the power of the penalty, the stop id counted.
+//! end go on; an ended one is compared by its sum over its length to the power of the penalty, the stop id counted. A stop string
+//! ends as a stop id does; where strings end more than the candidates have room for, more candidates are looked at.
 
 use rayon::prelude::*;
 
@@ -10,6 +11,7 @@ use super::decode::{NextToken, Run};
 use super::options::{GenerateOptions, Sampling};
 use super::prefix::Prompt;
 use super::sampling::{forbid_repeats, log_softmax, penalise};
+use super::stream::TextStream;
 use crate::error::{Error, Result};
 
 /// When a row's search ends before `max_new_tokens`.
@@ -59,12 +61,23 @@ pub struct Hypothesis {
     pub stopped: bool,
 }
 
+/// A text that a beam search found, in letters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HypothesisText {
+    /// The text, up to the string that ended it.
+    pub text: String,
+    /// Its ids, with those of the string that ended it, and how it compares; `stopped` for a stop string too.
+    pub hypothesis: Hypothesis,
+}
+
 /// A text that goes on.
 #[derive(Debug, Clone)]
-struct Beam {
+struct Beam<'a> {
     ids: Vec<i64>,
     log_probabilities: Vec<f32>,
     sum: f64,
+    /// What is certain of it in letters, and the stream of the rest, where strings may end it.
+    text: Option<(String, TextStream<'a>)>,
 }
 
 /// One way to go on.
@@ -79,49 +92,52 @@ struct Candidate {
 }
 
 /// The search for one prompt.
-struct Search {
+struct Search<'a> {
     /// Place of the prompt in the caller's batch.
     index: usize,
-    beams: Vec<Beam>,
-    ended: Vec<Hypothesis>,
+    beams: Vec<Beam<'a>>,
+    ended: Vec<HypothesisText>,
+}
+
+/// What follows the beams of a search.
+struct Next<'a> {
+    /// Which beam each of those that go on continues.
+    origins: Vec<usize>,
+    going_on: Vec<Beam<'a>>,
+    ended: Vec<HypothesisText>,
 }
 
 impl Run<'_> {
-    /// Writes the best texts of each prompt.
+    /// Writes the best texts of each prompt; in letters, and up to a stop string, where `stream` says how.
     pub(super) fn beams(
         &self,
         prompt: &Prompt<'_>,
         beam: &BeamOptions,
+        stream: Option<&TextStream<'_>>,
         mut next_token: Option<&mut dyn NextToken>,
-    ) -> Result<Vec<Vec<Hypothesis>>> {
+    ) -> Result<Vec<Vec<HypothesisText>>> {
         let (decoder, options) = (self.decoder, self.options);
         let batch = prompt.mask.batch() as usize;
         options.validate(batch)?;
         let vocab = decoder.config().vocab as usize;
         check(beam, options, vocab)?;
         prompt.check(decoder, options.max_new_tokens)?;
+        let text = stream.map(|stream| (String::new(), stream.clone()));
+        let empty = Beam { ids: Vec::new(), log_probabilities: Vec::new(), sum: 0.0, text };
         if options.max_new_tokens == 0 {
-            let empty = || Hypothesis { ids: vec![], log_probabilities: vec![], score: 0.0, stopped: false };
-            return Ok((0..batch).map(|_| vec![empty(); beam.keep]).collect());
+            let nothing = empty.end(0.0, false);
+            return Ok(vec![vec![nothing; beam.keep]; batch]);
         }
         let _guard = tch::no_grad_guard();
         let more = options.max_new_tokens - 1;
         let (mut continuation, mut scores) = self.begin(prompt, more, &mut next_token)?;
-        let empty = Beam { ids: Vec::new(), log_probabilities: Vec::new(), sum: 0.0 };
-        let mut searches: Vec<Search> =
+        let mut searches: Vec<Search<'_>> =
             (0..batch).map(|index| Search { index, beams: vec![empty.clone()], ended: Vec::new() }).collect();
         let mut results = vec![Vec::new(); batch];
         for step in 1..=options.max_new_tokens {
+            let counts: Vec<usize> = searches.iter().map(|search| search.beams.len()).collect();
             // Where the rows of each search begin, in the order of the scores.
-            let mut place = 0;
-            let starts: Vec<usize> = searches
-                .iter()
-                .map(|search| {
-                    let start = place;
-                    place += search.beams.len();
-                    start
-                })
-                .collect();
+            let starts = starts(&counts);
             let scores_of = |place: usize| &scores[place * vocab..][..vocab];
             let origins: Vec<Vec<usize>> = searches
                 .par_iter_mut()
@@ -131,12 +147,11 @@ impl Run<'_> {
                         (0..search.beams.len()).map(|beam| scores_of(start + beam)).collect();
                     search.advance(&rows, options, beam, step)
                 })
-                .collect();
+                .collect::<Result<_>>()?;
             let (mut places, mut next, mut going_on) = (Vec::new(), Vec::new(), Vec::new());
             for ((search, origins), start) in searches.into_iter().zip(origins).zip(starts) {
                 if step == options.max_new_tokens || search.is_over(options, beam, step) {
-                    let ended = search.ended.into_iter().take(beam.keep);
-                    results[search.index] = ended.collect();
+                    results[search.index] = search.ended.into_iter().take(beam.keep).collect();
                     continue;
                 }
                 places.extend(origins.iter().map(|beam| start + beam));
@@ -150,16 +165,26 @@ impl Run<'_> {
             if let Some(next_token) = &mut next_token {
                 next_token.chosen(&places, &next)?;
             }
+            let sizes: Vec<usize> = searches.iter().map(|search| search.beams.len()).collect();
             if step == 1 {
-                continuation.spread(&places, more)?;
+                continuation.spread(&places, &sizes, beam.beams, more)?;
             } else {
-                continuation.fork(&places, beam.beams, step - 1)?;
+                continuation.fork(&places, beam.beams, step - 1, sizes == counts)?;
             }
             let hidden = continuation.step(self, &next)?;
             scores = self.scores(&hidden, next.len(), &mut next_token)?;
         }
         Ok(results)
     }
+}
+
+/// Where each of several groups of so many rows begins.
+fn starts(counts: &[usize]) -> Vec<usize> {
+    let places = counts.iter().scan(0, |next, count| {
+        *next += count;
+        Some(*next - count)
+    });
+    places.collect()
 }
 
 fn check(beam: &BeamOptions, options: &GenerateOptions, vocab: usize) -> Result<()> {
@@ -195,7 +220,34 @@ fn candidates(beam: &BeamOptions, options: &GenerateOptions) -> usize {
     (1 + options.stop.len()).max(2) * beam.beams
 }
 
-impl Search {
+impl<'a> Beam<'a> {
+    /// Adds a token, also to the text.
+    fn push(&mut self, candidate: &Candidate) -> Result<()> {
+        let id = candidate.id as i64;
+        self.ids.push(id);
+        self.log_probabilities.push(candidate.log_probability);
+        if let Some((text, stream)) = &mut self.text {
+            text.push_str(&stream.push(id)?);
+        }
+        Ok(())
+    }
+
+    /// Whether it wrote a stop string.
+    fn met_string(&self) -> bool {
+        self.text.as_ref().is_some_and(|(_, stream)| stream.stopped())
+    }
+
+    fn end(&self, score: f64, stopped: bool) -> HypothesisText {
+        let text = match &self.text {
+            Some((text, stream)) => text.clone() + &stream.clone().finish(),
+            None => String::new(),
+        };
+        let (ids, log_probabilities) = (self.ids.clone(), self.log_probabilities.clone());
+        HypothesisText { text, hypothesis: Hypothesis { ids, log_probabilities, score, stopped } }
+    }
+}
+
+impl<'a> Search<'a> {
     /// Takes the scores of the next token of every beam: ends what ends, and leaves the beams that go on, whose origins are
     /// returned.
     fn advance(
@@ -204,18 +256,44 @@ impl Search {
         options: &GenerateOptions,
         beam: &BeamOptions,
         step: usize,
-    ) -> Vec<usize> {
-        let wanted = candidates(beam, options);
-        let mut found: Vec<Candidate> = Vec::with_capacity(rows.len() * wanted);
-        for (index, (row, logits)) in self.beams.iter().zip(rows).enumerate() {
-            let own = log_softmax(logits);
-            let mut scores = own.clone();
-            if options.repetition_penalty != 1.0 {
-                let prompt = options.prompt_ids.as_ref().map(|ids| ids[self.index].as_slice());
-                let seen = prompt.unwrap_or(&[]).iter().chain(&row.ids).copied();
-                penalise(&mut scores, seen, options.repetition_penalty);
+    ) -> Result<Vec<usize>> {
+        let scored: Vec<(Vec<f32>, Vec<f32>)> =
+            self.beams.iter().zip(rows).map(|(row, logits)| self.scored(row, logits, options)).collect();
+        let vocab = rows.first().map_or(0, |row| row.len());
+        let mut wanted = candidates(beam, options);
+        let next = loop {
+            let next = self.follow(&self.best(&scored, wanted), options, beam, step)?;
+            let short = step < options.max_new_tokens && next.going_on.len() < beam.beams;
+            if !short || wanted >= vocab * self.beams.len() {
+                break next;
             }
-            forbid_repeats(&mut scores, &row.ids, options.no_repeat_ngram);
+            wanted *= 2;
+        };
+        self.ended.extend(next.ended);
+        // Stable: among equals the one that ended first stays before.
+        self.ended.sort_by(|a, b| b.hypothesis.score.total_cmp(&a.hypothesis.score));
+        self.ended.truncate(beam.beams);
+        self.beams = next.going_on;
+        Ok(next.origins)
+    }
+
+    /// The model's log-probabilities of every next token, and what tokens are compared by.
+    fn scored(&self, row: &Beam<'_>, logits: &[f32], options: &GenerateOptions) -> (Vec<f32>, Vec<f32>) {
+        let own = log_softmax(logits);
+        let mut scores = own.clone();
+        if options.repetition_penalty != 1.0 {
+            let prompt = options.prompt_ids.as_ref().map(|ids| ids[self.index].as_slice());
+            let seen = prompt.unwrap_or(&[]).iter().chain(&row.ids).copied();
+            penalise(&mut scores, seen, options.repetition_penalty);
+        }
+        forbid_repeats(&mut scores, &row.ids, options.no_repeat_ngram);
+        (own, scores)
+    }
+
+    /// The best `wanted` ways to go on, best first.
+    fn best(&self, scored: &[(Vec<f32>, Vec<f32>)], wanted: usize) -> Vec<Candidate> {
+        let mut found: Vec<Candidate> = Vec::with_capacity(scored.len() * wanted.min(1 << 12));
+        for (index, (row, (own, scores))) in self.beams.iter().zip(scored).enumerate() {
             let mut ids: Vec<usize> = (0..scores.len()).collect();
             let order = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
             if wanted < ids.len() {
@@ -232,33 +310,41 @@ impl Search {
         // By sum, then by beam and id: equal sums must not depend on the sort.
         found.sort_unstable_by(|a, b| b.sum.total_cmp(&a.sum).then((a.beam, a.id).cmp(&(b.beam, b.id))));
         found.truncate(wanted);
-        let (mut origins, mut going_on) = (Vec::new(), Vec::new());
+        found
+    }
+
+    /// What becomes of the candidates, best first.
+    fn follow(
+        &self,
+        found: &[Candidate],
+        options: &GenerateOptions,
+        beam: &BeamOptions,
+        step: usize,
+    ) -> Result<Next<'a>> {
+        let mut after = Next { origins: Vec::new(), going_on: Vec::new(), ended: Vec::new() };
+        let last = step == options.max_new_tokens;
         let full = self.ended.len() == beam.beams;
         for (rank, candidate) in found.iter().enumerate() {
-            let stops = options.stop.contains(&(candidate.id as i64));
-            let ends = stops || step == options.max_new_tokens;
-            let mut next = self.beams[candidate.beam].clone();
-            if !stops {
-                next.ids.push(candidate.id as i64);
-                next.log_probabilities.push(candidate.log_probability);
+            let may_end = rank < beam.beams;
+            if !may_end && (last || after.going_on.len() == beam.beams) {
+                break;
             }
-            if !ends && going_on.len() < beam.beams {
-                origins.push(candidate.beam);
-                going_on.push(Beam { sum: candidate.sum, ..next });
-            } else if ends && rank < beam.beams && !(full && beam.end == BeamEnd::Full) {
-                self.ended.push(Hypothesis {
-                    ids: next.ids,
-                    log_probabilities: next.log_probabilities,
-                    score: candidate.sum / (step as f64).powf(beam.length_penalty),
-                    stopped: stops,
-                });
+            let mut next = self.beams[candidate.beam].clone();
+            let by_id = options.stop.contains(&(candidate.id as i64));
+            if !by_id {
+                next.push(candidate)?;
+            }
+            let stopped = by_id || next.met_string();
+            let ends = stopped || last;
+            if !ends && after.going_on.len() < beam.beams {
+                after.origins.push(candidate.beam);
+                after.going_on.push(Beam { sum: candidate.sum, ..next });
+            } else if ends && may_end && !(full && beam.end == BeamEnd::Full) {
+                let score = candidate.sum / (step as f64).powf(beam.length_penalty);
+                after.ended.push(next.end(score, stopped));
             }
         }
-        // Stable: among equals the one that ended first stays before.
-        self.ended.sort_by(|a, b| b.score.total_cmp(&a.score));
-        self.ended.truncate(beam.beams);
-        self.beams = going_on;
-        origins
+        Ok(after)
     }
 
     /// Whether nothing that goes on is still looked for.
@@ -274,6 +360,6 @@ impl Search {
             BeamEnd::NeverBetter if beam.length_penalty > 0.0 => options.max_new_tokens,
             BeamEnd::NoBetterNow | BeamEnd::NeverBetter => step,
         };
-        best.sum / (length as f64).powf(beam.length_penalty) <= worst.score
+        best.sum / (length as f64).powf(beam.length_penalty) <= worst.hypothesis.score
     }
 }

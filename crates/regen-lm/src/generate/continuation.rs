@@ -65,12 +65,29 @@ pub(super) fn read(run: &Run<'_>, prompt: &Prompt<'_>, more: usize) -> Result<(C
 }
 
 impl Continuation {
-    /// The rows at these places, in any order, repeated where they go on apart; with room for `more` tokens of each.
-    pub(super) fn spread(&mut self, places: &[usize], more: usize) -> Result<()> {
+    /// The rows at these places, so many of each of several prompts, repeated where they go on apart; with room for `more` tokens of
+    /// each, and for `group` rows of each prompt later on.
+    pub(super) fn spread(
+        &mut self,
+        places: &[usize],
+        sizes: &[usize],
+        group: usize,
+        more: usize,
+    ) -> Result<()> {
         match self {
             Self::Torch(cache) => cache.select_rows(places),
             Self::Packed(cache) => {
-                *cache = cache.continued(places, more);
+                let (mut slots, mut own, mut rest) = (Vec::new(), Vec::new(), places);
+                for size in sizes {
+                    let (prompt, after) = rest.split_at(*size);
+                    own.extend(slots.len()..slots.len() + size);
+                    slots.extend_from_slice(prompt);
+                    // Places that are free until more rows of the prompt go on.
+                    slots.extend(prompt.iter().take(1).cycle().take(group - size));
+                    rest = after;
+                }
+                *cache = cache.continued(&slots, more);
+                cache.keep(&own);
                 Ok(())
             }
         }
@@ -88,12 +105,10 @@ impl Continuation {
     }
 
     /// The rows at these places, in any order and repeated where they go on apart. Rows come in groups of `group` with the same
-    /// prompt, whose rows differ in the last `written` tokens only; a group leaves as a whole.
-    pub(super) fn fork(&mut self, places: &[usize], group: usize, written: usize) -> Result<()> {
+    /// prompt at most, whose rows differ in the last `written` tokens only; `whole` where every prompt has as many rows as before.
+    pub(super) fn fork(&mut self, places: &[usize], group: usize, written: usize, whole: bool) -> Result<()> {
         match self {
-            Self::Torch(cache) if places.len() as i64 == cache.batch() => {
-                cache.reorder(places, cache.len() - written as i64)
-            }
+            Self::Torch(cache) if whole => cache.reorder(places, cache.len() - written as i64),
             Self::Torch(cache) => cache.select_rows(places),
             Self::Packed(cache) => {
                 cache.fork(places, group, written);

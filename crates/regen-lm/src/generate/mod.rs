@@ -11,7 +11,7 @@ mod stream;
 mod text;
 mod writer;
 
-pub use beam::{BeamEnd, BeamOptions, Hypothesis};
+pub use beam::{BeamEnd, BeamOptions, Hypothesis, HypothesisText};
 pub use decode::NextToken;
 pub use defaults::GenerationDefaults;
 pub use options::{GenerateOptions, Generated, Sampling};

@@ -11,7 +11,8 @@ use crate::model::Decoder;
 use crate::packed::PackedCache;
 
 /// Beginnings of prompts that were read once: a system prompt and a user's soft tokens, say, which several kinds of narrative
-/// share. Made by [`Writer::read_prefix`](super::Writer::read_prefix), and never changed by what is written after it.
+/// share. Made by [`Writer::read_prefix`](super::Writer::read_prefix), continued by [`Writer::after`](super::Writer::after), and
+/// never changed by what is written after it.
 #[derive(Debug)]
 pub struct Prefix {
     held: Continuation,
@@ -19,9 +20,13 @@ pub struct Prefix {
 
 impl Prefix {
     /// Reads the rows of a batch.
-    pub(super) fn read(run: &Run<'_>, embeds: &Tensor, mask: &PaddingMask) -> Result<Self> {
+    pub(super) fn read(run: &Run<'_>, beginning: &Prompt<'_>) -> Result<Self> {
+        beginning.check_rows()?;
+        for row in 0..beginning.mask.batch() as usize {
+            beginning.check_length(run.decoder, row, 0)?;
+        }
         let _guard = tch::no_grad_guard();
-        let (held, _) = read(run, &Prompt { embeds, mask, after: None }, 0)?;
+        let (held, _) = read(run, beginning, 0)?;
         Ok(Self { held })
     }
 
@@ -76,34 +81,44 @@ pub(super) struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
+    /// Refuses rows of the prefix that are not there, or of another number than the prompts.
+    fn check_rows(&self) -> Result<()> {
+        let Some((prefix, rows)) = self.after else { return Ok(()) };
+        let refuse =
+            |what, expected, got: usize| Err(Error::Argument { what, expected, got: got.to_string() });
+        if rows.len() != self.mask.batch() as usize {
+            return refuse("rows of the prefix", "one for each row", rows.len());
+        }
+        match rows.iter().find(|row| **row >= prefix.rows()) {
+            Some(row) => refuse("row of the prefix", "a row that it holds", *row),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses rows that cannot be continued by `max_new_tokens`.
     pub(super) fn check(&self, decoder: &Decoder, max_new_tokens: usize) -> Result<()> {
+        self.check_rows()?;
         let batch = self.mask.batch() as usize;
-        if let Some((prefix, rows)) = self.after {
-            let refuse =
-                |what, expected, got: usize| Err(Error::Argument { what, expected, got: got.to_string() });
-            if rows.len() != batch {
-                return refuse("rows of the prefix", "one for each row", rows.len());
-            }
-            if let Some(row) = rows.iter().find(|row| **row >= prefix.rows()) {
-                return refuse("row of the prefix", "a row that it holds", *row);
-            }
-        }
-        let max_positions = decoder.config().max_positions;
         for row in 0..batch {
-            let real = self.mask.real_tokens(row);
-            if real == 0 {
+            if self.mask.real_tokens(row) == 0 {
                 return Err(Error::EmptyPrompt { row });
             }
             if self.mask.row(row).last() != Some(&true) {
                 return Err(Error::PromptNotLeftPadded { row });
             }
-            let before = self.after.map_or(0, |(prefix, rows)| prefix.real_tokens(rows[row]));
             // The last new token is never fed back, so it needs no position.
-            let tokens = before + real + (max_new_tokens as i64 - 1).max(0);
-            if tokens > max_positions {
-                return Err(Error::TooLong { tokens, max_positions });
-            }
+            self.check_length(decoder, row, (max_new_tokens as i64 - 1).max(0))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a row that has no positions for `more` tokens after it.
+    fn check_length(&self, decoder: &Decoder, row: usize, more: i64) -> Result<()> {
+        let before = self.after.map_or(0, |(prefix, rows)| prefix.real_tokens(rows[row]));
+        let tokens = before + self.mask.real_tokens(row) + more;
+        let max_positions = decoder.config().max_positions;
+        if tokens > max_positions {
+            return Err(Error::TooLong { tokens, max_positions });
         }
         Ok(())
     }

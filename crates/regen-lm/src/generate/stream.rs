@@ -1,20 +1,11 @@
 //! Ids to text while they are written: valid UTF-8 pieces, and an end at strings rather than ids.
 
-use tokenizers::{
-    DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
-};
+use std::sync::Arc;
+
+use tokenizers::tokenizer::step_decode_stream;
 
 use crate::error::{Error, Result};
 use crate::tokenizer::TextTokenizer;
-
-type Steps<'a> = tokenizers::tokenizer::DecodeStream<
-    'a,
-    ModelWrapper,
-    NormalizerWrapper,
-    PreTokenizerWrapper,
-    PostProcessorWrapper,
-    DecoderWrapper,
->;
 
 /// Turns the ids of one row into text piece by piece.
 ///
@@ -36,12 +27,22 @@ type Steps<'a> = tokenizers::tokenizer::DecodeStream<
 /// assert_eq!(text, "é\n…");
 /// # Ok::<(), regen_lm::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct TextStream<'a> {
-    steps: Steps<'a>,
-    vocab: i64,
-    stop: Vec<String>,
+    tokenizer: &'a TextTokenizer,
+    steps: Steps,
+    stop: Arc<[String]>,
     held: String,
     stopped: bool,
+}
+
+/// Ids whose text is not certain yet, as the tokenizers package wants them kept: unlike its own stream, they can be copied where a
+/// text goes on in several ways.
+#[derive(Clone, Default)]
+struct Steps {
+    ids: Vec<u32>,
+    prefix: String,
+    prefix_index: usize,
 }
 
 impl std::fmt::Debug for TextStream<'_> {
@@ -58,8 +59,8 @@ impl<'a> TextStream<'a> {
     /// A stream for one row; empty stop strings are passed over.
     pub fn new(tokenizer: &'a TextTokenizer, stop: &[&str]) -> Self {
         Self {
-            steps: tokenizer.inner().decode_stream(true),
-            vocab: tokenizer.vocab_size(),
+            tokenizer,
+            steps: Steps::default(),
             stop: stop.iter().filter(|text| !text.is_empty()).map(|text| (*text).to_owned()).collect(),
             held: String::new(),
             stopped: false,
@@ -75,11 +76,12 @@ impl<'a> TextStream<'a> {
         if self.stopped {
             return Ok(String::new());
         }
-        let narrow = u32::try_from(id).map_err(|_| Error::IdOutOfRange { id, vocab: self.vocab })?;
-        let piece = self
-            .steps
-            .step(narrow)
-            .map_err(|source| Error::Tokenizer { action: "decoding a piece", source })?;
+        let narrow =
+            u32::try_from(id).map_err(|_| Error::IdOutOfRange { id, vocab: self.tokenizer.vocab_size() })?;
+        let Steps { ids, prefix, prefix_index } = &mut self.steps;
+        let piece =
+            step_decode_stream(&**self.tokenizer.inner(), vec![narrow], true, ids, prefix, prefix_index)
+                .map_err(|source| Error::Tokenizer { action: "decoding a piece", source })?;
         self.held.push_str(&piece.unwrap_or_default());
         if let Some(end) = self.stop.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
             self.stopped = true;

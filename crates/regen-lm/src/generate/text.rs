@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 
 use tch::Tensor;
 
+use super::beam::{BeamOptions, HypothesisText};
+use super::decode::NextToken;
 use super::options::GenerateOptions;
 use super::stream::TextStream;
 use super::writer::Writer;
@@ -76,5 +78,26 @@ impl Writer<'_> {
                 }
             })
             .collect())
+    }
+
+    /// As [`beam_search`](Self::beam_search), as text. A text ends before the first of the `stop` strings that it writes, wherever
+    /// tokens break, as with [`generate_text`](Self::generate_text), and is compared as one that a stop id ended: by all its tokens,
+    /// those of the string included.
+    ///
+    /// # Errors
+    /// As [`beam_search`](Self::beam_search), and [`Error::Tokenizer`](crate::Error::Tokenizer).
+    #[expect(clippy::too_many_arguments, reason = "those of `beam_search`, and how its ids become text")]
+    pub fn beam_search_text(
+        &self,
+        tokenizer: &TextTokenizer,
+        prompt_embeds: &Tensor,
+        mask: &PaddingMask,
+        options: &GenerateOptions,
+        beam: &BeamOptions,
+        stop: &[&str],
+        next_token: Option<&mut dyn NextToken>,
+    ) -> Result<Vec<Vec<HypothesisText>>> {
+        let stream = TextStream::new(tokenizer, stop);
+        self.run(options).beams(&self.prompt(prompt_embeds, mask), beam, Some(&stream), next_token)
     }
 }

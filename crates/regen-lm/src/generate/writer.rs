@@ -1,6 +1,7 @@
 //! Writing with a decoder: with libtorch alone, or with packed weights where they are faster.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use regen_kernel::Storage;
 use tch::{Kind, Tensor};
@@ -18,10 +19,14 @@ use crate::packed::PackedDecoder;
 ///
 /// [`Writer::new`] keeps a second copy of the weights, packed for the CPU; make one and use it for everything that is to be
 /// written. What it writes differs from [`Writer::plain`] by the rounding of sums.
+///
+/// Every way of writing starts at the prompts alone, or after a [`Prefix`] that was read before: [`Writer::after`].
 #[derive(Debug)]
 pub struct Writer<'a> {
     decoder: &'a Decoder,
-    packed: Option<PackedDecoder>,
+    packed: Option<Arc<PackedDecoder>>,
+    /// What stands before every prompt: the prefix, and for each row of a batch which of its rows.
+    after: Option<(&'a Prefix, &'a [usize])>,
 }
 
 impl<'a> Writer<'a> {
@@ -45,12 +50,37 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_storage(decoder: &'a Decoder, storage: Storage) -> Result<Self> {
-        Ok(Self { decoder, packed: PackedDecoder::new(decoder, storage)? })
+        Ok(Self { decoder, packed: PackedDecoder::new(decoder, storage)?.map(Arc::new), after: None })
     }
 
     /// Every step is libtorch's.
     pub fn plain(decoder: &'a Decoder) -> Self {
-        Self { decoder, packed: None }
+        Self { decoder, packed: None, after: None }
+    }
+
+    /// The same writer, with its weights, for prompts whose row `i` follows row `rows[i]` of the prefix: what the prefix holds is not
+    /// computed again. A prefix belongs to the decoder as it was when it was read, and to writers of the kind that read it.
+    ///
+    /// It writes as if every prompt began with what the prefix read. With rows that the prefix does not hold, or of another number
+    /// than the prompts, everything it is asked for is [`Error::Argument`](crate::Error::Argument).
+    ///
+    /// ```
+    /// use regen_lm::{Decoder, DecoderConfig, GenerateOptions, PaddingMask, Writer};
+    /// use tch::{Device, Tensor, nn};
+    /// # let store = nn::VarStore::new(Device::Cpu);
+    /// # let config = DecoderConfig::preset("1m", 300)?;
+    /// # let decoder = Decoder::new(&store.root(), &config, &mut regen_torch::seed::rng(7, 0))?;
+    /// let embed = |ids: &[i64]| decoder.embed(&Tensor::from_slice(ids).unsqueeze(0));
+    /// let (writer, one) = (Writer::new(&decoder)?, |seq| PaddingMask::full(1, seq));
+    /// let options = GenerateOptions { max_new_tokens: 5, ..GenerateOptions::default() };
+    /// let whole = writer.generate(&embed(&[5, 6, 7, 8])?, &one(4), &options)?;
+    /// let prefix = writer.read_prefix(&embed(&[5, 6])?, &one(2))?;
+    /// assert_eq!(writer.after(&prefix, &[0]).generate(&embed(&[7, 8])?, &one(2), &options)?, whole);
+    /// # Ok::<(), regen_lm::Error>(())
+    /// ```
+    #[must_use]
+    pub fn after<'b>(&'b self, prefix: &'b Prefix, rows: &'b [usize]) -> Writer<'b> {
+        Writer { decoder: self.decoder, packed: self.packed.clone(), after: Some((prefix, rows)) }
     }
 
     /// Whether it reads and writes with packed weights.
@@ -60,7 +90,7 @@ impl<'a> Writer<'a> {
 
     /// Bytes of the packed weights, if there are any.
     pub fn packed_bytes(&self) -> Option<usize> {
-        self.packed.as_ref().map(PackedDecoder::bytes)
+        self.packed.as_deref().map(PackedDecoder::bytes)
     }
 
     /// The decoder that it writes with.
@@ -101,8 +131,7 @@ impl<'a> Writer<'a> {
         options: &GenerateOptions,
         mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
     ) -> Result<Vec<Generated>> {
-        let prompt = Prompt { embeds: prompt_embeds, mask, after: None };
-        self.run(options).write(&prompt, None, &mut on_token)
+        self.run(options).write(&self.prompt(prompt_embeds, mask), None, &mut on_token)
     }
 
     /// As [`generate_with`](Self::generate_with), with the scores that `next_token` makes of the model's own.
@@ -117,22 +146,21 @@ impl<'a> Writer<'a> {
         next_token: &mut dyn NextToken,
         mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
     ) -> Result<Vec<Generated>> {
-        let prompt = Prompt { embeds: prompt_embeds, mask, after: None };
-        self.run(options).write(&prompt, Some(next_token), &mut on_token)
+        self.run(options).write(&self.prompt(prompt_embeds, mask), Some(next_token), &mut on_token)
     }
 
-    /// Reads the beginnings of prompts, so that several prompts can go on from each of them.
+    /// Reads the beginnings of prompts, so that several prompts can go on from each of them. Of a writer that writes
+    /// [`after`](Self::after) a prefix, a longer one.
     ///
     /// **Shapes** `embeds: [rows, seq, hidden]`, `mask: [rows, seq]`, padded on either side.
     ///
     /// # Errors
     /// Those of [`Decoder::forward`].
     pub fn read_prefix(&self, embeds: &Tensor, mask: &PaddingMask) -> Result<Prefix> {
-        Prefix::read(&self.run(&GenerateOptions::default()), embeds, mask)
+        Prefix::read(&self.run(&GenerateOptions::default()), &self.prompt(embeds, mask))
     }
 
-    /// As [`generate_with`](Self::generate_with) of prompts whose row `i` follows row `rows[i]` of the prefix: what the prefix
-    /// holds is not computed again. A prefix belongs to the decoder as it was when it was read.
+    /// [`generate_with`](Self::generate_with) of [`after`](Self::after) in one call.
     ///
     /// # Errors
     /// As [`generate`](Self::generate), and [`Error::Argument`](crate::Error::Argument) for rows that the prefix does not hold.
@@ -143,10 +171,9 @@ impl<'a> Writer<'a> {
         prompt_embeds: &Tensor,
         mask: &PaddingMask,
         options: &GenerateOptions,
-        mut on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
+        on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
     ) -> Result<Vec<Generated>> {
-        let prompt = Prompt { embeds: prompt_embeds, mask, after: Some((prefix, rows)) };
-        self.run(options).write(&prompt, None, &mut on_token)
+        self.after(prefix, rows).generate_with(prompt_embeds, mask, options, on_token)
     }
 
     /// The best texts of each prompt that a beam search finds, best first; `next_token` as in
@@ -165,12 +192,19 @@ impl<'a> Writer<'a> {
         beam: &BeamOptions,
         next_token: Option<&mut dyn NextToken>,
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        let prompt = Prompt { embeds: prompt_embeds, mask, after: None };
-        self.run(options).beams(&prompt, beam, next_token)
+        let found = self.run(options).beams(&self.prompt(prompt_embeds, mask), beam, None, next_token)?;
+        Ok(found.into_iter().map(|row| row.into_iter().map(|text| text.hypothesis).collect()).collect())
     }
 
-    fn run<'b>(&'b self, options: &'b GenerateOptions) -> Run<'b> {
-        Run { decoder: self.decoder, packed: self.packed.as_ref(), options }
+    pub(super) fn prompt<'b>(&self, embeds: &'b Tensor, mask: &'b PaddingMask) -> Prompt<'b>
+    where
+        'a: 'b,
+    {
+        Prompt { embeds, mask, after: self.after }
+    }
+
+    pub(super) fn run<'b>(&'b self, options: &'b GenerateOptions) -> Run<'b> {
+        Run { decoder: self.decoder, packed: self.packed.as_deref(), options }
     }
 }
 

@@ -11,11 +11,11 @@ use tch::Tensor;
 
 use crate::support::{golden, ids, load, random_model, small_config, stored};
 
-fn integers(value: &Value) -> Vec<i64> {
+pub(crate) fn integers(value: &Value) -> Vec<i64> {
     value.as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect()
 }
 
-fn options(case: &Value) -> (GenerateOptions, BeamOptions) {
+pub(crate) fn options(case: &Value) -> (GenerateOptions, BeamOptions) {
     let beams = case["num_beams"].as_u64().unwrap() as usize;
     let end = match &case["early_stopping"] {
         Value::Bool(true) => BeamEnd::Full,

@@ -10,6 +10,7 @@ mod families;
 mod prefixes;
 mod recompute;
 mod resume;
+mod strings;
 mod support;
 mod tokenizer;
 mod training;

@@ -86,7 +86,7 @@ def main():
     (HERE / "expected.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
     (HERE / "PROVENANCE.toml").write_text(
         f'reference = "transformers {transformers.__version__}, torch {torch.__version__}, eager attention"\n'
-        'command = "python make.py"\n'
+        'command = "python make.py; python make_strings.py"\n'
         "seed = 1\n"
         f"date = {datetime.date.today().isoformat()}\n"
         "tolerance = 1e-4\n"
