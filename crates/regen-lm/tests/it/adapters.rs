@@ -125,3 +125,38 @@ fn adapters_that_cannot_be_computed_are_refused() {
         );
     }
 }
+
+#[test]
+#[ignore = "writes folders for load_back.py, which needs PEFT"]
+fn write_adapters_for_peft() {
+    use regen_torch::save_tensors;
+    for (family, targets) in [
+        ("llama", LoraTargets::Named(vec!["q_proj".into(), "down_proj".into()])),
+        ("gpt2", LoraTargets::Named(vec!["c_attn".into()])),
+        ("qwen3", LoraTargets::All),
+        ("phi3", LoraTargets::Named(vec!["qkv_proj".into()])),
+    ] {
+        for dropout in [0.0, 0.25] {
+            let mut decoder = load(&golden("families").join(family));
+            let vs = nn::VarStore::new(Device::Cpu);
+            let config =
+                LoraConfig { rank: 3, alpha: 5.0, rank_stabilised: true, dropout, targets: targets.clone() };
+            decoder.add_lora(&vs.root(), &config, &mut seed::rng(71, 0)).unwrap();
+            let mut rng = seed::rng(71, 1);
+            for (_, tensor) in decoder.lora_parameters() {
+                let noise = seed::normal(&mut rng, &tensor.size(), 0.3);
+                tch::no_grad(|| {
+                    let _ = tensor.shallow_clone().g_add_(&noise);
+                });
+            }
+            let named = format!("{family}-{dropout}");
+            let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("saved_lora").join(named);
+            decoder.save_lora(&dir, &config).unwrap();
+            let file = Checkpoint::open(&golden("families").join(family).join("golden.safetensors")).unwrap();
+            let tokens = stored(&file, "ids");
+            let logits = tch::no_grad(|| logits(&decoder, &tokens));
+            let both = [("ids".to_owned(), tokens), ("logits".to_owned(), logits)];
+            save_tensors(&dir.join("computed.safetensors"), &both, &[]).unwrap();
+        }
+    }
+}
