@@ -7,6 +7,8 @@ mod matrix;
 mod multiply;
 mod panels;
 mod rows;
+mod shared;
+mod spare;
 #[cfg(target_arch = "x86_64")]
 #[path = "x86.rs"]
 mod tiles;
@@ -20,3 +22,4 @@ pub use math::{Activation, exp};
 pub use matrix::{Linear, Matrix, Storage};
 pub use multiply::Scratch;
 pub use rows::{NormKind, RowNorm, add, dot, log_sum_exp, turn};
+pub use spare::Spare;

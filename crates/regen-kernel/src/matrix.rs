@@ -143,14 +143,15 @@ impl Matrix {
         self.panels.bytes()
     }
 
-    /// The weights of one output as they are stored, `[inputs]`; with a gate, those of what it gates.
+    /// The weights of one output as they are stored, into `out`, `[inputs]`; with a gate, those of what it gates.
     ///
     /// # Panics
-    /// If there is no such output.
-    pub fn weights_of(&self, output: usize) -> impl Iterator<Item = f32> {
+    /// If there is no such output, or `out` has another length.
+    pub fn weights_of(&self, output: usize, out: &mut [f32]) {
         assert!(output < self.outputs, "output {output} of {}", self.outputs);
+        assert_eq!(out.len(), self.inputs, "weights of one output");
         let panel = output / PANEL * self.parts() + self.parts() - 1;
-        (0..self.inputs).map(move |input| self.panels.get(panel, output % PANEL, self.inputs, input))
+        self.panels.get(panel, output % PANEL, out);
     }
 
     pub(crate) fn parts(&self) -> usize {

@@ -3,16 +3,11 @@
 //! A panel meets some hundred rows at a time, so that it comes from far memory once for them, and their numbers stay in the
 //! core's cache for the next panel. Within that, inputs are cut so that what a tile walks through stays there too.
 
-use rayon::prelude::*;
-
 use crate::level::{Level, Work};
 use crate::math::Activation;
 use crate::matrix::Matrix;
 use crate::panels::{BLOCK, PANEL, Panel, pair_of};
 use crate::tiles::{self, Sums};
-
-/// Multiplications below which handing work to another core costs more than it saves.
-const WORTH_SHARING: usize = 60_000;
 
 /// Numbers of the rows that a panel meets at a time: with f32 half a megabyte, half of a usual core's cache.
 const NUMBERS_AT_ONCE: usize = 131_072;
@@ -20,28 +15,33 @@ const NUMBERS_AT_ONCE: usize = 131_072;
 /// Inputs of a panel that tiles go through before the next ones. A multiple of [`BLOCK`].
 const INPUTS_AT_ONCE: usize = 1024;
 
-/// Rows from which cores get rows of their own rather than panels.
-const ROWS_A_CORE: usize = 24;
+/// The same where so few tiles meet a panel that it comes from far memory for them: each part of it is asked for while they go
+/// through the one before. With whole panels the first tile would wait for memory, and memory for the others. A multiple of
+/// [`BLOCK`].
+const INPUTS_OF_FEW: usize = 64;
+
+/// How many tiles are few.
+const FEW_TILES: usize = 4;
 
 /// Memory that products use again and again.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Rows in bfloat16, in pairs.
-    pairs: Vec<u32>,
-    sums: Vec<Sums>,
-    gates: Vec<Sums>,
+    pub(crate) pairs: Vec<u32>,
+    pub(crate) sums: Vec<Sums>,
+    pub(crate) gates: Vec<Sums>,
 }
 
 /// What becomes of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Put {
+pub(crate) enum Put {
     Set,
     Add,
 }
 
 /// Rows as a storage wants them.
 #[derive(Clone, Copy)]
-enum Rows<'a> {
+pub(crate) enum Rows<'a> {
     Floats(&'a [f32]),
     /// Each row of whole pairs.
     Pairs(&'a [u32]),
@@ -66,42 +66,14 @@ impl Matrix {
         self.rows_into(x, out, Put::Add, scratch);
     }
 
-    /// On all threads of the current rayon pool: **Shapes** `x: [rows, inputs] → [rows, outputs]`. The result does not depend on
-    /// how many there are.
-    ///
-    /// # Panics
-    /// If `x` is no whole number of rows.
-    pub fn multiply_shared(&self, x: &[f32]) -> Vec<f32> {
-        let (inputs, outputs) = (self.inputs, self.outputs);
-        let rows = x.len() / inputs;
-        let mut out = vec![0.0; rows * outputs];
-        self.check(x, &out);
-        let threads = rayon::current_num_threads();
-        let work = rows * inputs * outputs * self.parts();
-        if threads == 1 || work <= WORTH_SHARING {
-            self.rows_into(x, &mut out, Put::Set, &mut Scratch::default());
-        } else if rows >= threads * ROWS_A_CORE {
-            // A few equal shares for each core, so that none waits long for another. They need not be whole tiles: smaller
-            // ones take less time.
-            let share = rows.div_ceil(4 * threads).max(ROWS_A_CORE);
-            let pieces = x.par_chunks(share * inputs).zip(out.par_chunks_mut(share * outputs));
-            pieces.for_each_init(Scratch::default, |scratch, (x, out)| {
-                self.rows_into(x, out, Put::Set, scratch);
-            });
-        } else {
-            self.panels_shared(x, rows, &mut out);
-        }
-        out
-    }
-
-    fn check(&self, x: &[f32], out: &[f32]) {
+    pub(crate) fn check(&self, x: &[f32], out: &[f32]) {
         let rows = x.len() / self.inputs;
         assert_eq!(x.len(), rows * self.inputs, "no whole number of rows of {} inputs", self.inputs);
         assert_eq!(out.len(), rows * self.outputs, "{rows} rows of {} outputs", self.outputs);
     }
 
     /// All panels for all rows, some rows at a time.
-    fn rows_into(&self, x: &[f32], out: &mut [f32], put: Put, scratch: &mut Scratch) {
+    pub(crate) fn rows_into(&self, x: &[f32], out: &mut [f32], put: Put, scratch: &mut Scratch) {
         let Scratch { pairs, sums, gates } = scratch;
         let tile = self.level.rows();
         let at_once = (NUMBERS_AT_ONCE / self.inputs).clamp(2 * tile, 16 * tile) / tile * tile;
@@ -120,24 +92,7 @@ impl Matrix {
         }
     }
 
-    /// Cores own panels, and each fills a `[rows, 32]` of its own.
-    fn panels_shared(&self, x: &[f32], rows: usize, out: &mut [f32]) {
-        let mut pairs = Vec::new();
-        let prepared = self.prepare(x, &mut pairs);
-        let mut parts = vec![[0.0; PANEL]; self.panel_count() * rows];
-        let least = WORTH_SHARING / (rows * self.inputs * self.parts() * PANEL);
-        let pieces = parts.par_chunks_exact_mut(rows).enumerate().with_min_len(least.max(1));
-        pieces.for_each_init(Vec::new, |gates, (panel, sums)| self.panel_into(panel, prepared, sums, gates));
-        for (panel, part) in parts.chunks_exact(rows).enumerate() {
-            let start = panel * PANEL;
-            let width = PANEL.min(self.outputs - start);
-            for (sums, out) in part.iter().zip(out.chunks_exact_mut(self.outputs)) {
-                out[start..start + width].copy_from_slice(&sums[..width]);
-            }
-        }
-    }
-
-    fn prepare<'a>(&self, x: &'a [f32], pairs: &'a mut Vec<u32>) -> Rows<'a> {
+    pub(crate) fn prepare<'a>(&self, x: &'a [f32], pairs: &'a mut Vec<u32>) -> Rows<'a> {
         if !self.takes_pairs() {
             return Rows::Floats(x);
         }
@@ -148,7 +103,7 @@ impl Matrix {
     }
 
     /// One panel for all rows: products, bias, nonlinearity, gate.
-    fn panel_into(&self, panel: usize, rows: Rows<'_>, sums: &mut [Sums], gates: &mut Vec<Sums>) {
+    pub(crate) fn panel_into(&self, panel: usize, rows: Rows<'_>, sums: &mut [Sums], gates: &mut Vec<Sums>) {
         let bias = |part: usize| {
             self.bias.as_deref().map(|bias| &bias[part * self.padded() + panel * PANEL..][..PANEL])
         };
@@ -168,8 +123,9 @@ impl Matrix {
         sums.fill([0.0; PANEL]);
         let blocks = sums.len().div_ceil(self.level.rows()).max(1);
         let tile = sums.len().div_ceil(blocks).max(1);
-        for start in (0..self.inputs).step_by(INPUTS_AT_ONCE) {
-            let end = (start + INPUTS_AT_ONCE).min(self.inputs);
+        let at_once = if blocks <= FEW_TILES { INPUTS_OF_FEW } else { INPUTS_AT_ONCE };
+        for start in (0..self.inputs).step_by(at_once) {
+            let end = (start + at_once).min(self.inputs);
             for (block, sums) in sums.chunks_mut(tile).enumerate() {
                 let first = block * tile;
                 tile_into(self.level, panel, rows, self.inputs, first, start..end, sums);
@@ -223,18 +179,25 @@ impl Work for Place<'_> {
     fn run(self) {
         let Self { sums, out, outputs, columns, put } = self;
         for (sums, row) in sums.iter().zip(out.chunks_exact_mut(outputs)) {
-            let row = &mut row[columns.clone()];
-            // A whole panel has a length that the compiler knows: a few vectors rather than a call.
-            if let Ok(row) = <&mut [f32; PANEL]>::try_from(&mut *row) {
-                match put {
-                    Put::Set => *row = *sums,
-                    Put::Add => row.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
-                }
-            } else {
-                match put {
-                    Put::Set => row.copy_from_slice(&sums[..row.len()]),
-                    Put::Add => row.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
-                }
+            put.into(sums, &mut row[columns.clone()]);
+        }
+    }
+}
+
+impl Put {
+    /// The sums of one row, as many as there is room for.
+    #[inline(always)]
+    pub(crate) fn into(self, sums: &Sums, row: &mut [f32]) {
+        // A whole panel has a length that the compiler knows: a few vectors rather than a call.
+        if let Ok(row) = <&mut Sums>::try_from(&mut *row) {
+            match self {
+                Self::Set => *row = *sums,
+                Self::Add => row.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
+            }
+        } else {
+            match self {
+                Self::Set => row.copy_from_slice(&sums[..row.len()]),
+                Self::Add => row.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
             }
         }
     }

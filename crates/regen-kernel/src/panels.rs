@@ -100,17 +100,27 @@ impl Panels {
         }
     }
 
-    /// The weight of an output and an input, as it is stored.
-    pub(crate) fn get(&self, index: usize, lane: usize, inputs: usize, input: usize) -> f32 {
-        match self.panel(index, inputs) {
-            Panel::F32(lines) => lines[2 * input + lane / 16].0[lane % 16],
+    /// The weights of one output, `[inputs]`, as they are stored.
+    pub(crate) fn get(&self, index: usize, lane: usize, weights: &mut [f32]) {
+        let (half, lane_of_half) = (lane / 16, lane % 16);
+        match self.panel(index, weights.len()) {
+            Panel::F32(lines) => {
+                for (weight, pair) in weights.iter_mut().zip(lines.chunks_exact(2)) {
+                    *weight = pair[half].0[lane_of_half];
+                }
+            }
             Panel::Bf16(lines) => {
-                let pair = lines[input / 2 * 2 + lane / 16].0[lane % 16];
-                f32::from_bits(if input.is_multiple_of(2) { pair << 16 } else { pair & 0xffff_0000 })
+                for (weights, pair) in weights.chunks_mut(2).zip(lines.chunks_exact(2)) {
+                    let both = pair[half].0[lane_of_half];
+                    let numbers = [f32::from_bits(both << 16), f32::from_bits(both & 0xffff_0000)];
+                    weights.copy_from_slice(&numbers[..weights.len()]);
+                }
             }
             Panel::Int8(lines, scales) => {
-                let scale = scales[input / BLOCK * 2 + lane / 16].0[lane % 16];
-                f32::from(lines[input / 2].0[input % 2 * 32 + lane]) * scale
+                for (input, weight) in weights.iter_mut().enumerate() {
+                    let scale = scales[input / BLOCK * 2 + half].0[lane_of_half];
+                    *weight = f32::from(lines[input / 2].0[input % 2 * 32 + lane]) * scale;
+                }
             }
         }
     }

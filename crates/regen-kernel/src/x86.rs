@@ -22,8 +22,10 @@ pub(crate) type Sums = [f32; PANEL];
 /// Most rows that a tile may have.
 pub(crate) const MOST_ROWS: usize = 12;
 
-/// Bytes between a weight that is used and one that is asked for: a page, at whose end the processor's own guess stops.
-const AHEAD: usize = 4096;
+/// Bytes between a weight that is used and one that is asked for. With f32, what few rows go through before they begin anew
+/// (`multiply::INPUTS_OF_FEW`), so that memory brings the next weights while rows meet those that are there; and more than a page,
+/// at whose end the processor's own guess stops.
+const AHEAD: usize = 8192;
 
 impl Level {
     /// Rows of a tile whose sums stay in the registers: two vectors of sums a row, two of weights, a row's number.

@@ -2,7 +2,7 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use regen_kernel::{Activation, Level, Linear, Matrix, Scratch, Storage};
+use regen_kernel::{Activation, Level, Linear, Matrix, Scratch, Spare, Storage};
 
 const STORAGES: [Storage; 3] = [Storage::F32, Storage::Bf16, Storage::Int8];
 
@@ -108,8 +108,14 @@ fn the_product_does_not_depend_on_how_many_threads_share_it() {
                 matrix.multiply(&x, &mut alone, &mut Scratch::default());
                 for threads in [1, 2, 3] {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                    let shared = pool.install(|| matrix.multiply_shared(&x));
+                    let memory = Spare::default();
+                    let mut shared = vec![f32::NAN; alone.len()];
+                    pool.install(|| matrix.multiply_shared(&x, &mut shared, &memory));
                     assert!(shared == alone, "{level:?} {storage:?}, {rows} rows, {threads} threads");
+                    let mut both = alone.clone();
+                    matrix.multiply_add(&x, &mut both, &mut Scratch::default());
+                    pool.install(|| matrix.multiply_add_shared(&x, &mut shared, &memory));
+                    assert!(shared == both, "{level:?} {storage:?}, {rows} rows, {threads} threads, added");
                 }
             }
         }
@@ -144,8 +150,8 @@ fn stored_weights_are_found_again() {
         let matrix = Matrix::new(level, storage, &[first.linear(), second.linear()]);
         let mut error = 0.0f32;
         for (output, weight) in first.weight.chunks(37).chain(second.weight.chunks(37)).enumerate() {
-            let stored: Vec<f32> = matrix.weights_of(output).collect();
-            assert_eq!(stored.len(), 37);
+            let mut stored = [f32::NAN; 37];
+            matrix.weights_of(output, &mut stored);
             for (stored, weight) in stored.iter().zip(weight) {
                 error = error.max((stored - weight).abs());
             }
@@ -181,7 +187,7 @@ fn no_rows_give_no_rows() {
     for level in Level::available() {
         let matrix = Matrix::new(level, Storage::F32, &[case.linear()]);
         matrix.multiply(&[], &mut [], &mut Scratch::default());
-        assert!(matrix.multiply_shared(&[]).is_empty());
+        matrix.multiply_shared(&[], &mut [], &Spare::default());
     }
 }
 

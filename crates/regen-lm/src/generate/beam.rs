@@ -172,7 +172,7 @@ impl Run<'_> {
                 continuation.fork(&places, beam.beams, step - 1, sizes == counts)?;
             }
             let hidden = continuation.step(self, &next)?;
-            scores = self.scores(&hidden, next.len(), &mut next_token)?;
+            scores = self.scores(&hidden, next.len(), &mut next_token, &mut continuation, scores)?;
         }
         Ok(results)
     }

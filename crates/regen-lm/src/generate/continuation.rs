@@ -37,34 +37,57 @@ pub(super) enum Continuation {
     Packed(PackedCache),
 }
 
-/// Reads the prompts, leaving room for `more` tokens of each row; gives their hidden states, `[batch, seq, hidden]`.
-pub(super) fn read(run: &Run<'_>, prompt: &Prompt<'_>, more: usize) -> Result<(Continuation, Tensor)> {
-    let (embeds, mask) = (prompt.embeds, prompt.mask);
-    match run.packed {
-        Some(packed) => {
-            run.decoder.check(embeds, mask, None)?;
-            let longest = (0..mask.batch() as usize).map(|row| mask.real_tokens(row)).max().unwrap_or(0);
-            let room = longest as usize + more;
-            let mut cache = match prompt.after {
-                None => packed.cache(mask.batch() as usize, room),
-                Some((prefix, rows)) => prefix.packed()?.continued(rows, room),
-            };
-            let hidden = packed.read(embeds, mask, &mut cache)?;
-            Ok((Continuation::Packed(cache), hidden))
-        }
-        None => {
-            let columns = mask.seq() + more as i64;
-            let mut cache = match prompt.after {
-                None => run.decoder.new_cache(mask.batch(), columns)?,
-                Some((prefix, rows)) => prefix.torch()?.continued(rows, columns)?,
-            };
-            let hidden = run.decoder.forward(embeds, mask, Some(&mut cache))?;
-            Ok((Continuation::Torch(cache), hidden))
+impl Continuation {
+    /// Room for the prompts, after what stands before them, and for `more` tokens of each row.
+    pub(super) fn open(run: &Run<'_>, prompt: &Prompt<'_>, more: usize) -> Result<Self> {
+        let mask = prompt.mask;
+        match run.packed {
+            Some(packed) => {
+                let longest = (0..mask.batch() as usize).map(|row| mask.real_tokens(row)).max().unwrap_or(0);
+                let room = longest as usize + more;
+                Ok(Self::Packed(match prompt.after {
+                    None => packed.cache(mask.batch() as usize, room),
+                    Some((prefix, rows)) => prefix.packed()?.continued(rows, room),
+                }))
+            }
+            None => {
+                let columns = mask.seq() + more as i64;
+                Ok(Self::Torch(match prompt.after {
+                    None => run.decoder.new_cache(mask.batch(), columns)?,
+                    Some((prefix, rows)) => prefix.torch()?.continued(rows, columns)?,
+                }))
+            }
         }
     }
-}
 
-impl Continuation {
+    /// Reads the prompts; gives their hidden states, `[batch, seq, hidden]`.
+    pub(super) fn read(&mut self, run: &Run<'_>, prompt: &Prompt<'_>) -> Result<Tensor> {
+        let (embeds, mask) = (prompt.embeds, prompt.mask);
+        match (self, run.packed) {
+            (Self::Packed(cache), Some(packed)) => packed.read(embeds, mask, cache),
+            (Self::Packed(_), None) => unreachable!("`open` packs for writers with packed weights only"),
+            (Self::Torch(cache), _) => run.decoder.forward(embeds, mask, Some(cache)),
+        }
+    }
+
+    /// As [`read`](Self::read), for the last tokens alone, with which every row must end.
+    pub(super) fn read_last(&mut self, run: &Run<'_>, prompt: &Prompt<'_>) -> Result<Hidden> {
+        if let (Self::Packed(cache), Some(packed)) = (&mut *self, run.packed) {
+            return Ok(Hidden::Rows(packed.read_last(prompt.embeds, prompt.mask, cache)?));
+        }
+        Ok(Hidden::Tensor(self.read(run, prompt)?.f_narrow(1, prompt.mask.seq() - 1, 1)?))
+    }
+
+    /// As [`read`](Self::read), for what is held afterwards alone, and without memory for further tokens.
+    pub(super) fn read_only(&mut self, run: &Run<'_>, prompt: &Prompt<'_>) -> Result<()> {
+        if let (Self::Packed(cache), Some(packed)) = (&mut *self, run.packed) {
+            packed.read_only(prompt.embeds, prompt.mask, cache)?;
+            drop(cache.take_memory());
+            return Ok(());
+        }
+        self.read(run, prompt).map(|_| ())
+    }
+
     /// The rows at these places, so many of each of several prompts, repeated where they go on apart; with room for `more` tokens of
     /// each, and for `group` rows of each prompt later on.
     pub(super) fn spread(
@@ -86,7 +109,9 @@ impl Continuation {
                     slots.extend(prompt.iter().take(1).cycle().take(group - size));
                     rest = after;
                 }
+                let memory = cache.take_memory();
                 *cache = cache.continued(&slots, more);
+                cache.put_memory(memory);
                 cache.keep(&own);
                 Ok(())
             }
@@ -121,7 +146,7 @@ impl Continuation {
     pub(super) fn step(&mut self, run: &Run<'_>, ids: &[i64]) -> Result<Hidden> {
         match (self, run.packed) {
             (Self::Packed(cache), Some(packed)) => Ok(Hidden::Rows(packed.step(ids, cache))),
-            (Self::Packed(_), None) => unreachable!("`read` packs for writers with packed weights only"),
+            (Self::Packed(_), None) => unreachable!("`open` packs for writers with packed weights only"),
             (Self::Torch(cache), _) => {
                 let count = ids.len() as i64;
                 let embeds = run.decoder.embed(&Tensor::f_from_slice(ids)?.f_view([count, 1])?)?;

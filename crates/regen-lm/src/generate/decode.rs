@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use regen_torch::{seed, tensor_from_f32, tensor_to_vec_f32};
 use tch::Tensor;
 
-use super::continuation::{Continuation, Hidden, read};
+use super::continuation::{Continuation, Hidden};
 use super::options::{GenerateOptions, Generated};
 use super::prefix::Prompt;
 use super::sampling::{choose, forbid_repeats, log_probability, penalise};
@@ -123,7 +123,7 @@ impl Run<'_> {
                 });
             }
             let hidden = continuation.step(self, &next)?;
-            logits = self.scores(&hidden, next.len(), &mut next_token)?;
+            logits = self.scores(&hidden, next.len(), &mut next_token, &mut continuation, logits)?;
         }
         Ok(results)
     }
@@ -135,27 +135,39 @@ impl Run<'_> {
         more: usize,
         next_token: &mut Option<&mut dyn NextToken>,
     ) -> Result<(Continuation, Vec<f32>)> {
-        let (continuation, hidden) = read(self, prompt, more)?;
-        if let Some(next_token) = next_token {
-            next_token.prompt(&hidden.f_to_kind(self.decoder.kind())?)?;
-        }
-        let last = Hidden::Tensor(hidden.f_narrow(1, prompt.mask.seq() - 1, 1)?);
-        let scores = self.scores(&last, prompt.mask.batch() as usize, next_token)?;
+        self.decoder.check(prompt.embeds, prompt.mask, None)?;
+        let mut continuation = Continuation::open(self, prompt, more)?;
+        let last = match next_token {
+            Some(next_token) => {
+                let hidden = continuation.read(self, prompt)?;
+                next_token.prompt(&hidden.f_to_kind(self.decoder.kind())?)?;
+                Hidden::Tensor(hidden.f_narrow(1, prompt.mask.seq() - 1, 1)?)
+            }
+            None => continuation.read_last(self, prompt)?,
+        };
+        let rows = prompt.mask.batch() as usize;
+        let scores = self.scores(&last, rows, next_token, &mut continuation, Vec::new())?;
         Ok((continuation, scores))
     }
 
-    /// Row-major `[rows, vocab]`.
+    /// Row-major `[rows, vocab]`, in the memory of `logits`.
     pub(super) fn scores(
         &self,
         hidden: &Hidden,
         rows: usize,
         next_token: &mut Option<&mut dyn NextToken>,
+        continuation: &mut Continuation,
+        logits: Vec<f32>,
     ) -> Result<Vec<f32>> {
         let config = self.decoder.config();
-        let logits = match (hidden, self.packed) {
-            (Hidden::Rows(hidden), Some(packed)) => packed.logits(hidden),
-            (Hidden::Tensor(hidden), Some(packed)) => packed.logits(&tensor_to_vec_f32(hidden)?),
-            (_, None) => tensor_to_vec_f32(&self.decoder.logits(&hidden.tensor(self.decoder, rows)?)?)?,
+        let logits = match (hidden, self.packed, continuation) {
+            (Hidden::Rows(hidden), Some(packed), Continuation::Packed(cache)) => {
+                packed.logits(hidden, logits, cache)
+            }
+            (Hidden::Tensor(hidden), Some(packed), Continuation::Packed(cache)) => {
+                packed.logits(&tensor_to_vec_f32(hidden)?, logits, cache)
+            }
+            _ => tensor_to_vec_f32(&self.decoder.logits(&hidden.tensor(self.decoder, rows)?)?)?,
         };
         let Some(next_token) = next_token else { return Ok(logits) };
         let shape = [rows as i64, 1, config.vocab];

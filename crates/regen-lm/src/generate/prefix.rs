@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::continuation::{Continuation, read};
+use super::continuation::Continuation;
 use super::decode::Run;
 use crate::cache::KvCache;
 use crate::error::{Error, Result};
@@ -26,7 +26,9 @@ impl Prefix {
             beginning.check_length(run.decoder, row, 0)?;
         }
         let _guard = tch::no_grad_guard();
-        let (held, _) = read(run, beginning, 0)?;
+        run.decoder.check(beginning.embeds, beginning.mask, None)?;
+        let mut held = Continuation::open(run, beginning, 0)?;
+        held.read_only(run, beginning)?;
         Ok(Self { held })
     }
 

@@ -1,10 +1,17 @@
 //! One block of the packed decoder.
+//!
+//! Many tokens are shared out among the cores, and what stands between two products of a token is done where the token is; of few
+//! tokens, such as those of a decoding step, all cores compute each product together. In both, cores own the key heads of a row
+//! while they attend, and write their keys and values.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
-use regen_kernel::{Attention, AttentionScratch, Level, Matrix, RowNorm, Sight, Strided, add};
+use regen_kernel::{Attention, Level, Matrix, RowNorm, Scratch, Sight, Spare, Strided, add};
 
 use super::cache::PackedCache;
-use super::rows::{Attend, Turn, Turns};
+use super::memory::{Memory, Part, room};
+use super::rows::{Angles, Attend, Turns};
 use super::weights::{Host, Packing, kernel, row_norm};
 use crate::config::DecoderConfig;
 use crate::error::Result;
@@ -12,6 +19,12 @@ use crate::layers::{Block, MlpInto, Qkv};
 
 /// Multiplications of attention below which one core does it alone.
 const WORTH_SHARING: usize = 30_000;
+
+/// Tokens from which cores get tokens of their own rather than panels.
+const TOKENS_A_CORE: usize = 24;
+
+/// Most tokens that a core computes at a time: the wide part of so many stays in its cache.
+const TOKENS_AT_ONCE: usize = 64;
 
 /// See `layers/block.rs`, `attention.rs` and `mlp.rs`: the same arithmetic.
 #[derive(Debug)]
@@ -41,6 +54,43 @@ pub(super) struct Tokens<'a> {
     pub(super) counts: &'a [usize],
     /// The rotation of each token.
     pub(super) turns: &'a Turns,
+}
+
+/// Whose states go on after a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Those of all tokens.
+    All,
+    /// Those of the last token of each row, where it has one.
+    Last,
+    /// None: only keys and values are.
+    Nothing,
+}
+
+impl Wanted {
+    /// Which of `count` tokens of a row.
+    fn of(self, count: usize) -> Range<usize> {
+        match self {
+            Self::All => 0..count,
+            Self::Last => count.saturating_sub(1)..count,
+            Self::Nothing => count..count,
+        }
+    }
+}
+
+/// What a core does with the queries that share a key head of a row.
+struct Task<'a> {
+    kv: usize,
+    /// The first of the new tokens among all.
+    start: usize,
+    /// Tokens before, and new ones.
+    length: usize,
+    count: usize,
+    /// `[capacity, head_dim]` each.
+    keys: &'a mut [f32],
+    values: &'a mut [f32],
+    /// `[wanted tokens, group, head_dim]`.
+    out: &'a mut [f32],
 }
 
 impl PackedBlock {
@@ -93,57 +143,105 @@ impl PackedBlock {
         [&self.qkv, &self.output, &self.into, &self.down].iter().map(|matrix| matrix.bytes()).sum()
     }
 
-    /// Adds both branches to the tokens of the residual stream, `x: [tokens, hidden]`, and their keys and values to the cache.
+    /// Adds both branches to the tokens of the residual stream, and their keys and values to the cache. `x: [tokens, hidden]`
+    /// becomes the states of the wanted tokens.
     pub(super) fn forward(
         &self,
         level: Level,
         index: usize,
-        x: &mut [f32],
+        x: &mut Vec<f32>,
         tokens: &Tokens<'_>,
-        cache: &mut PackedCache,
+        wanted: Wanted,
+        (cache, memory): (&mut PackedCache, &mut Memory),
     ) {
-        let mut normed = Vec::new();
-        self.attention_norm.apply_to(level, x, &mut normed);
-        let mixed = self.attend(level, index, &normed, tokens, cache);
-        let mut branch = self.output.multiply_shared(&mixed);
-        if let Some(norm) = &self.after_attention {
-            norm.apply(level, &mut branch);
+        self.project(level, x, memory);
+        self.attend(level, index, tokens, wanted, cache, memory);
+        let hidden = self.qkv.inputs();
+        if wanted != Wanted::All {
+            let mut start = 0;
+            let mut kept = Vec::with_capacity(tokens.counts.len() * hidden);
+            for count in tokens.counts {
+                let own = wanted.of(*count);
+                kept.extend_from_slice(&x[(start + own.start) * hidden..(start + own.end) * hidden]);
+                start += count;
+            }
+            *x = kept;
         }
-        add(x, &branch);
-        self.mlp_norm.apply_to(level, x, &mut normed);
-        let inner = self.into.multiply_shared(&normed);
-        let mut branch = self.down.multiply_shared(&inner);
-        if let Some(norm) = &self.after_mlp {
-            norm.apply(level, &mut branch);
-        }
-        add(x, &branch);
+        let counts: Vec<usize> = tokens.counts.iter().map(|count| wanted.of(*count).len()).collect();
+        self.finish(level, x, &counts, memory);
     }
 
-    /// **Shapes** `normed: [tokens, hidden] → [tokens, heads · head_dim]`.
-    fn attend(
-        &self,
-        level: Level,
-        index: usize,
-        normed: &[f32],
-        tokens: &Tokens<'_>,
-        cache: &mut PackedCache,
-    ) -> Vec<f32> {
-        let mut projected = self.qkv.multiply_shared(normed);
-        let turns = if self.local_rope { &tokens.turns.local } else { &tokens.turns.global };
-        let width = self.width();
-        let mut token = 0;
-        for (row, &count) in tokens.counts.iter().enumerate() {
-            for place in 0..count {
-                let own = &mut projected[token * width..][..width];
-                let (key, value) = self.prepare(level, own, turns.get(token));
-                cache.write(index, row, place, key, value);
-                token += 1;
+    /// Queries, keys and values of all tokens.
+    fn project(&self, level: Level, x: &[f32], memory: &mut Memory) {
+        let Memory { normed, projected, products, parts, .. } = memory;
+        let (hidden, width) = (self.qkv.inputs(), self.width());
+        let tokens = x.len() / hidden;
+        let projected = room(projected, tokens * width);
+        let Some(share) = share(tokens) else {
+            self.attention_norm.apply_to(level, x, normed);
+            self.qkv.multiply_shared(normed, projected, products);
+            return;
+        };
+        x.par_chunks(share * hidden).zip(projected.par_chunks_mut(share * width)).for_each(|(x, out)| {
+            parts.with(|Part { normed, products, .. }| {
+                self.attention_norm.apply_to(level, x, normed);
+                self.qkv.multiply(normed, out, products);
+            });
+        });
+    }
+
+    /// What follows attention, for as many tokens of each row as `counts` says.
+    fn finish(&self, level: Level, x: &mut [f32], counts: &[usize], memory: &mut Memory) {
+        let Memory { normed, mixed, joined, inner, branch, products, parts, .. } = memory;
+        let (hidden, queries) = (self.qkv.inputs(), self.heads * self.head_dim);
+        let tokens = x.len() / hidden;
+        let mixed = &mixed[..tokens * queries];
+        let Some(share) = share(tokens) else {
+            // Of single tokens the heads stand side by side already.
+            let read = if counts.iter().all(|&count| count <= 1) {
+                mixed
+            } else {
+                let joined = room(joined, mixed.len());
+                self.join(mixed, counts, 0, joined);
+                joined
+            };
+            add_shared(level, &self.output, self.after_attention.as_ref(), read, x, branch, products);
+            self.mlp_norm.apply_to(level, x, normed);
+            let inner = room(inner, tokens * self.into.outputs());
+            self.into.multiply_shared(normed, inner, products);
+            add_shared(level, &self.down, self.after_mlp.as_ref(), inner, x, branch, products);
+            return;
+        };
+        x.par_chunks_mut(share * hidden).enumerate().for_each(|(piece, x)| {
+            parts.with(|Part { normed, joined, inner, branch, products, .. }| {
+                let tokens = x.len() / hidden;
+                let joined = room(joined, tokens * queries);
+                self.join(mixed, counts, piece * share, joined);
+                add_alone(level, &self.output, self.after_attention.as_ref(), joined, x, branch, products);
+                self.mlp_norm.apply_to(level, x, normed);
+                let inner = room(inner, tokens * self.into.outputs());
+                self.into.multiply(normed, inner, products);
+                add_alone(level, &self.down, self.after_mlp.as_ref(), inner, x, branch, products);
+            });
+        });
+    }
+
+    /// What [`attend`](Self::attend) made of each key head, side by side for the tokens from `first` on.
+    ///
+    /// **Shapes** `out: [tokens, heads · head_dim]`.
+    fn join(&self, mixed: &[f32], counts: &[usize], first: usize, out: &mut [f32]) {
+        let (queries, group) = (self.heads * self.head_dim, self.group());
+        let places = counts.iter().scan(0, |next, &count| {
+            let start = *next;
+            *next += count;
+            Some((start, count))
+        });
+        let places = places.flat_map(|(start, count)| (0..count).map(move |place| (start, count, place)));
+        for ((start, count, place), out) in places.skip(first).zip(out.chunks_exact_mut(queries)) {
+            let own = &mixed[start * queries..][..count * queries];
+            for (kv, out) in out.chunks_exact_mut(group).enumerate() {
+                out.copy_from_slice(&own[(kv * count + place) * group..][..group]);
             }
-        }
-        if tokens.counts.iter().all(|&count| count == 1) {
-            self.attend_each(level, index, &projected, cache)
-        } else {
-            self.attend_many(level, index, &projected, tokens.counts, cache)
         }
     }
 
@@ -152,104 +250,188 @@ impl PackedBlock {
         (self.heads + 2 * self.kv_heads) * self.head_dim
     }
 
-    /// Norms and turns a token's queries and keys; gives its keys and values.
-    fn prepare<'a>(&self, level: Level, own: &'a mut [f32], turn: Option<&Turn>) -> (&'a [f32], &'a [f32]) {
-        let (query, rest) = own.split_at_mut(self.heads * self.head_dim);
-        let (key, value) = rest.split_at_mut(self.kv_heads * self.head_dim);
-        if let Some((query_norm, key_norm)) = &self.head_norms {
-            query_norm.apply(level, query);
-            key_norm.apply(level, key);
-        }
-        if let Some(turn) = turn {
-            turn.apply(query, self.head_dim);
-            turn.apply(key, self.head_dim);
-        }
-        (key, value)
+    /// Numbers of the queries that share a key head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads * self.head_dim
     }
 
-    /// One token a row.
-    fn attend_each(&self, level: Level, index: usize, projected: &[f32], cache: &PackedCache) -> Vec<f32> {
-        let group = self.heads / self.kv_heads * self.head_dim;
-        let mut mixed = vec![0.0; cache.rows() * self.heads * self.head_dim];
-        let one = |(place, out): (usize, &mut [f32])| {
-            let (row, head) = (place / self.kv_heads, place % self.kv_heads);
-            let start = row * self.width() + head * group;
-            let (keys, values) = cache.seen(index, row, head, self.window);
-            level.run(Attend {
-                queries: &projected[start..start + group],
-                keys,
-                values,
-                head_dim: self.head_dim,
-                scale: self.scale,
-                softcap: self.softcap,
-                out,
-            });
-        };
-        let longest = (0..cache.rows()).map(|row| cache.length(row) + 1).max().unwrap_or(0);
-        let each = 2 * longest * group;
-        let least = (WORTH_SHARING / each.max(1)).max(1);
-        if least >= cache.rows() * self.kv_heads {
-            mixed.chunks_exact_mut(group).enumerate().for_each(one);
-        } else {
-            mixed.par_chunks_exact_mut(group).enumerate().with_min_len(least).for_each(one);
-        }
-        mixed
-    }
-
-    /// Several tokens a row, as a prompt has: cores own the heads of a row.
-    fn attend_many(
+    /// Writes keys and values of all tokens, and lets the wanted ones attend.
+    fn attend(
         &self,
         level: Level,
         index: usize,
+        tokens: &Tokens<'_>,
+        wanted: Wanted,
+        cache: &mut PackedCache,
+        memory: &mut Memory,
+    ) {
+        let Memory { projected, mixed, parts, .. } = memory;
+        let group = self.group();
+        let asked: usize = tokens.counts.iter().map(|count| wanted.of(*count).len()).sum();
+        let mut rest = room(mixed, asked * self.heads * self.head_dim);
+        let lengths: Vec<usize> = (0..cache.rows()).map(|row| cache.length(row)).collect();
+        let places = (0..cache.rows()).flat_map(|row| (0..self.kv_heads).map(move |kv| (row, kv)));
+        let mut tasks = Vec::with_capacity(cache.rows() * self.kv_heads);
+        let (mut start, mut most) = (0, 0);
+        for ((row, kv), (keys, values)) in places.zip(cache.heads(index)) {
+            let (length, count) = (lengths[row], tokens.counts[row]);
+            let own = wanted.of(count).len();
+            let (out, after) = std::mem::take(&mut rest).split_at_mut(own * group);
+            rest = after;
+            tasks.push(Task { kv, start, length, count, keys, values, out });
+            most = most.max((own + 1) * (length + count) * group);
+            start += if kv + 1 == self.kv_heads { count } else { 0 };
+        }
+        let turns = if self.local_rope { &tokens.turns.local } else { &tokens.turns.global };
+        let projected = &projected[..];
+        let one =
+            |task: Task<'_>| parts.with(|part| self.attend_one(level, task, wanted, projected, turns, part));
+        let least = (WORTH_SHARING / most.max(1)).max(1);
+        if least >= tasks.len() {
+            tasks.into_iter().for_each(one);
+        } else {
+            tasks.into_par_iter().with_min_len(least).for_each(one);
+        }
+    }
+
+    fn attend_one(
+        &self,
+        level: Level,
+        task: Task<'_>,
+        wanted: Wanted,
         projected: &[f32],
-        counts: &[usize],
-        cache: &PackedCache,
-    ) -> Vec<f32> {
-        let dim = self.head_dim;
-        let (width, queries) = (self.width(), self.heads * dim);
-        let shared = self.heads / self.kv_heads;
-        let how = Attention {
-            head_dim: dim,
-            scale: self.scale,
-            softcap: self.softcap,
-            sight: Sight::causal(self.window),
-        };
-        let starts: Vec<usize> = counts
-            .iter()
-            .scan(0, |next, count| {
-                let start = *next;
-                *next += count;
-                Some(start)
-            })
-            .collect();
-        let one = |scratch: &mut AttentionScratch, place: usize| {
-            let (row, kv) = (place / self.kv_heads, place % self.kv_heads);
-            let (first, count) = (cache.length(row), counts[row]);
-            let mut out = vec![0.0; count * shared * dim];
-            if count == 0 {
-                return out;
+        turns: &Angles,
+        part: &mut Part,
+    ) {
+        let Task { kv, start, length, count, keys, values, out } = task;
+        let (dim, group, width) = (self.head_dim, self.group(), self.width());
+        let (of_keys, of_values) =
+            (self.heads * dim + kv * dim, (self.heads + self.kv_heads) * dim + kv * dim);
+        let norms = self.head_norms.as_ref();
+        let row = |place: usize| &projected[(start + place) * width..][..width];
+        for place in 0..count {
+            let key = &mut keys[(length + place) * dim..][..dim];
+            key.copy_from_slice(&row(place)[of_keys..][..dim]);
+            if let Some((_, norm)) = norms {
+                norm.apply(level, key);
             }
-            let (keys, values) = cache.head(index, row, kv);
+            turns.turn(level, start + place, key, dim);
+            values[(length + place) * dim..][..dim].copy_from_slice(&row(place)[of_values..][..dim]);
+        }
+        let asked = wanted.of(count);
+        let queries = room(&mut part.queries, asked.len() * group);
+        for (place, query) in asked.clone().zip(queries.chunks_exact_mut(group)) {
+            query.copy_from_slice(&row(place)[kv * group..][..group]);
+            if let Some((norm, _)) = norms {
+                norm.apply(level, query);
+            }
+            turns.turn(level, start + place, query, dim);
+        }
+        let end = length + count;
+        if asked.len() == 1 {
+            let first = self.window.map_or(0, |window| end.saturating_sub(window));
+            let seen = first * dim..end * dim;
+            level.run(Attend {
+                queries,
+                keys: &keys[seen.clone()],
+                values: &values[seen],
+                head_dim: dim,
+                scale: self.scale,
+                softcap: self.softcap,
+                scores: &mut part.scores,
+                out,
+            });
+        } else if !asked.is_empty() {
+            let how = Attention {
+                head_dim: dim,
+                scale: self.scale,
+                softcap: self.softcap,
+                sight: Sight::causal(self.window),
+            };
             let of_head = |rows| Strided { rows, stride: dim };
-            how.read(of_head(keys), of_head(values), first + count, scratch);
-            for head in 0..shared {
-                let from = starts[row] * width + (kv * shared + head) * dim;
-                let own = Strided { rows: &projected[from..], stride: width };
-                let to = (&mut out[head * dim..], shared * dim);
-                how.attend(level, own, (first, count), None, to, scratch);
-            }
-            out
-        };
-        let places = 0..counts.len() * self.kv_heads;
-        let parts: Vec<Vec<f32>> = places.into_par_iter().map_init(AttentionScratch::default, one).collect();
-        let mut mixed = vec![0.0; projected.len() / width * queries];
-        for (place, part) in parts.iter().enumerate() {
-            let (row, kv) = (place / self.kv_heads, place % self.kv_heads);
-            for (token, heads) in part.chunks_exact(shared * dim).enumerate() {
-                let to = (starts[row] + token) * queries + kv * shared * dim;
-                mixed[to..to + shared * dim].copy_from_slice(heads);
+            how.read(of_head(keys), of_head(values), end, &mut part.attention);
+            for head in (0..group).step_by(dim) {
+                let own = Strided { rows: &queries[head..], stride: group };
+                let to = (&mut out[head..], group);
+                how.attend(level, own, (length + asked.start, asked.len()), None, to, &mut part.attention);
             }
         }
-        mixed
+    }
+}
+
+/// How many tokens a core computes at a time; `None` where they are too few to be shared out.
+fn share(tokens: usize) -> Option<usize> {
+    let threads = rayon::current_num_threads();
+    if tokens < threads * TOKENS_A_CORE {
+        return None;
+    }
+    // Some pieces for each core, so that none waits long for another that was kept busy, and the same number for all.
+    let most = tokens.div_ceil(4 * threads).clamp(TOKENS_A_CORE, TOKENS_AT_ONCE);
+    let pieces = tokens.div_ceil(most).next_multiple_of(threads);
+    Some(tokens.div_ceil(pieces))
+}
+
+/// Adds the end of a branch to the state, on this core.
+fn add_alone(
+    level: Level,
+    last: &Matrix,
+    norm: Option<&RowNorm>,
+    x: &[f32],
+    state: &mut [f32],
+    branch: &mut Vec<f32>,
+    products: &mut Scratch,
+) {
+    match norm {
+        None => last.multiply_add(x, state, products),
+        Some(norm) => {
+            let branch = room(branch, state.len());
+            last.multiply(x, branch, products);
+            norm.apply(level, branch);
+            add(state, branch);
+        }
+    }
+}
+
+/// The same on all cores.
+fn add_shared(
+    level: Level,
+    last: &Matrix,
+    norm: Option<&RowNorm>,
+    x: &[f32],
+    state: &mut [f32],
+    branch: &mut Vec<f32>,
+    products: &Spare<Scratch>,
+) {
+    match norm {
+        None => last.multiply_add_shared(x, state, products),
+        Some(norm) => {
+            let branch = room(branch, state.len());
+            last.multiply_shared(x, branch, products);
+            norm.apply(level, branch);
+            add(state, branch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_shared_out_evenly_and_few_are_not() {
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for tokens in [0, 1, 23, 24, 47, 48, 64, 100, 512, 1000, 1024, 5000] {
+                let Some(share) = pool.install(|| share(tokens)) else {
+                    assert!(tokens < threads * TOKENS_A_CORE, "{tokens} of {threads}");
+                    continue;
+                };
+                assert!(tokens >= threads * TOKENS_A_CORE && (1..=TOKENS_AT_ONCE).contains(&share));
+                let (pieces, last) = (tokens.div_ceil(share), tokens - (tokens - 1) / share * share);
+                // What is left over for the last piece may be less, by as many tokens as there are pieces.
+                assert!(last + pieces >= share, "{tokens} of {threads}: {pieces} of {share}, {last}");
+                assert!(pieces >= threads, "{tokens} of {threads}: {pieces}");
+            }
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Keys and values in memory of our own, without padding.
 
+use regen_kernel::{Scratch, Spare};
+
+use super::memory::Memory;
 use crate::config::DecoderConfig;
 
 /// Keys and values of the tokens seen so far, for rows that may leave.
@@ -13,6 +16,8 @@ pub(crate) struct PackedCache {
     lengths: Vec<usize>,
     /// The slot of each row that is still there.
     rows: Vec<usize>,
+    /// What passes that write to it use again and again.
+    memory: Box<Memory>,
 }
 
 /// One layer: `[slots, kv_heads, capacity, head_dim]` each.
@@ -29,7 +34,15 @@ impl PackedCache {
         let size = rows * kv_heads * capacity * head_dim;
         let store = || Store { keys: vec![0.0; size], values: vec![0.0; size] };
         let layers = (0..config.layers).map(|_| store()).collect();
-        Self { layers, kv_heads, head_dim, capacity, lengths: vec![0; rows], rows: (0..rows).collect() }
+        Self {
+            layers,
+            kv_heads,
+            head_dim,
+            capacity,
+            lengths: vec![0; rows],
+            rows: (0..rows).collect(),
+            memory: Box::default(),
+        }
     }
 
     /// The tokens of these rows, repeated where a row goes on in several ways, in a new cache with room for `more` of each.
@@ -56,7 +69,23 @@ impl PackedCache {
             capacity: longest + more,
             lengths: rows.iter().map(|row| self.length(*row)).collect(),
             rows: (0..rows.len()).collect(),
+            memory: Box::default(),
         }
+    }
+
+    /// Lends the memory of passes.
+    pub(crate) fn take_memory(&mut self) -> Box<Memory> {
+        std::mem::take(&mut self.memory)
+    }
+
+    /// Takes it back, or that of another cache that is needed no more.
+    pub(crate) fn put_memory(&mut self, memory: Box<Memory>) {
+        self.memory = memory;
+    }
+
+    /// The memory of products.
+    pub(super) fn products(&self) -> &Spare<Scratch> {
+        &self.memory.products
     }
 
     /// Rows that are still there.
@@ -114,22 +143,6 @@ impl PackedCache {
         }
     }
 
-    /// Writes the keys and values of a new token of a row, number `place` of those that a pass reads. They count once
-    /// [`advance`](Self::advance) was called.
-    ///
-    /// **Shapes** `keys, values: [kv_heads, head_dim]`.
-    pub(super) fn write(&mut self, layer: usize, row: usize, place: usize, keys: &[f32], values: &[f32]) {
-        let (slot, width) = (self.rows[row], self.head_dim);
-        let position = self.lengths[slot] + place;
-        let store = &mut self.layers[layer];
-        for (own, new) in [(&mut store.keys, keys), (&mut store.values, values)] {
-            for (head, new) in new.chunks_exact(width).enumerate() {
-                let start = ((slot * self.kv_heads + head) * self.capacity + position) * width;
-                own[start..start + width].copy_from_slice(new);
-            }
-        }
-    }
-
     /// The tokens that were written to every layer, so many of each row, are now among those before.
     pub(super) fn advance(&mut self, counts: &[usize]) {
         for (&slot, count) in self.rows.iter().zip(counts) {
@@ -137,32 +150,17 @@ impl PackedCache {
         }
     }
 
-    /// All places for keys and values of a head, whether they are taken or not.
+    /// All places for keys and values of each head of each row, row after row, whether they are taken or not. New tokens count once
+    /// [`advance`](Self::advance) was called.
     ///
     /// **Shapes** `[capacity, head_dim]` each.
-    pub(super) fn head(&self, layer: usize, row: usize, head: usize) -> (&[f32], &[f32]) {
-        let size = self.capacity * self.head_dim;
-        let base = (self.rows[row] * self.kv_heads + head) * size;
-        let store = &self.layers[layer];
-        (&store.keys[base..base + size], &store.values[base..base + size])
-    }
-
-    /// Keys and values that the token just written may see, itself included: all, or the last `window`.
-    ///
-    /// **Shapes** `[len, head_dim]` each.
-    pub(super) fn seen(
-        &self,
-        layer: usize,
-        row: usize,
-        head: usize,
-        window: Option<usize>,
-    ) -> (&[f32], &[f32]) {
-        let slot = self.rows[row];
-        let end = self.lengths[slot] + 1;
-        let start = window.map_or(0, |window| end.saturating_sub(window));
-        let base = (slot * self.kv_heads + head) * self.capacity;
-        let range = (base + start) * self.head_dim..(base + end) * self.head_dim;
-        let store = &self.layers[layer];
-        (&store.keys[range.clone()], &store.values[range])
+    pub(super) fn heads(&mut self, layer: usize) -> Vec<(&mut [f32], &mut [f32])> {
+        let size = (self.capacity * self.head_dim).max(1);
+        let store = &mut self.layers[layer];
+        let all = store.keys.chunks_exact_mut(size).zip(store.values.chunks_exact_mut(size));
+        let mut all: Vec<Option<(&mut [f32], &mut [f32])>> = all.map(Some).collect();
+        let heads = self.kv_heads;
+        let places = self.rows.iter().flat_map(|slot| slot * heads..(slot + 1) * heads);
+        places.filter_map(|place| all.get_mut(place)?.take()).collect()
     }
 }

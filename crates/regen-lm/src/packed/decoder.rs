@@ -1,18 +1,25 @@
 //! The whole decoder, packed: embedding, blocks, final norm and head, for prompts and for decoding steps.
 
+use rayon::prelude::*;
 use regen_kernel::{Level, Matrix, RowNorm, Storage};
 use regen_torch::{tensor_from_f32, tensor_to_vec_f32};
 use tch::{Device, Tensor};
 
-use super::block::{PackedBlock, Tokens};
+use super::block::{PackedBlock, Tokens, Wanted};
 use super::cache::PackedCache;
-use super::rows::{Frequencies, Turns};
+use super::rows::{Angles, Frequencies, Turns};
 use super::weights::{Packing, row_norm};
 use crate::config::DecoderConfig;
 use crate::error::Result;
 use crate::layers::Rotary;
 use crate::mask::PaddingMask;
 use crate::model::Decoder;
+
+/// Rows that a core norms at a time.
+const NORMED_AT_ONCE: usize = 64;
+
+/// Embeddings that a core looks up at least.
+const ROWS_LOOKED_UP: usize = 4;
 
 /// A frozen copy of a decoder's weights.
 #[derive(Debug)]
@@ -85,6 +92,44 @@ impl PackedDecoder {
         cache: &mut PackedCache,
     ) -> Result<Tensor> {
         let hidden = self.config.hidden as usize;
+        let (x, real) = self.read_some(embeds, mask, Wanted::All, cache)?;
+        let (batch, seq) = (mask.batch(), mask.seq());
+        let mut states = vec![0.0; (batch * seq) as usize * hidden];
+        for (at, state) in real.iter().zip(x.chunks_exact(hidden)) {
+            states[at * hidden..][..hidden].copy_from_slice(state);
+        }
+        Ok(tensor_from_f32(&states, &[batch, seq, self.config.hidden])?)
+    }
+
+    /// As [`read`](Self::read), of prompts of which each has a token, for their last tokens alone: `[batch, hidden]`.
+    pub(crate) fn read_last(
+        &self,
+        embeds: &Tensor,
+        mask: &PaddingMask,
+        cache: &mut PackedCache,
+    ) -> Result<Vec<f32>> {
+        Ok(self.read_some(embeds, mask, Wanted::Last, cache)?.0)
+    }
+
+    /// As [`read`](Self::read), for what the cache holds afterwards alone.
+    pub(crate) fn read_only(
+        &self,
+        embeds: &Tensor,
+        mask: &PaddingMask,
+        cache: &mut PackedCache,
+    ) -> Result<()> {
+        self.read_some(embeds, mask, Wanted::Nothing, cache).map(|_| ())
+    }
+
+    /// The states of the wanted tokens, and the places of all real ones in the batch.
+    fn read_some(
+        &self,
+        embeds: &Tensor,
+        mask: &PaddingMask,
+        wanted: Wanted,
+        cache: &mut PackedCache,
+    ) -> Result<(Vec<f32>, Vec<usize>)> {
+        let hidden = self.config.hidden as usize;
         let (batch, seq) = (mask.batch() as usize, mask.seq() as usize);
         let given = tensor_to_vec_f32(embeds)?;
         let counts: Vec<usize> = (0..batch).map(|row| mask.real_tokens(row) as usize).collect();
@@ -96,16 +141,12 @@ impl PackedDecoder {
         let mut x = Vec::with_capacity(real.len() * hidden);
         real.iter().for_each(|at| x.extend_from_slice(&given[at * hidden..][..hidden]));
         // Inside the pool from start to end: going in and out for each product would cost more than the product.
-        rayon::scope(|_| self.forward(&mut x, &counts, cache));
-        let mut states = vec![0.0; given.len()];
-        for (at, state) in real.iter().zip(x.chunks_exact(hidden)) {
-            states[at * hidden..][..hidden].copy_from_slice(state);
-        }
-        Ok(tensor_from_f32(&states, &[batch as i64, seq as i64, hidden as i64])?)
+        rayon::scope(|_| self.forward(&mut x, &counts, wanted, cache));
+        Ok((x, real))
     }
 
-    /// `x`: embeddings of so many new tokens of each row of the cache, row after row `→` their final hidden states.
-    fn forward(&self, x: &mut [f32], counts: &[usize], cache: &mut PackedCache) {
+    /// `x`: embeddings of so many new tokens of each row of the cache, row after row `→` the final hidden states of the wanted ones.
+    fn forward(&self, x: &mut Vec<f32>, counts: &[usize], wanted: Wanted, cache: &mut PackedCache) {
         let hidden = self.config.hidden as usize;
         let positions: Vec<usize> = (0..counts.len())
             .flat_map(|row| (0..counts[row]).map(move |place| (row, place)))
@@ -117,16 +158,19 @@ impl PackedDecoder {
             }
         }
         let turns = |rope: &Option<Frequencies>| {
-            let rope = rope.iter();
-            rope.flat_map(|rope| positions.iter().map(|position| rope.at(*position))).collect()
+            rope.as_ref().map_or_else(Angles::default, |rope| rope.angles(&positions))
         };
         let turns = Turns { global: turns(&self.global_rope), local: turns(&self.local_rope) };
         let tokens = Tokens { counts, turns: &turns };
+        let mut memory = cache.take_memory();
         for (index, block) in self.blocks.iter().enumerate() {
-            block.forward(self.level, index, x, &tokens, cache);
+            // What the last block makes of a token is for the token after it alone.
+            let wanted = if index + 1 == self.blocks.len() { wanted } else { Wanted::All };
+            block.forward(self.level, index, x, &tokens, wanted, (cache, &mut memory));
         }
+        cache.put_memory(memory);
         cache.advance(counts);
-        self.final_norm.apply(self.level, x);
+        x.par_chunks_mut(NORMED_AT_ONCE * hidden).for_each(|x| self.final_norm.apply(self.level, x));
     }
 
     /// The next token of every row of the cache → its final hidden states, `[rows, hidden]`. Ids must be of the vocabulary.
@@ -137,25 +181,32 @@ impl PackedDecoder {
     fn step_in_pool(&self, ids: &[i64], cache: &mut PackedCache) -> Vec<f32> {
         let hidden = self.config.hidden as usize;
         let scale = self.embedding_scale;
-        let mut x = Vec::with_capacity(ids.len() * hidden);
-        for id in ids {
+        let mut x = vec![0.0; ids.len() * hidden];
+        // Of packed weights each number lies in a cache line of its own: cores look for some rows each.
+        x.par_chunks_exact_mut(hidden).zip(ids).with_min_len(ROWS_LOOKED_UP).for_each(|(row, id)| {
             let id = *id as usize;
             match &self.embedding {
-                Some(table) => x.extend(table[id * hidden..][..hidden].iter().map(|value| value * scale)),
-                None => x.extend(self.head.weights_of(id).map(|value| value * scale)),
+                Some(table) => row.copy_from_slice(&table[id * hidden..][..hidden]),
+                None => self.head.weights_of(id, row),
             }
-        }
-        self.forward(&mut x, &vec![1; ids.len()], cache);
+            row.iter_mut().for_each(|value| *value *= scale);
+        });
+        self.forward(&mut x, &vec![1; ids.len()], Wanted::All, cache);
         x
     }
 
-    /// Scores of every token of the vocabulary. **Shapes** `[rows, hidden] → [rows, vocab]`.
-    pub(crate) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
-        let mut logits = rayon::scope(|_| self.head.multiply_shared(hidden));
-        if let Some(cap) = self.config.logit_softcap {
-            let cap = cap as f32;
-            logits.iter_mut().for_each(|logit| *logit = (*logit / cap).tanh() * cap);
-        }
+    /// Scores of every token of the vocabulary, in the memory of `logits`. **Shapes** `[rows, hidden] → [rows, vocab]`.
+    pub(crate) fn logits(&self, hidden: &[f32], mut logits: Vec<f32>, cache: &mut PackedCache) -> Vec<f32> {
+        let rows = hidden.len() / self.head.inputs();
+        logits.resize(rows * self.head.outputs(), 0.0);
+        let products = cache.products();
+        rayon::scope(|_| {
+            self.head.multiply_shared(hidden, &mut logits, products);
+            if let Some(cap) = self.config.logit_softcap {
+                let cap = cap as f32;
+                logits.par_iter_mut().for_each(|logit| *logit = (*logit / cap).tanh() * cap);
+            }
+        });
         logits
     }
 }

@@ -8,6 +8,7 @@
 mod block;
 mod cache;
 mod decoder;
+mod memory;
 mod rows;
 mod weights;
 

@@ -229,6 +229,8 @@ fn packed_weights_write_what_plain_weights_write() {
         let options = GenerateOptions { max_new_tokens: 12, ..GenerateOptions::default() };
         check_packed(&decoder, &[6, 2, 5], &options);
         check_packed(&decoder, &[4], &options);
+        // So many tokens that cores get some of their own, in pieces that cut through rows.
+        check_packed(&decoder, &[40, 17, 33, 1, 38, 25], &options);
         // More rows than one pass over a panel serves, which end at different steps.
         check_packed(
             &decoder,
