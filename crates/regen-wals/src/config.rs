@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The whole recipe of a factorisation; see the crate's front page for the formula.
+/// The whole recipe of a factorisation; see [`Objective`](crate::Objective) for the formula.
 ///
 /// [`Default`] is the MovieLens 20M setting that Rendle et al. publish beside "Revisiting the
 /// Performance of iALS on Item Recommendation Benchmarks" (2022): rank 256, 16 iterations,
@@ -58,7 +58,24 @@ impl Default for WalsConfig {
     }
 }
 
-/// How the rows of a half-sweep are solved.
+/// How the rows of a half-sweep are solved: exactly up to rank 128; beyond it blocks of 32 with a
+/// relaxation of 1.4 reach the same loss sooner.
+///
+/// # What makes them fast
+///
+/// - Both sides are turned into the basis in which the Gram matrix of the fixed side is diagonal;
+///   the loss does not notice. There, a row with fewer pairs than the rank is solved through the
+///   small matrix of its pairs' inner products instead of a `rank × rank` one: exactly, for a
+///   fraction of the work. On power-law data most rows are of that kind.
+/// - Rows are taken in order of length, as many at once as a vector register has lanes, and their
+///   small systems are factored side by side, one a lane.
+/// - Kernels are compiled for AVX-512, AVX2 and portable vectors and chosen at run time; all
+///   `unsafe` is in one module, `simd`.
+/// - Conjugate gradient and blocks work in the same basis: the part that all rows share costs
+///   `rank` multiplications instead of `rank²`, and preconditions.
+/// - Blocks go a little beyond their minimum (over-relaxation), never so far that the loss rises:
+///   four iterations then reach what five exact ones reach, at ranks of 256 and more in about half
+///   the time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Solver {
@@ -150,6 +167,9 @@ pub enum Init {
 }
 
 /// The number format that rows are solved in. Factors are stored in f32 either way.
+///
+/// In f32, Gram matrices are summed in f64, and a row whose factorisation meets a pivot that is
+/// all rounding is solved again in f64.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arithmetic {

@@ -1,4 +1,6 @@
-//! Ranking quality on held-out pairs, and the most-popular baseline that validates the code.
+//! Ranking quality on held-out pairs, for users of the fit or for new ones who are folded in, and
+//! the most-popular baseline that validates the code. [`HoldOut`](crate::HoldOut) takes the pairs
+//! out, [`EarlyStopping`](crate::EarlyStopping) ends a fit at its best ranking.
 //!
 //! Every item competes except those of the user's training row (full ranking, no sampled
 //! negatives); ties go to the lower item number. Only users with held-out pairs count, and each

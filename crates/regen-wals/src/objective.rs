@@ -7,9 +7,19 @@ use rayon::prelude::*;
 use crate::config::{Confidence, Frequency, UnobservedScope, WalsConfig};
 use crate::interactions::{Compressed, InteractionMatrix, Row};
 
-/// The function that a fit minimises:
+/// The function that a fit minimises, once, for solver, report and tests:
 ///
 /// L = Σ_{(u,i)∈S} w (p − x·y)² + α₀ Σ_{(u,i)∈D} (x·y)² + λ (Σ_u ρ_u |x_u|² + Σ_i ρ_i |y_i|²)
+///
+/// S are the observed pairs with weight w and target p; D the unobserved pairs (Hu, Koren,
+/// Volinsky 2008; TensorFlow's WALS) or all pairs (Rendle et al. 2022, iALS).
+///
+/// | what | where | choices |
+/// | --- | --- | --- |
+/// | w | [`Confidence`] | constant, 1 + αr, αr, logarithmic, given by the caller |
+/// | p | [`InteractionMatrix::from_weighted_targets`] | 1, or a target of each pair's own |
+/// | D, α₀ | [`UnobservedScope`] | unobserved pairs, all pairs |
+/// | ρ | [`Frequency`] | n^ν or (n + α₀N)^ν; ν = 0 gives the same λ to every row |
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objective {
     confidence: Confidence,

@@ -1,5 +1,12 @@
 //! Factors on disk: matrices as `.npy` or safetensors with a list of ids for each, one id a line,
 //! line k for row k. Any language with NumPy or forty lines of code can read them.
+//!
+//! | from | to |
+//! | --- | --- |
+//! | triplets, a stream of them that may fail, `ndarray`, compressed rows (`sprs`, SciPy), TensorFlow's row and column weights | [`InteractionMatrix`](crate::InteractionMatrix) |
+//! | [`WalsModel`] | `.npy` or safetensors with id lists, and back: [`save`], [`save_as`], [`load`] |
+//! | a file of factors | single rows, without reading it: [`FactorFile`] |
+//! | a fit on the way | [`Checkpoint`]; what continues from it is, bit for bit, what the fit that wrote it gives |
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};

@@ -38,9 +38,11 @@ impl OnDevice {
 }
 
 impl WalsConfig {
-    /// As [`fit_from`](Self::fit_from), each half-sweep solved on a libtorch device in f32: batched normal equations and
-    /// Cholesky. A row whose f32 factorisation breaks down is solved on the host in f64. The factors equal those of the fit on
-    /// the host up to rounding, and depend in their last digits on the device.
+    /// As [`fit_from`](Self::fit_from), each half-sweep solved on a libtorch device in f32: rows of similar length side by
+    /// side, their normal matrices and Cholesky factors in batches. A row whose f32 factorisation breaks down is solved on the
+    /// host in f64. The factors equal those of the fit on the host up to rounding (the loss an f64 fit's to 1e-6, the factors
+    /// to 1e-3 of the largest: `examples/tests/wals_device.rs`, on libtorch's CPU device; it has not met a GPU yet), and
+    /// depend in their last digits on the device.
     ///
     /// # Errors
     /// As [`fit_from`](Self::fit_from), [`Error::NotOnDevice`] for another solver than the exact one in f32, and
