@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
-use crate::persist::{io_error, load_npy, replace_file, save_npy};
+use crate::npy;
+use crate::persist::{io_error, load_npy};
+use crate::replace::Staged;
 
 /// A fit after some iterations. Continue it with [`WalsConfig::fit_from`].
 #[derive(Debug, Clone, PartialEq)]
@@ -59,13 +61,13 @@ impl Checkpoint {
             user_factors: format!("user_factors.{completed_iterations}.npy"),
             item_factors: format!("item_factors.{completed_iterations}.npy"),
         };
-        save_npy(&folder.join(&index.user_factors), user_factors)?;
-        save_npy(&folder.join(&index.item_factors), item_factors)?;
-        let path = folder.join(INDEX);
-        replace_file(&path, |file| {
-            let text = serde_json::to_vec_pretty(&index)?;
-            file.write_all(&text)
-        })?;
+        // All of them before the first takes its name: a full disk leaves nothing behind.
+        let staged = [
+            npy::stage(&folder.join(&index.user_factors), user_factors)?,
+            npy::stage(&folder.join(&index.item_factors), item_factors)?,
+            Staged::write(&folder.join(INDEX), |file| file.write_all(&serde_json::to_vec_pretty(&index)?))?,
+        ];
+        staged.into_iter().try_for_each(Staged::commit)?;
         let entries = fs::read_dir(folder).map_err(io_error("list", folder))?;
         for entry in entries.flatten() {
             let name = entry.file_name();

@@ -19,6 +19,7 @@ mod npy;
 mod objective;
 pub mod persist;
 mod ranking;
+mod replace;
 mod safetensors;
 pub mod search;
 pub mod shards;

@@ -10,7 +10,8 @@ use std::path::Path;
 use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
-use crate::persist::{io_error, replace_file};
+use crate::persist::io_error;
+use crate::replace::Staged;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Headers are padded so that the numbers begin at a multiple of this.
@@ -18,10 +19,10 @@ const ALIGNMENT: usize = 64;
 /// Refuse headers beyond this: ours and NumPy's own are near 100 bytes.
 const LONGEST_HEADER: usize = 1 << 16;
 
-/// Writes `array` to `path` through a temporary file.
-pub(crate) fn write(path: &Path, array: ArrayView2<'_, f32>) -> Result<()> {
+/// Writes `array`, to stand at `path`.
+pub(crate) fn stage(path: &Path, array: ArrayView2<'_, f32>) -> Result<Staged> {
     let (rows, columns) = array.dim();
-    replace_file(path, |file| {
+    Staged::write(path, |file| {
         let mut out = BufWriter::with_capacity(1 << 20, file);
         out.write_all(&header(rows, columns))?;
         for value in array {

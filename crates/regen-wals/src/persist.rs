@@ -10,7 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -18,6 +18,7 @@ pub use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 pub use crate::factor_file::FactorFile;
 use crate::model::WalsModel;
+use crate::replace::Staged;
 use crate::{npy, safetensors};
 
 /// File of the user factors within a folder.
@@ -61,7 +62,8 @@ pub struct SavedFactors {
 /// Writes factors (as `.npy`) and ids of a model into a folder, which is made if it does not
 /// exist.
 ///
-/// Each file is written under a temporary name and then renamed.
+/// All files are written under temporary names before the first is renamed: when the disk has no
+/// room for one of them, the folder is as it was.
 ///
 /// # Errors
 /// [`Error::IdCount`], [`Error::IdLineBreak`], [`Error::Io`].
@@ -94,20 +96,21 @@ pub fn save_as(
             return Err(Error::IdCount { path: folder.join(name), expected: rows, got: ids });
         }
     }
-    save_ids(&folder.join(USER_IDS), user_ids)?;
-    save_ids(&folder.join(ITEM_IDS), item_ids)?;
+    let mut staged =
+        vec![stage_ids(&folder.join(USER_IDS), user_ids)?, stage_ids(&folder.join(ITEM_IDS), item_ids)?];
     let stale: &[&str] = match format {
         FactorFormat::Npy => {
-            save_npy(&folder.join(USER_FACTORS), model.user_factors())?;
-            save_npy(&folder.join(ITEM_FACTORS), model.item_factors())?;
+            staged.push(npy::stage(&folder.join(USER_FACTORS), model.user_factors())?);
+            staged.push(npy::stage(&folder.join(ITEM_FACTORS), model.item_factors())?);
             &[FACTORS]
         }
         FactorFormat::Safetensors => {
             let tensors = [(TENSORS[0], model.user_factors()), (TENSORS[1], model.item_factors())];
-            save_safetensors(&folder.join(FACTORS), &tensors)?;
+            staged.push(safetensors::stage(&folder.join(FACTORS), &tensors)?);
             &[USER_FACTORS, ITEM_FACTORS]
         }
     };
+    staged.into_iter().try_for_each(Staged::commit)?;
     for name in stale {
         let path = folder.join(name);
         match fs::remove_file(&path) {
@@ -167,7 +170,7 @@ pub fn open(folder: &Path) -> Result<[FactorFile; 2]> {
 /// # Errors
 /// [`Error::Io`].
 pub fn save_safetensors(path: &Path, tensors: &[(&str, ArrayView2<'_, f32>)]) -> Result<()> {
-    safetensors::write(path, tensors)
+    safetensors::stage(path, tensors)?.commit()
 }
 
 /// Reads a two-dimensional f32 tensor of a safetensors file.
@@ -185,7 +188,7 @@ pub fn load_safetensors(path: &Path, name: &str) -> Result<Array2<f32>> {
 /// # Errors
 /// [`Error::Io`].
 pub fn save_npy(path: &Path, array: ArrayView2<'_, f32>) -> Result<()> {
-    npy::write(path, array)
+    npy::stage(path, array)?.commit()
 }
 
 /// Reads a two-dimensional f32 `.npy` in C order.
@@ -203,10 +206,14 @@ pub fn load_npy(path: &Path) -> Result<Array2<f32>> {
 /// # Errors
 /// [`Error::IdLineBreak`], [`Error::Io`].
 pub fn save_ids(path: &Path, ids: &[impl AsRef<str>]) -> Result<()> {
+    stage_ids(path, ids)?.commit()
+}
+
+fn stage_ids(path: &Path, ids: &[impl AsRef<str>]) -> Result<Staged> {
     if let Some(index) = ids.iter().position(|id| id.as_ref().contains(['\n', '\r'])) {
         return Err(Error::IdLineBreak { path: path.to_path_buf(), index });
     }
-    replace_file(path, |file| {
+    Staged::write(path, |file| {
         let mut out = BufWriter::new(file);
         for id in ids {
             writeln!(out, "{}", id.as_ref())?;
@@ -228,23 +235,4 @@ pub fn load_ids(path: &Path) -> Result<Vec<String>> {
 pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_path_buf();
     move |source| Error::Io { action, path, source }
-}
-
-/// Writes `path` through a temporary neighbour, so that a reader or a crash sees the old file or
-/// the whole new one, never a part. The neighbour is removed when writing fails.
-pub(crate) fn replace_file(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary: PathBuf = path.with_file_name(name);
-    let attempt = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        write(&mut file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    attempt().map_err(|source| {
-        // The first failure is the one to report; a leftover file is the lesser evil.
-        let _ = fs::remove_file(&temporary);
-        io_error("write", path)(source)
-    })
 }

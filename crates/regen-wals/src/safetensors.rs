@@ -15,13 +15,14 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::npy::Layout;
-use crate::persist::{io_error, replace_file};
+use crate::persist::io_error;
+use crate::replace::Staged;
 
 /// The reference library refuses longer headers too.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Writes named matrices to `path` through a temporary file.
-pub(crate) fn write(path: &Path, tensors: &[(&str, ArrayView2<'_, f32>)]) -> Result<()> {
+/// Writes named matrices, to stand at `path`.
+pub(crate) fn stage(path: &Path, tensors: &[(&str, ArrayView2<'_, f32>)]) -> Result<Staged> {
     let mut header = Map::new();
     let mut end = 0usize;
     for (name, tensor) in tensors {
@@ -36,7 +37,7 @@ pub(crate) fn write(path: &Path, tensors: &[(&str, ArrayView2<'_, f32>)]) -> Res
     let mut header = Value::Object(header).to_string();
     // The numbers begin at a multiple of eight bytes.
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-    replace_file(path, |file| {
+    Staged::write(path, |file| {
         let mut out = BufWriter::with_capacity(1 << 20, file);
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(header.as_bytes())?;

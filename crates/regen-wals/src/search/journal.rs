@@ -10,7 +10,8 @@ use super::run::Trial;
 use crate::checkpoint::Checkpoint;
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
-use crate::persist::{io_error, replace_file};
+use crate::persist::io_error;
+use crate::replace::replace_file;
 
 const TRIALS: &str = "trials.jsonl";
 

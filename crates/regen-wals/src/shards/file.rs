@@ -9,7 +9,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::interactions::Compressed;
-use crate::persist::{io_error, replace_file};
+use crate::persist::io_error;
+use crate::replace::replace_file;
 
 const MAGIC: &[u8; 8] = b"RGNSHRD1";
 const HEAD: u64 = 24;

@@ -19,7 +19,8 @@ use crate::fit::{ITEM_STREAM, USER_STREAM};
 use crate::interactions::Compressed;
 use crate::npy;
 use crate::objective::Objective;
-use crate::persist::{ITEM_FACTORS, USER_FACTORS, replace_file};
+use crate::persist::{ITEM_FACTORS, USER_FACTORS};
+use crate::replace::Staged;
 use crate::simd::Level;
 use crate::solver::{Basis, Order, Side, Sweep, solve_turned};
 
@@ -155,9 +156,16 @@ impl WalsConfig {
         }
         let last = work.generation(done);
         let basis = last.basis()?;
+        let (users, items) = (folder.join(USER_FACTORS), folder.join(ITEM_FACTORS));
+        // Both before the first takes its name: the folder never holds sides of two fits.
+        let staged = [
+            write_out(&last.users, basis.as_ref(), &users)?,
+            write_out(&last.items, basis.as_ref(), &items)?,
+        ];
+        staged.into_iter().try_for_each(Staged::commit)?;
         Ok(ShardedFit::Finished {
-            user_factors: write_out(&last.users, basis.as_ref(), &folder.join(USER_FACTORS))?,
-            item_factors: write_out(&last.items, basis.as_ref(), &folder.join(ITEM_FACTORS))?,
+            user_factors: FactorFile::open(&users)?,
+            item_factors: FactorFile::open(&items)?,
         })
     }
 
@@ -279,10 +287,10 @@ pub(super) fn renumber(rows: &mut Compressed) -> Vec<u32> {
     occurring
 }
 
-/// Turns all blocks back and writes them as one matrix.
-fn write_out(blocks: &Blocks, basis: Option<&Basis>, path: &Path) -> Result<FactorFile> {
+/// Turns all blocks back and writes them as one matrix, to stand at `path`.
+fn write_out(blocks: &Blocks, basis: Option<&Basis>, path: &Path) -> Result<Staged> {
     let mut failure = None;
-    let written = replace_file(path, |file| {
+    let staged = Staged::write(path, |file| {
         let mut out = BufWriter::with_capacity(1 << 20, file);
         out.write_all(&npy::header(blocks.rows, blocks.rank))?;
         for block in 0..blocks.count() {
@@ -299,9 +307,5 @@ fn write_out(blocks: &Blocks, basis: Option<&Basis>, path: &Path) -> Result<Fact
         }
         out.flush()
     });
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    written?;
-    FactorFile::open(path)
+    failure.map_or(staged, Err)
 }

@@ -14,7 +14,8 @@ use super::blocks::Blocks;
 use super::matrix::ShardedMatrix;
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
-use crate::persist::{io_error, replace_file};
+use crate::persist::io_error;
+use crate::replace::replace_file;
 use crate::solver::{Basis, Side};
 
 const STATE: &str = "fit.json";

@@ -13,7 +13,8 @@ use super::file;
 use super::matrix::{INDEX, Index, ShardedMatrix, shard_path};
 use crate::error::{Error, Result};
 use crate::interactions::{Fingerprint, compress};
-use crate::persist::{io_error, replace_file};
+use crate::persist::io_error;
+use crate::replace::replace_file;
 use crate::solver::Side;
 
 /// Rows that are turned, summed and judged together: shards hold whole numbers of them, so that
@@ -50,13 +51,26 @@ impl ShardPlan {
 /// Takes triplets in any order and makes a [`ShardedMatrix`] of them.
 ///
 /// Memory: 64 KiB for each shard while triplets come in; then about 32 bytes a triplet of the
-/// fullest shard. Disk: 24 bytes a triplet until the end, then 16 bytes a pair.
+/// fullest shard. Disk: 24 bytes a triplet until the end, then 16 bytes a pair. A writer that is
+/// dropped before the end removes its buckets.
 #[derive(Debug)]
 pub struct ShardWriter {
     folder: PathBuf,
     plan: ShardPlan,
     users: Buckets,
     items: Buckets,
+    writing: Writing,
+}
+
+/// The folder of the buckets; gone when this is dropped.
+#[derive(Debug)]
+struct Writing(PathBuf);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // A leftover costs disk space until the next writer begins there.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The folder of unfinished buckets within that of the shards.
@@ -94,23 +108,26 @@ impl ShardWriter {
             side,
             rows_per_shard: plan.rows(side),
             writing: writing.clone(),
-            buffers: Vec::new(),
+            buckets: Vec::new(),
             last: 0,
         };
         let (users, items) = (buckets(Side::User), buckets(Side::Item));
-        Ok(Self { folder: folder.to_path_buf(), plan, users, items })
+        let writing = Writing(writing);
+        Ok(Self { folder: folder.to_path_buf(), plan, users, items, writing })
     }
 
     /// Takes one triplet. A pair that occurs several times keeps the sum of its values.
     ///
     /// # Errors
-    /// [`Error::InvalidValue`], [`Error::Io`].
+    /// [`Error::InvalidValue`], and [`Error::Io`], on a full disk say. The latter loses nothing: the
+    /// triplet is taken, and what could not be written is tried again with the next one.
     pub fn push(&mut self, user: u32, item: u32, value: f32) -> Result<()> {
         if !(value.is_finite() && value >= 0.0) {
             return Err(Error::InvalidValue { user, item, value });
         }
-        self.users.push(user, item, value)?;
-        self.items.push(item, user, value)
+        let shards = [self.users.take_in(user, item, value), self.items.take_in(item, user, value)];
+        self.users.flush_full(shards[0])?;
+        self.items.flush_full(shards[1])
     }
 
     /// Sorts the buckets into shards and opens the matrix. What the folder held of an unfinished
@@ -126,14 +143,14 @@ impl ShardWriter {
                 return Err(Error::TooLarge { axis, size });
             }
         }
-        let seen = |buckets: &Buckets| !buckets.buffers.is_empty();
+        let seen = |buckets: &Buckets| !buckets.buckets.is_empty();
         if seen(&self.users) && self.users.last as usize >= users {
             return Err(Error::UserOutOfRange { user: self.users.last as usize, users });
         }
         if seen(&self.items) && self.items.last as usize >= items {
             return Err(Error::ItemOutOfRange { item: self.items.last as usize, items });
         }
-        let Self { folder, plan, users: user_buckets, items: item_buckets } = self;
+        let Self { folder, plan, users: user_buckets, items: item_buckets, writing } = self;
         let mut fingerprint = Fingerprint::new();
         fingerprint.add(&(users as u64).to_le_bytes());
         fingerprint.add(&(items as u64).to_le_bytes());
@@ -149,8 +166,7 @@ impl ShardWriter {
             fingerprint: format!("{:016x}", fingerprint.value()),
         };
         replace_file(&folder.join(INDEX), |file| file.write_all(&serde_json::to_vec_pretty(&index)?))?;
-        let writing = folder.join(WRITING);
-        fs::remove_dir_all(&writing).map_err(io_error("remove", &writing))?;
+        drop(writing);
         ShardedMatrix::open(&folder)
     }
 }
@@ -162,9 +178,18 @@ struct Buckets {
     side: Side,
     rows_per_shard: usize,
     writing: PathBuf,
-    buffers: Vec<Vec<u8>>,
+    buckets: Vec<Bucket>,
     /// The highest row so far.
     last: u32,
+}
+
+/// The triplets of one shard: the whole records at the front of its file, and those kept back.
+#[derive(Debug, Clone, Default)]
+struct Bucket {
+    written: usize,
+    buffer: Vec<u8>,
+    /// An append failed: beyond `written` the file may hold a part of it.
+    torn: bool,
 }
 
 impl Buckets {
@@ -172,26 +197,39 @@ impl Buckets {
         self.writing.join(format!("{}s-{shard:05}", self.side.name()))
     }
 
-    fn push(&mut self, row: u32, column: u32, value: f32) -> Result<()> {
+    /// Keeps a triplet in memory; its shard.
+    fn take_in(&mut self, row: u32, column: u32, value: f32) -> usize {
         let shard = row as usize / self.rows_per_shard;
-        if shard >= self.buffers.len() {
-            self.buffers.resize_with(shard + 1, Vec::new);
+        if shard >= self.buckets.len() {
+            self.buckets.resize(shard + 1, Bucket::default());
         }
         self.last = self.last.max(row);
-        let buffer = &mut self.buffers[shard];
+        let buffer = &mut self.buckets[shard].buffer;
         buffer.extend(row.to_le_bytes());
         buffer.extend(column.to_le_bytes());
         buffer.extend(value.to_le_bytes());
-        if buffer.len() < BUFFER {
+        shard
+    }
+
+    /// Appends what is kept of a shard to its file, once that is much.
+    fn flush_full(&mut self, shard: usize) -> Result<()> {
+        if self.buckets[shard].buffer.len() < BUFFER {
             return Ok(());
         }
-        let full = std::mem::take(buffer);
         let path = self.path(shard);
-        let append = || OpenOptions::new().create(true).append(true).open(&path)?.write_all(&full);
+        let Bucket { written, buffer, torn } = &mut self.buckets[shard];
+        let was_torn = std::mem::replace(torn, true);
+        let append = || {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            if was_torn {
+                file.set_len(*written as u64)?;
+            }
+            file.write_all(buffer)
+        };
         append().map_err(io_error("write", &path))?;
-        let mut emptied = full;
-        emptied.clear();
-        self.buffers[shard] = emptied;
+        *written += buffer.len();
+        *torn = false;
+        buffer.clear();
         Ok(())
     }
 
@@ -250,13 +288,18 @@ impl Buckets {
                 (u32::from_le_bytes(word(0)), u32::from_le_bytes(word(4)), f32::from_le_bytes(word(8)))
             }));
         };
-        if path.exists() {
-            decode(&fs::read(&path).map_err(io_error("read", &path))?);
+        let Bucket { written, buffer, .. } =
+            self.buckets.get_mut(shard).map(std::mem::take).unwrap_or_default();
+        if written > 0 {
+            let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+            let Some(whole) = bytes.get(..written) else {
+                let (expected, got) = (format!("{written} bytes or more"), format!("{} bytes", bytes.len()));
+                return Err(Error::Format { path, field: "file size", expected, got });
+            };
+            decode(whole);
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
         }
-        if let Some(rest) = self.buffers.get_mut(shard) {
-            decode(&std::mem::take(rest));
-        }
+        decode(&buffer);
         triplets.sort_by_key(|&(row, column, _)| (row, column));
         Ok(triplets)
     }

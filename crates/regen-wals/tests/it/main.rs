@@ -2,6 +2,8 @@
 
 mod content;
 mod fit;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod golden;
 mod interop;
 mod lapack;
