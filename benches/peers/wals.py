@@ -1,12 +1,13 @@
 """Runs regen-wals and implicit side by side, in turns, on one matrix, from the same initial factors.
 
     cargo build --release -p regen-benches --bin wals_peer
-    VENV/bin/python benches/peers/wals.py target/release/wals_peer [--rounds 3] [--pairs FILE.csv] [--json OUT]
+    VENV/bin/python benches/peers/wals.py target/release/wals_peer [--rounds 3] [--solvers exact,cg] [--pairs FILE.csv] [--json OUT]
 
 VENV holds numpy, scipy and implicit 0.7.3. Both sides use all cores (implicit's own threads, one BLAS thread each, as
 its documentation asks). A round runs one fit of every line in turn; reported are the minimum and the median of all
-iterations of all rounds, so that what else the machine does hits every line alike. The loss of both is computed by the
-same code, in f64. Losses are those after the same number of iterations.
+iterations of all rounds, so that what else the machine does hits every line alike; and the processor time of all threads
+over a whole fit, an iteration, which a busy machine disturbs less. The loss of both is computed by the same code, in f64.
+Losses are those after the same number of iterations.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import pathlib
 import statistics
 import subprocess
 import tempfile
+import time
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -44,6 +46,11 @@ class Regen:
         if not reply:
             raise SystemExit("the Rust side ended; see its message above")
         return json.loads(reply)
+
+    def processor_seconds(self):
+        """Of all threads so far, as Linux counts them."""
+        threads = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def config(rank, iterations, solver):
@@ -77,6 +84,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--ranks", default="64,128")
+    parser.add_argument("--solvers", default="exact,cg")
     parser.add_argument("--block-ranks", default="256,512", help="ranks of the race to the fifth exact iteration; blocks and exact in turns")
     parser.add_argument("--pairs", help="`user,item` lines with a header instead of the power-law matrix")
     parser.add_argument("--json", help="write all numbers here")
@@ -91,6 +99,11 @@ def main():
     report = {"matrix": matrix, "sgemm_gflops": [], "lines": [], "races": []}
     ranks = [int(rank) for rank in args.ranks.split(",") if rank]
     exact, cg = "cholesky", {"conjugate_gradient": {"steps": 3}}
+    solvers = [
+        (name, solver, use_cg)
+        for name, solver, use_cg in (("exact", exact, False), ("cg 3", cg, True))
+        if name.split()[0] in args.solvers.split(",")
+    ]
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -100,19 +113,25 @@ def main():
             ((1 + ALPHA * values).astype(numpy.float32), (users.astype(int), items.astype(int))),
             shape=(matrix["users"], matrix["items"]),
         )
-        times, losses = {}, {}
+        times, processor, losses = {}, {}, {}
         for turn in range(args.rounds):
             report["sgemm_gflops"].append(regen.ask(command="sgemm")["gflops"])
             for rank in ranks:
                 regen.ask(command="write_initial", config=config(rank, 0, exact), folder=str(folder))
-                for name, solver, use_cg in (("exact", exact, False), ("cg 3", cg, True)):
-                    fit = regen.ask(
-                        command="fit", config=config(rank, args.iterations, solver), losses=turn == 0
-                    )
+                for name, solver, use_cg in solvers:
+                    settings = config(rank, args.iterations, solver)
+                    begun = regen.processor_seconds()
+                    fit = regen.ask(command="fit", config=settings, losses=False)
+                    spent = regen.processor_seconds() - begun
                     times.setdefault((rank, name, "regen"), []).extend(fit["seconds"])
+                    processor.setdefault((rank, name, "regen"), []).append(spent / args.iterations)
+                    begun = time.process_time()
                     seconds = run_implicit(weights, folder, rank, args.iterations, use_cg)
+                    spent = time.process_time() - begun
                     times.setdefault((rank, name, "implicit"), []).extend(seconds)
+                    processor.setdefault((rank, name, "implicit"), []).append(spent / args.iterations)
                     if turn == 0:
+                        fit = regen.ask(command="fit", config=settings, losses=True)
                         losses[rank, name, "regen"] = fit["losses"][-1]
                         theirs = regen.ask(command="loss", config=config(rank, 0, exact), folder=str(folder))
                         losses[rank, name, "implicit"] = theirs["loss"]
@@ -120,17 +139,22 @@ def main():
         best_sgemm = max(report["sgemm_gflops"])
         print(f"sgemm (faer, 1024, all threads): {best_sgemm:.0f} GFlop/s at best, all: "
               + ", ".join(f"{g:.0f}" for g in report["sgemm_gflops"]))
-        print(f"{'rank':>5} {'solver':<6} {'side':<9} {'min s':>8} {'median s':>9} {'max s':>8}  loss")
+        print(f"{'rank':>5} {'solver':<6} {'side':<9} {'min s':>8} {'median s':>9} {'max s':>8} {'processor s':>12}  loss")
         for (rank, name, side), seconds in times.items():
-            line = dict(rank=rank, solver=name, side=side, seconds=seconds, loss=losses[rank, name, side])
+            spent = processor[rank, name, side]
+            line = dict(rank=rank, solver=name, side=side, seconds=seconds, processor_seconds=spent,
+                        loss=losses[rank, name, side])
             report["lines"].append(line)
             print(f"{rank:>5} {name:<6} {side:<9} {min(seconds):>8.3f} {statistics.median(seconds):>9.3f} "
-                  f"{max(seconds):>8.3f}  {line['loss']:.8g}")
+                  f"{max(seconds):>8.3f} {statistics.median(spent):>12.3f}  {line['loss']:.8g}")
         for rank in ranks:
-            for name in ("exact", "cg 3"):
+            for name, _, _ in solvers:
                 ours, theirs = (times[rank, name, side] for side in ("regen", "implicit"))
+                spent, theirs_spent = (statistics.median(processor[rank, name, side]) for side in ("regen", "implicit"))
                 print(f"rank {rank} {name}: regen is {statistics.median(theirs) / statistics.median(ours):.2f} x as fast"
-                      f" (medians; {min(theirs) / min(ours):.2f} x by minima)")
+                      f" (medians; {min(theirs) / min(ours):.2f} x by minima; {theirs_spent / spent:.2f} x by processor time)")
+            if (rank, "exact", "regen") not in times:
+                continue
             floor = floor_flops(users, items, matrix, rank)
             print(f"rank {rank}: syrk + Cholesky {floor / 1e9:.1f} GFlop an iteration: floor {floor / best_sgemm / 1e9:.3f} s;"
                   f" the exact solver's best takes {min(times[rank, 'exact', 'regen']) / (floor / best_sgemm / 1e9):.2f} of it"

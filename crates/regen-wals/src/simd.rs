@@ -83,7 +83,7 @@ pub(crate) fn dispatch<K: Kernel>(level: Level, kernel: K) -> K::Output {
             // SAFETY: both features were detected on the lines above.
             unsafe { x86::run_avx2(kernel) }
         }
-        _ => kernel.run(Portable),
+        _ => kernel.run(portable::Portable),
     }
 }
 
@@ -169,15 +169,13 @@ pub(crate) trait Lanes: Copy + 'static {
     fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Sum of all lanes, in a fixed order.
     fn sum(self, a: Self::V) -> f32;
+    /// Sums of all lanes of each of a few vectors, in a fixed order.
+    fn sums<const N: usize>(self, a: [Self::V; N]) -> [f32; N];
     /// Asks for numbers that will be read soon to be brought into the cache.
     fn prefetch(self, soon: &[f32]);
     /// Reads `WIDTH` vectors from `row` and hands their transpose to `put`.
     fn transpose(self, row: impl FnMut(usize) -> Self::V, put: impl FnMut(usize, Self::V));
 }
-
-/// Arrays that the compiler turns into whatever vectors the target has.
-#[derive(Clone, Copy)]
-pub(crate) struct Portable;
 
 /// Applies an operation lane by lane.
 macro_rules! lanewise {
@@ -189,76 +187,7 @@ macro_rules! lanewise {
     };
 }
 
-impl Lanes for Portable {
-    type V = [f32; 8];
-    type Block = Block8;
-    const WIDTH: usize = 8;
-    const TILE_ROWS: usize = 4;
-    const TILE: usize = 3;
-
-    #[inline(always)]
-    fn splat(self, value: f32) -> Self::V {
-        [value; 8]
-    }
-    #[inline(always)]
-    fn load(self, from: &Block8) -> Self::V {
-        from.0
-    }
-    #[inline(always)]
-    fn store(self, to: &mut Block8, value: Self::V) {
-        to.0 = value;
-    }
-    #[inline(always)]
-    fn load_slice(self, from: &[f32]) -> Self::V {
-        from.as_chunks().0[0]
-    }
-    #[inline(always)]
-    fn add(self, a: Self::V, b: Self::V) -> Self::V {
-        lanewise!(k => a[k] + b[k])
-    }
-    #[inline(always)]
-    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
-        lanewise!(k => a[k] - b[k])
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
-        lanewise!(k => a[k] * b[k])
-    }
-    #[inline(always)]
-    fn div(self, a: Self::V, b: Self::V) -> Self::V {
-        lanewise!(k => a[k] / b[k])
-    }
-    #[inline(always)]
-    fn min(self, a: Self::V, b: Self::V) -> Self::V {
-        // NaN in `a` gives b, as the x86 instruction does.
-        lanewise!(k => if a[k] < b[k] { a[k] } else { b[k] })
-    }
-    #[inline(always)]
-    fn sqrt(self, a: Self::V) -> Self::V {
-        lanewise!(k => a[k].sqrt())
-    }
-    #[inline(always)]
-    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        // Not mul_add: without the instruction that is a slow library call.
-        lanewise!(k => a[k] * b[k] + c[k])
-    }
-    #[inline(always)]
-    fn fnma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        lanewise!(k => c[k] - a[k] * b[k])
-    }
-    #[inline(always)]
-    fn sum(self, a: Self::V) -> f32 {
-        a.iter().sum()
-    }
-    #[inline(always)]
-    fn prefetch(self, _soon: &[f32]) {}
-    #[inline(always)]
-    fn transpose(self, row: impl FnMut(usize) -> Self::V, mut put: impl FnMut(usize, Self::V)) {
-        let rows: [Self::V; 8] = std::array::from_fn(row);
-        (0..8).for_each(|k| put(k, lanewise!(r => rows[r][k])));
-    }
-}
-
+mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::*;
@@ -282,6 +211,15 @@ mod x86 {
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
         kernel.run(Avx2(()))
+    }
+
+    /// Halves are added to halves.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn sum_of_eight(a: __m256) -> f32 {
+        let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
     }
 
     /// Vector operations that differ between the widths in name only.
@@ -382,6 +320,18 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn sums<const N: usize>(self, a: [__m512; N]) -> [f32; N] {
+            lanewise!(n => {
+                // SAFETY: the token proves AVX-512F, and with it AVX2.
+                unsafe {
+                    let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a[n]));
+                    let half = _mm256_add_ps(_mm512_castps512_ps256(a[n]), _mm256_castpd_ps(high));
+                    sum_of_eight(half)
+                }
+            })
+        }
+
+        #[inline(always)]
         fn transpose(self, mut row: impl FnMut(usize) -> __m512, mut put: impl FnMut(usize, __m512)) {
             let mut a = [self.splat(0.0); 16];
             for (k, a) in a.iter_mut().enumerate() {
@@ -446,6 +396,12 @@ mod x86 {
             let mut block = Block8::default();
             self.store(&mut block, a);
             block.0.iter().sum()
+        }
+
+        #[inline(always)]
+        fn sums<const N: usize>(self, a: [__m256; N]) -> [f32; N] {
+            // SAFETY: the token proves AVX2.
+            lanewise!(n => unsafe { sum_of_eight(a[n]) })
         }
 
         #[inline(always)]

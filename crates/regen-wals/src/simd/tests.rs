@@ -39,10 +39,24 @@ impl Kernel for Arithmetic {
     }
 }
 
+struct Sums;
+impl Kernel for Sums {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let numbers: Vec<f32> = (0..3 * L::WIDTH).map(|k| (k * k) as f32).collect();
+        let [a, b, c] = [0, 1, 2].map(|k| l.load_slice(&numbers[k * L::WIDTH..]));
+        let sums = numbers.chunks_exact(L::WIDTH).map(|numbers| numbers.iter().sum::<f32>());
+        assert_eq!(l.sums([a, b, c]).to_vec(), sums.collect::<Vec<_>>());
+        assert_eq!(l.sums([b]), [l.sum(b)]);
+    }
+}
+
 #[test]
 fn every_level_computes_the_same() {
     for level in Level::available() {
         dispatch(level, Transpose);
+        dispatch(level, Sums);
         assert_eq!(dispatch(level, Arithmetic), [7.5, 4.5, 9.0, 4.0, 1.5, 0.5, 9.25, -8.75], "{level:?}");
     }
 }

@@ -3,11 +3,14 @@
 //!
 //! **Source** Takács, Pilászy, Tikk (2011) for the use of few steps from the last value.
 
-use crate::kernel::product::dot_blocks;
-use crate::simd::{Lanes, flat, flat_mut};
+use crate::kernel::product::{AHEAD, Table, dot_blocks};
+use crate::simd::{Block, Lanes, flat, flat_mut};
 use crate::solver::batch::{Workspace, grow};
-use crate::solver::plain::preconditioner;
 use crate::solver::rows::RotatedSweep;
+
+/// Numbers of a row's pairs that are kept side by side from step to step, 4 MiB. Of rows with more,
+/// the pairs are gathered again in every step; in tests some rows must.
+const KEPT: usize = if cfg!(test) { 4096 } else { 1 << 20 };
 
 /// Improves the rows of a batch by `steps` steps from their start values.
 #[inline(always)]
@@ -22,7 +25,7 @@ pub(crate) fn solve<L: Lanes>(
 ) {
     let rank = sweep.rank;
     let panels = rank.div_ceil(L::WIDTH);
-    let Workspace { terms, staging: pairs, sums, .. } = work;
+    let Workspace { terms, staging, sums, .. } = work;
     grow(sums, 7 * panels);
     for (&row, out) in rows.iter().zip(out.chunks_exact_mut(rank)) {
         let row = row as usize;
@@ -43,27 +46,13 @@ pub(crate) fn solve<L: Lanes>(
         for (to, from) in flat_mut(diagonal).iter_mut().zip(sweep.spectrum) {
             *to = from + ridge;
         }
-        let wide: Vec<f64> = flat(diagonal)[..rank].iter().map(|&d| d.into()).collect();
-        for (to, from) in flat_mut(inverse).iter_mut().zip(preconditioner(&wide)) {
-            *to = from as f32;
-        }
+        precondition(&flat(diagonal)[..rank], flat_mut(inverse));
         flat_mut(x)[..rank].copy_from_slice(&start[row * rank..][..rank]);
-
-        // The pairs' factors side by side, padded: they are read once a step.
-        grow(pairs, columns.len() * panels);
-        let pairs = &mut pairs[..columns.len() * panels];
-        for (to, &column) in pairs.chunks_exact_mut(panels).zip(columns) {
-            if let Some(last) = to.last_mut() {
-                *last = L::Block::default();
-            }
-            flat_mut(to)[..rank].copy_from_slice(sweep.table.row(column));
-        }
+        let mut pairs = Pairs::new(sweep.table, columns, panels, staging);
 
         // r = Σ (w p − c ŷ·x) ŷ − D x
-        for (k, y) in pairs.chunks_exact(panels).enumerate() {
-            let scale = terms.pulls[k] - terms.excesses[k] * dot_blocks(l, y, x);
-            add_scaled(l, residual, scale, y);
-        }
+        let pull = |k: usize, score: f32| terms.pulls[k] - terms.excesses[k] * score;
+        pairs.add_weighed(l, x, pull, residual);
         for p in 0..panels {
             let r = l.fnma(l.load(&diagonal[p]), l.load(&x[p]), l.load(&residual[p]));
             l.store(&mut residual[p], r);
@@ -79,9 +68,7 @@ pub(crate) fn solve<L: Lanes>(
                 let d = l.mul(l.load(&diagonal[p]), l.load(&direction[p]));
                 l.store(&mut image[p], d);
             }
-            for (y, excess) in pairs.chunks_exact(panels).zip(&terms.excesses) {
-                add_scaled(l, image, excess * dot_blocks(l, y, direction), y);
-            }
+            pairs.add_weighed(l, direction, |k, score| terms.excesses[k] * score, image);
             let curvature = dot_blocks(l, direction, image);
             // At the end of the Krylov space both are rounding error.
             if curvature.is_nan() || curvature <= 0.0 {
@@ -103,6 +90,127 @@ pub(crate) fn solve<L: Lanes>(
             }
         }
         out.copy_from_slice(&flat(x)[..rank]);
+    }
+}
+
+/// As [`preconditioner`](crate::solver::plain::preconditioner), in f32.
+#[inline(always)]
+fn precondition(diagonal: &[f32], inverse: &mut [f32]) {
+    let largest = diagonal.iter().fold(0f32, |m, &d| m.max(d));
+    let least = if largest == 0.0 { 1.0 } else { 1e-6 * largest };
+    for (to, &d) in inverse.iter_mut().zip(diagonal) {
+        *to = 1.0 / d.max(least);
+    }
+}
+
+/// Pairs that are looked at together: their scores share the loads of a vector, their sum its
+/// stores.
+const TOGETHER: usize = 4;
+
+/// The factors of a row's pairs, padded to whole blocks.
+struct Pairs<'a, B> {
+    table: Table<'a>,
+    columns: &'a [u32],
+    panels: usize,
+    /// All of them, or those at hand.
+    blocks: &'a mut [B],
+    kept: bool,
+    gathered: bool,
+}
+
+impl<'a, B: Block> Pairs<'a, B> {
+    fn new(table: Table<'a>, columns: &'a [u32], panels: usize, blocks: &'a mut Vec<B>) -> Self {
+        let kept = columns.len() * panels * B::WIDTH <= KEPT;
+        let count = if kept { columns.len() } else { TOGETHER };
+        grow(blocks, count * panels);
+        Self { table, columns, panels, blocks: &mut blocks[..count * panels], kept, gathered: false }
+    }
+
+    /// Adds Σ_k weight(k, y_k·v) y_k to `sum`.
+    #[inline(always)]
+    fn add_weighed<L: Lanes<Block = B>>(
+        &mut self,
+        l: L,
+        v: &[B],
+        weight: impl Fn(usize, f32) -> f32,
+        sum: &mut [B],
+    ) {
+        let whole = self.columns.len() / TOGETHER * TOGETHER;
+        for first in (0..whole).step_by(TOGETHER) {
+            self.add_some::<L, TOGETHER>(l, first, v, &weight, sum);
+        }
+        for k in whole..self.columns.len() {
+            self.add_some::<L, 1>(l, k, v, &weight, sum);
+        }
+        self.gathered = self.kept;
+    }
+
+    /// N pairs from `first` on.
+    #[inline(always)]
+    fn add_some<L: Lanes<Block = B>, const N: usize>(
+        &mut self,
+        l: L,
+        first: usize,
+        v: &[B],
+        weight: &impl Fn(usize, f32) -> f32,
+        sum: &mut [B],
+    ) {
+        let panels = self.panels;
+        let at = if self.kept { first * panels } else { 0 };
+        let rows = &mut self.blocks[at..][..N * panels];
+        if !self.gathered {
+            for (k, to) in rows.chunks_exact_mut(panels).enumerate() {
+                if let Some(&soon) = self.columns.get(first + k + AHEAD) {
+                    l.prefetch(self.table.row(soon));
+                }
+                copy_padded(l, self.table.row(self.columns[first + k]), to);
+            }
+        }
+        let (v, sum) = (&v[..panels], &mut sum[..panels]);
+        let mut y: [&[B]; N] = [&[]; N];
+        for (y, row) in y.iter_mut().zip(rows.chunks_exact(panels)) {
+            *y = &row[..panels];
+        }
+        // Two sums a pair, or each would wait for the one before.
+        let mut scores = [[l.splat(0.0); 2]; N];
+        for p in (0..panels).step_by(2) {
+            for (half, p) in (p..panels.min(p + 2)).enumerate() {
+                let v = l.load(&v[p]);
+                for n in 0..N {
+                    scores[n][half] = l.fma(l.load(&y[n][p]), v, scores[n][half]);
+                }
+            }
+        }
+        let (mut products, mut weights) = ([l.splat(0.0); N], [l.splat(0.0); N]);
+        for n in 0..N {
+            products[n] = l.add(scores[n][0], scores[n][1]);
+        }
+        let scores = l.sums(products);
+        for n in 0..N {
+            weights[n] = l.splat(weight(first + n, scores[n]));
+        }
+        for p in 0..panels {
+            let mut total = l.load(&sum[p]);
+            for n in 0..N {
+                total = l.fma(weights[n], l.load(&y[n][p]), total);
+            }
+            l.store(&mut sum[p], total);
+        }
+    }
+}
+
+/// A row of the table as whole blocks, zero beyond its end.
+#[inline(always)]
+fn copy_padded<L: Lanes>(l: L, row: &[f32], to: &mut [L::Block]) {
+    let whole = row.len() / L::WIDTH;
+    let (blocks, last) = to.split_at_mut(whole);
+    for (to, from) in blocks.iter_mut().zip(row.chunks_exact(L::WIDTH)) {
+        l.store(to, l.load_slice(from));
+    }
+    if let Some(last) = last.first_mut() {
+        *last = L::Block::default();
+        let rest = &row[whole * L::WIDTH..];
+        last.as_mut()[..rest.len()].copy_from_slice(rest);
     }
 }
 

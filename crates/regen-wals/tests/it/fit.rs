@@ -135,10 +135,11 @@ fn single_and_double_precision_agree_for_every_solver() {
         for solver in SOLVERS {
             for config in formulas(rank, solver) {
                 let double = WalsConfig { arithmetic: Arithmetic::F64, ..config.clone() };
-                // At the end of the Krylov space the steps of CG are made of rounding errors.
+                // Without α₀ nothing preconditions the few steps of CG, and what three iterations
+                // make of a rounding error is seen: 2e-5 at one vector width, 7e-5 at another.
                 let tolerance = match solver {
-                    Solver::ConjugateGradient { .. } => 1e-5,
-                    Solver::Cholesky | Solver::Block { .. } => 1e-6,
+                    Solver::ConjugateGradient { .. } if config.unobserved_weight == 0.0 => 5e-4,
+                    Solver::ConjugateGradient { .. } | Solver::Cholesky | Solver::Block { .. } => 1e-6,
                 };
                 let pairs = objectives(&config, &matrix).into_iter().zip(objectives(&double, &matrix));
                 for (single, double) in pairs {
