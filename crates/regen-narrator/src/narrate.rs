@@ -231,7 +231,7 @@ impl NarrativeWriter<'_> {
             let asks: Vec<Sequence> = rows.iter().map(|row| row.asking()).collect();
             let asks = narrator.batch(&asks.iter().collect::<Vec<_>>(), Padding::Left)?;
             let asked = narrator.decoder.embed(&asks.ids)?;
-            return Ok(writer.generate_after(&prefix, &of, &asked, &asks.mask, options, on_token)?);
+            return Ok(writer.after(&prefix, &of).generate_with(&asked, &asks.mask, options, on_token)?);
         }
         let batch = narrator.batch(rows, Padding::Left)?;
         let embeddings = narrator.embeddings(&batch, Control::Nothing)?;

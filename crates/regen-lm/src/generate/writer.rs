@@ -160,22 +160,6 @@ impl<'a> Writer<'a> {
         Prefix::read(&self.run(&GenerateOptions::default()), &self.prompt(embeds, mask))
     }
 
-    /// [`generate_with`](Self::generate_with) of [`after`](Self::after) in one call.
-    ///
-    /// # Errors
-    /// As [`generate`](Self::generate), and [`Error::Argument`](crate::Error::Argument) for rows that the prefix does not hold.
-    pub fn generate_after(
-        &self,
-        prefix: &Prefix,
-        rows: &[usize],
-        prompt_embeds: &Tensor,
-        mask: &PaddingMask,
-        options: &GenerateOptions,
-        on_token: impl FnMut(usize, i64) -> ControlFlow<()>,
-    ) -> Result<Vec<Generated>> {
-        self.after(prefix, rows).generate_with(prompt_embeds, mask, options, on_token)
-    }
-
     /// The best texts of each prompt that a beam search finds, best first; `next_token` as in
     /// [`generate_scored`](Self::generate_scored).
     ///

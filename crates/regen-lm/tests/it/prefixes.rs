@@ -68,7 +68,8 @@ fn prompts_after_a_prefix_are_continued_as_whole_prompts() {
             let expected = writer.generate_with(whole, mask, &sampled(3), go_on).unwrap();
             // Twice: what is written after a prefix does not change it.
             for _ in 0..2 {
-                let written = writer.generate_after(&prefix, rows, ends, after, &sampled(3), go_on).unwrap();
+                let written =
+                    writer.after(&prefix, rows).generate_with(ends, after, &sampled(3), go_on).unwrap();
                 for (written, expected) in written.iter().zip(&expected) {
                     assert_eq!(
                         (&written.ids, written.stopped),
@@ -216,7 +217,7 @@ fn prompts_that_do_not_fit_their_prefix_are_refused() {
     let mask = PaddingMask::full(2, 2);
     let run = |rows: &[usize], mask: &PaddingMask, max_new_tokens| {
         let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
-        writer.generate_after(&prefix, rows, &ends, mask, &options, go_on)
+        writer.after(&prefix, rows).generate_with(&ends, mask, &options, go_on)
     };
     assert!(run(&[1, 0], &mask, 9).is_ok());
     assert!(matches!(run(&[1, 0], &mask, 10), Err(Error::TooLong { tokens: 41, max_positions: 40 })));
@@ -246,7 +247,8 @@ fn a_prefix_of_another_kind_of_writer_is_refused() {
     let mask = PaddingMask::full(1, 3);
     for (reader, writer) in [(&plain, &packed), (&packed, &plain)] {
         let prefix = reader.read_prefix(&embeds, &mask).unwrap();
-        let error = writer.generate_after(&prefix, &[0], &embeds, &mask, &sampled(1), go_on).unwrap_err();
+        let error =
+            writer.after(&prefix, &[0]).generate_with(&embeds, &mask, &sampled(1), go_on).unwrap_err();
         assert!(matches!(error, Error::Argument { what: "prefix", .. }), "{error}");
     }
 }
