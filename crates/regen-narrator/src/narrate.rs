@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use regen_lm::generate::{Generated, TextStream};
-use regen_lm::{GenerateOptions, Storage, Writer};
+use regen_lm::generate::{Generated, NextToken, TextStream};
+use regen_lm::{BeamOptions, GenerateOptions, Hypothesis, Storage, Writer};
 
 use crate::copying::Copying;
 use crate::losses::Control;
@@ -31,6 +31,14 @@ pub struct Narrative {
     pub mean_log_probability: f64,
     /// Whether it came to its end, rather than to the most tokens that it may have.
     pub finished: bool,
+}
+
+impl Narrative {
+    fn of(text: String, log_probabilities: &[f32], finished: bool) -> Self {
+        let sum: f64 = log_probabilities.iter().map(|&one| f64::from(one)).sum();
+        let tokens = log_probabilities.len();
+        Self { text, tokens, mean_log_probability: sum / tokens.max(1) as f64, finished }
+    }
 }
 
 /// Writes narratives of a narrator that does not change meanwhile. Its language model is packed for the processor when the writer
@@ -134,6 +142,51 @@ impl NarrativeWriter<'_> {
         on_piece: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
         progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
     ) -> Result<Vec<Option<Narrative>>> {
+        let mut each = |rows: &[&Sequence], options: &GenerateOptions, chunk: &[usize]| {
+            self.chunk(rows, options, &mut |row, piece| on_piece(chunk[row], piece))
+        };
+        self.in_batches(requests, options, batch, &mut each, progress)
+    }
+
+    /// The best narratives of each request that a beam search finds, best first: for a caller who chooses among them by rules of its
+    /// own. `options.sampling` must be greedy; otherwise as [`narrate`](Self::narrate).
+    ///
+    /// # Errors
+    /// As [`narrate`](Self::narrate), and [`regen_lm::Error::Argument`] for a `beam` out of range.
+    pub fn search(
+        &self,
+        requests: &[Request],
+        options: &GenerateOptions,
+        beam: &BeamOptions,
+        batch: usize,
+        progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
+    ) -> Result<Vec<Option<Vec<Narrative>>>> {
+        let mut each = |rows: &[&Sequence], options: &GenerateOptions, _: &[usize]| {
+            let narrator = self.narrator;
+            let batch = narrator.batch(rows, Padding::Left)?;
+            let embeddings = narrator.embeddings(&batch, Control::Nothing)?;
+            let mut copying = narrator.copying.as_ref().map(|head| Copying::new(head, &batch));
+            let next_token = copying.as_mut().map(|copying| copying as &mut dyn NextToken);
+            let found = self.writer.beam_search(&embeddings, &batch.mask, options, beam, next_token)?;
+            let narrative = |found: Hypothesis| {
+                let text = narrator.tokenizer.decode(&found.ids)?.trim().to_owned();
+                Ok(Narrative::of(text, &found.log_probabilities, found.stopped))
+            };
+            let narratives = |found: Vec<Hypothesis>| found.into_iter().map(narrative).collect();
+            found.into_iter().map(narratives).collect::<Result<Vec<Vec<Narrative>>>>()
+        };
+        self.in_batches(requests, options, batch, &mut each, progress)
+    }
+
+    /// What `each` makes of the requests, `batch` at a time, in their order; it is given their prompts, options and numbers.
+    fn in_batches<T: Clone>(
+        &self,
+        requests: &[Request],
+        options: &GenerateOptions,
+        batch: usize,
+        each: &mut dyn FnMut(&[&Sequence], &GenerateOptions, &[usize]) -> Result<Vec<T>>,
+        progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
+    ) -> Result<Vec<Option<T>>> {
         let sequences = self.narrator.prompts(requests)?;
         per_request("row_streams", options.row_streams.as_ref().map(Vec::len), requests.len())?;
         per_request("prompt_ids", options.prompt_ids.as_ref().map(Vec::len), requests.len())?;
@@ -141,13 +194,12 @@ impl NarrativeWriter<'_> {
         // restored through the index.
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| (sequences[index].beginning_key(), sequences[index].len()));
-        let mut written: Vec<Option<Narrative>> = vec![None; sequences.len()];
+        let mut written: Vec<Option<T>> = vec![None; sequences.len()];
         let mut done = 0;
         for chunk in order.chunks(batch.max(1)) {
             let rows: Vec<&Sequence> = chunk.iter().map(|&index| &sequences[index]).collect();
             let options = self.options_of(options, chunk);
-            let mut of_request = |row: usize, piece: &str| on_piece(chunk[row], piece);
-            let narratives = tch::no_grad(|| self.chunk(&rows, &options, &mut of_request))?;
+            let narratives = tch::no_grad(|| each(&rows, &options, chunk))?;
             for (&index, narrative) in chunk.iter().zip(narratives) {
                 written[index] = Some(narrative);
             }
@@ -202,13 +254,7 @@ impl NarrativeWriter<'_> {
             return Err(error.into());
         }
         let narrative = |(generated, text): (Generated, Pieces)| {
-            let sum: f64 = generated.log_probabilities.iter().map(|&one| f64::from(one)).sum();
-            Narrative {
-                text: text.finish(),
-                tokens: generated.ids.len(),
-                mean_log_probability: sum / generated.ids.len().max(1) as f64,
-                finished: generated.stopped,
-            }
+            Narrative::of(text.finish(), &generated.log_probabilities, generated.stopped)
         };
         Ok(generated.into_iter().zip(texts).map(narrative).collect())
     }

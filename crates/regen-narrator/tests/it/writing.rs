@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
-use regen_lm::{GenerateOptions, Sampling, Storage};
+use regen_lm::{BeamOptions, GenerateOptions, Sampling, Storage};
 use regen_narrator::{Error, Narrative, NarrativeWriter, Narrator, Request};
 
 use crate::world;
@@ -103,6 +103,31 @@ fn a_writer_with_rounded_weights_writes_nearly_the_same() {
         let near = same.filter(|(a, b)| (a.mean_log_probability - b.mean_log_probability).abs() < tolerance);
         assert!(near.count() * 4 >= exact.len() * 3, "{storage:?}");
     }
+}
+
+#[test]
+fn a_search_gives_the_best_narratives_first_and_one_beam_is_the_greedy_one() {
+    let narrator = trained();
+    let writer = narrator.writer().unwrap();
+    let search = |beam: &BeamOptions, batch| {
+        let found = writer.search(&requests(), &options(), beam, batch, &mut |_| ControlFlow::Continue(()));
+        found.unwrap().into_iter().map(Option::unwrap).collect::<Vec<_>>()
+    };
+    let greedy = whole(&writer, &options(), 4);
+    for (found, greedy) in search(&BeamOptions::best_of(1), 4).iter().zip(&greedy) {
+        assert_eq!(found[0].text, greedy.text);
+    }
+    let beam = BeamOptions { keep: 3, ..BeamOptions::best_of(4) };
+    let found = search(&beam, 5);
+    assert_eq!(search(&beam, 100), found);
+    for narratives in &found {
+        assert_eq!(narratives.len(), 3);
+        let texts: std::collections::HashSet<&str> = narratives.iter().map(|one| one.text.as_str()).collect();
+        assert!(texts.len() > 1, "{narratives:?}");
+    }
+    let none = BeamOptions { beams: 0, ..beam };
+    let error = writer.search(&requests(), &options(), &none, 4, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(error.unwrap_err(), Error::Lm(regen_lm::Error::Argument { .. })));
 }
 
 #[test]
