@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use regen_lm::{DecoderConfig, train_bpe};
+use regen_lm::{BeamOptions, DecoderConfig, GenerateOptions, train_bpe};
 use regen_narrator::{
     Error, Example, ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, Request, special_tokens,
 };
@@ -67,6 +67,16 @@ fn a_name_that_training_never_saw_is_copied_from_the_passage_and_survives_saving
     let written = world::write(&narrator, &requests, 7);
     let right = written.iter().zip(&unseen).filter(|(text, example)| **text == example.text).count();
     assert!(right >= 18, "{right} of 20 names are copied: {written:?}");
+    // A beam takes its words along.
+    let options = GenerateOptions { max_new_tokens: 20, ..GenerateOptions::default() };
+    let best = narrator
+        .writer()
+        .unwrap()
+        .search(&requests, &options, &BeamOptions::best_of(3), 7, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
+    let found =
+        best.iter().zip(&unseen).filter(|(best, example)| best.as_ref().unwrap()[0].text == example.text);
+    assert!(found.count() >= right, "{best:?}");
 
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("narrator");
