@@ -53,6 +53,14 @@ pub struct Strided<'a> {
     pub stride: usize,
 }
 
+impl<'a> Strided<'a> {
+    /// One of the rows.
+    #[inline(always)]
+    pub(crate) fn row(self, at: usize, width: usize) -> &'a [f32] {
+        &self.rows[at * self.stride..][..width]
+    }
+}
+
 /// Memory that calls use again and again, and the keys and values of the last [`Attention::read`].
 #[derive(Debug, Default)]
 pub struct AttentionScratch {
@@ -77,34 +85,9 @@ impl Attention {
         length: usize,
         scratch: &mut AttentionScratch,
     ) {
-        let width = self.head_dim;
-        let zero = Line([0.0; 16]);
         scratch.length = length;
-        scratch.keys.clear();
-        scratch.keys.resize(length.div_ceil(PANEL) * width * 2, zero);
-        for (half, first) in (0..length).step_by(16).enumerate() {
-            // Sixteen keys are the lines of one half of a panel: each line is written once, as a whole.
-            let rows: [&[f32]; 16] = std::array::from_fn(|lane| {
-                let key = (first + lane).min(length - 1);
-                &keys.rows[key * keys.stride..][..width]
-            });
-            let own = length.min(first + 16) - first;
-            let panel = &mut scratch.keys[half / 2 * width * 2..][..width * 2];
-            for (number, pair) in panel.chunks_exact_mut(2).enumerate() {
-                let line: [f32; 16] = std::array::from_fn(|lane| rows[lane][number]);
-                pair[half % 2].0 = line;
-                pair[half % 2].0[own..].fill(0.0);
-            }
-        }
-        scratch.values.clear();
-        scratch.values.resize(width.div_ceil(PANEL) * length * 2, zero);
-        for key in 0..length {
-            let row = &values.rows[key * values.stride..][..width];
-            for (part, numbers) in row.chunks(16).enumerate() {
-                let line = &mut scratch.values[(part / 2 * length + key) * 2 + part % 2];
-                line.0[..numbers.len()].copy_from_slice(numbers);
-            }
-        }
+        as_lanes(keys, length, self.head_dim, &mut scratch.keys);
+        as_lines(values, length, self.head_dim, &mut scratch.values);
     }
 
     /// What `count` queries, the first at position `first` of the text, make of what was [`read`](Self::read). `bias`, if
@@ -120,7 +103,26 @@ impl Attention {
         queries: Strided<'_>,
         (first, count): (usize, usize),
         bias: Option<Strided<'_>>,
+        out: (&mut [f32], usize),
+        scratch: &mut AttentionScratch,
+    ) {
+        self.attend_noting(level, queries, (first, count), bias, out, None, scratch);
+    }
+
+    /// As [`attend`](Self::attend), noting for [`attend_back`](Self::attend_back) the logarithm of what each query's weights were divided
+    /// by. **Shapes** `logs: [count]`.
+    ///
+    /// # Panics
+    /// As [`attend`](Self::attend), and if there are fewer places.
+    #[expect(clippy::too_many_arguments, reason = "one more than attend, which is at the limit")]
+    pub fn attend_noting(
+        &self,
+        level: Level,
+        queries: Strided<'_>,
+        (first, count): (usize, usize),
+        bias: Option<Strided<'_>>,
         (out, out_stride): (&mut [f32], usize),
+        mut logs: Option<&mut [f32]>,
         scratch: &mut AttentionScratch,
     ) {
         let AttentionScratch { keys, values, length, scores } = scratch;
@@ -157,6 +159,7 @@ impl Attention {
                 seen: seen.clone(),
                 bias,
                 shares: &mut shares[..rows],
+                logs: logs.as_deref_mut().map(|logs| &mut logs[start..start + rows]),
             });
             for (panel, lines) in values.chunks_exact(length * 2).enumerate() {
                 let sums = &mut sums[..rows];
@@ -174,6 +177,39 @@ impl Attention {
     }
 }
 
+/// Rows as lanes of panels, `[panels of 32 rows, width, 32]`: to multiply others with each of them.
+pub(crate) fn as_lanes(from: Strided<'_>, length: usize, width: usize, to: &mut Vec<Floats>) {
+    to.clear();
+    to.resize(length.div_ceil(PANEL) * width * 2, Line([0.0; 16]));
+    for (half, first) in (0..length).step_by(16).enumerate() {
+        // Sixteen rows are the lines of one half of a panel: each line is written once, as a whole.
+        let rows: [&[f32]; 16] = std::array::from_fn(|lane| {
+            let row = (first + lane).min(length - 1);
+            &from.rows[row * from.stride..][..width]
+        });
+        let own = length.min(first + 16) - first;
+        let panel = &mut to[half / 2 * width * 2..][..width * 2];
+        for (number, pair) in panel.chunks_exact_mut(2).enumerate() {
+            let line: [f32; 16] = std::array::from_fn(|lane| rows[lane][number]);
+            pair[half % 2].0 = line;
+            pair[half % 2].0[own..].fill(0.0);
+        }
+    }
+}
+
+/// Rows as lines of panels, `[panels of 32 numbers, length, 32]`: to sum them with weights.
+pub(crate) fn as_lines(from: Strided<'_>, length: usize, width: usize, to: &mut Vec<Floats>) {
+    to.clear();
+    to.resize(width.div_ceil(PANEL) * length * 2, Line([0.0; 16]));
+    for place in 0..length {
+        let row = &from.rows[place * from.stride..][..width];
+        for (part, numbers) in row.chunks(16).enumerate() {
+            let line = &mut to[(part / 2 * length + place) * 2 + part % 2];
+            line.0[..numbers.len()].copy_from_slice(numbers);
+        }
+    }
+}
+
 /// From scores to weights, zero where a query does not see, and what makes them sum to 1.
 struct Weigh<'a> {
     attention: &'a Attention,
@@ -186,11 +222,13 @@ struct Weigh<'a> {
     bias: Option<Strided<'a>>,
     /// One for each row.
     shares: &'a mut [f32],
+    /// One for each row, if wanted.
+    logs: Option<&'a mut [f32]>,
 }
 
 impl Work for Weigh<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run(mut self) {
         let Attention { mut scale, softcap, sight, .. } = *self.attention;
         for (row, share) in self.shares.iter_mut().enumerate() {
             let scores = &mut self.scores[row * self.padded..][..self.padded];
@@ -213,7 +251,11 @@ impl Work for Weigh<'_> {
             // Scores that have not been scaled yet are here: a positive scale keeps the largest the largest.
             let top = largest(seen);
             seen.iter_mut().for_each(|score| *score = exp((*score - top) * scale));
-            *share = 1.0 / sum(seen);
+            let total = sum(seen);
+            *share = 1.0 / total;
+            if let Some(logs) = &mut self.logs {
+                logs[row] = top * scale + total.ln();
+            }
         }
     }
 }

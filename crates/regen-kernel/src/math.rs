@@ -73,6 +73,33 @@ impl Activation {
         level.run(Apply { activation: self, x });
     }
 
+    /// Its value and its derivative, to be inlined into work that a level runs.
+    #[inline(always)]
+    pub(crate) fn with_slope(self, x: f32) -> (f32, f32) {
+        match self {
+            Self::Gelu => {
+                let share = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+                // The density of the normal distribution: 1/√(2π) is half of 2/√π by √2.
+                let density = 0.5
+                    * std::f32::consts::FRAC_2_SQRT_PI
+                    * std::f32::consts::FRAC_1_SQRT_2
+                    * exp(-0.5 * x * x);
+                (x * share, x.mul_add(density, share))
+            }
+            Self::GeluTanh => {
+                let root = (2.0 / std::f32::consts::PI).sqrt();
+                let share = 1.0 - 1.0 / (1.0 + exp(2.0 * root * (x + 0.044_715 * x * x * x)));
+                let inner = 2.0 * root * (1.0 + 3.0 * 0.044_715 * x * x);
+                (x * share, (x * share * (1.0 - share)).mul_add(inner, share))
+            }
+            Self::Silu => {
+                let share = 1.0 / (1.0 + exp(-x));
+                (x * share, share * x.mul_add(1.0 - share, 1.0))
+            }
+            Self::Relu => (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 }),
+        }
+    }
+
     /// As [`apply`](Self::apply), to be inlined into work that a level runs.
     #[inline(always)]
     pub(crate) fn inlined(self, x: &mut [f32]) {

@@ -51,7 +51,7 @@ pub struct Matrix {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     /// Panel by panel; with a gate, its panel stands before that of the same outputs.
-    panels: Panels,
+    pub(crate) panels: Panels,
     /// `[parts, outputs filled up to whole panels]`.
     pub(crate) bias: Option<Vec<f32>>,
     gated: bool,
@@ -99,7 +99,7 @@ impl Matrix {
         Self { activation: Some(activation), ..self }
     }
 
-    fn empty(level: Level, storage: Storage, inputs: usize, outputs: usize, parts: usize) -> Self {
+    pub(crate) fn empty(level: Level, storage: Storage, inputs: usize, outputs: usize, parts: usize) -> Self {
         assert!(inputs > 0, "a weight without inputs");
         let count = outputs.div_ceil(PANEL) * parts;
         let panels = match storage {
@@ -126,6 +126,11 @@ impl Matrix {
             let all = self.bias.get_or_insert_with(|| vec![0.0; parts * padded]);
             all[part * padded + first..][..outputs].copy_from_slice(bias);
         }
+    }
+
+    /// The instructions that it is made for.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// What it multiplies rows of.

@@ -74,9 +74,21 @@ impl Matrix {
 
     /// All panels for all rows, some rows at a time.
     pub(crate) fn rows_into(&self, x: &[f32], out: &mut [f32], put: Put, scratch: &mut Scratch) {
-        let Scratch { pairs, sums, gates } = scratch;
         let tile = self.level.rows();
         let at_once = (NUMBERS_AT_ONCE / self.inputs).clamp(2 * tile, 16 * tile) / tile * tile;
+        self.rows_at_once(x, out, put, at_once, scratch);
+    }
+
+    /// The same, so many rows at a time.
+    pub(crate) fn rows_at_once(
+        &self,
+        x: &[f32],
+        out: &mut [f32],
+        put: Put,
+        at_once: usize,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { pairs, sums, gates } = scratch;
         for (x, out) in x.chunks(at_once * self.inputs).zip(out.chunks_mut(at_once * self.outputs)) {
             let rows = x.len() / self.inputs;
             let prepared = self.prepare(x, pairs);
@@ -228,7 +240,7 @@ impl Work for Round<'_> {
 
 /// The bits of the nearest bfloat16 in the upper half. A NaN stays one.
 #[inline(always)]
-fn rounded(x: f32) -> u32 {
+pub(crate) fn rounded(x: f32) -> u32 {
     let bits = x.to_bits();
     let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
     if x.is_nan() { bits | 0x0040_0000 } else { nearest }

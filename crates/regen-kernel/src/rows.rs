@@ -79,7 +79,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// Sixteen numbers as one, in halves: four steps where one after another would be fifteen.
 #[inline(always)]
-fn folded(mut all: [f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn folded(mut all: [f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
     for half in [8, 4, 2, 1] {
         for at in 0..half {
             all[at] = join(all[at], all[at + half]);

@@ -1,5 +1,8 @@
 //! Products at every level and in every storage against the same in f64.
 
+mod back;
+mod packing;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regen_kernel::{Activation, Level, Linear, Matrix, Scratch, Spare, Storage};
