@@ -5,9 +5,12 @@
 
 use std::path::Path;
 
-use regen_torch::{Checkpoint, save_tensors};
-use tch::{Kind, Tensor};
+use rayon::prelude::*;
+use regen_kernel::{Level, Work};
+use regen_torch::{Checkpoint, save_tensors, tensor_from_f32, tensor_to_vec_f32};
+use tch::{Device, Kind, Tensor};
 
+use super::pieces::{AT_ONCE, pieces, pieces_of_gradient};
 use crate::error::{Error, Result};
 
 /// Tensors that share a learning rate and a weight decay.
@@ -41,12 +44,40 @@ impl Default for AdamWConfig {
     }
 }
 
+/// The moments of one tensor.
 #[derive(Debug)]
-struct State {
-    mean: Tensor,
-    square: Tensor,
-    /// f32 copy of a parameter in a lower precision.
-    master: Option<Tensor>,
+enum State {
+    /// Of one in f32 on the host: an update reads and writes everything once.
+    Host { mean: Vec<f32>, square: Vec<f32> },
+    Tensors {
+        mean: Tensor,
+        square: Tensor,
+        /// f32 copy of a parameter in a lower precision.
+        master: Option<Tensor>,
+    },
+}
+
+/// What is the same for every number of a tensor.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    /// How far the moments go towards the gradient and its square.
+    to_mean: f32,
+    to_square: f32,
+    /// What the parameter is multiplied by first.
+    decay: f32,
+    /// Added to the root of the square.
+    epsilon: f32,
+    /// What mean over root is multiplied by.
+    rate: f32,
+}
+
+/// Some numbers of one tensor.
+struct Piece<'a> {
+    rule: Rule,
+    parameter: Tensor,
+    gradient: Tensor,
+    mean: &'a mut [f32],
+    square: &'a mut [f32],
 }
 
 /// Adam with decoupled weight decay.
@@ -142,9 +173,11 @@ impl AdamW {
         let AdamWConfig { beta1, beta2, epsilon } = self.config;
         let correction1 = 1.0 - beta1.powf(step as f64);
         let correction2 = 1.0 - beta2.powf(step as f64);
+        // η m̂ / (√v̂ + ε) as m over one factor, since every pass over a large tensor costs.
+        let root = correction2.sqrt();
+        let mut host = Vec::new();
         for (group, states) in self.groups.iter_mut().zip(&mut self.states) {
             let rate = group.learning_rate * factor;
-            let decay = 1.0 - rate * group.weight_decay;
             for ((name, tensor), state) in group.tensors.iter_mut().zip(states) {
                 if !tensor.requires_grad() {
                     continue;
@@ -153,40 +186,69 @@ impl AdamW {
                 if !gradient.defined() {
                     return Err(Error::MissingGradient { tensor: name.clone() });
                 }
-                tch::no_grad(|| -> Result<()> {
-                    let gradient = gradient.f_to_kind(Kind::Float)?;
-                    let _ = state.mean.f_lerp_(&gradient, 1.0 - beta1)?;
-                    let _ = state.square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
-                    // η m̂ / (√v̂ + ε) as m over one factor, since every pass over a large tensor costs.
-                    let root = correction2.sqrt();
-                    let mut divisor = state.square.f_sqrt()?;
-                    let _ = divisor.f_add_scalar_(epsilon * root)?;
-                    let _ = divisor.f_mul_scalar_(-correction1 / (rate * root))?;
-                    let target = state.master.as_mut().unwrap_or(tensor);
-                    if group.weight_decay > 0.0 && target.dim() >= 2 {
-                        let _ = target.f_mul_scalar_(decay)?;
+                let decays = group.weight_decay > 0.0 && tensor.dim() >= 2;
+                let decay = if decays { 1.0 - rate * group.weight_decay } else { 1.0 };
+                match state {
+                    State::Host { mean, square } => {
+                        let rule = Rule {
+                            to_mean: (1.0 - beta1) as f32,
+                            to_square: (1.0 - beta2) as f32,
+                            decay: decay as f32,
+                            epsilon: (epsilon * root) as f32,
+                            rate: (rate * root / correction1) as f32,
+                        };
+                        let parameters = pieces(&tensor.detach())?;
+                        let gradients = pieces(&gradient.detach().f_to_kind(Kind::Float)?.f_contiguous()?)?;
+                        let moments = mean.chunks_mut(AT_ONCE).zip(square.chunks_mut(AT_ONCE));
+                        let all = parameters.into_iter().zip(gradients).zip(moments);
+                        host.extend(all.map(|((parameter, gradient), (mean, square))| Piece {
+                            rule,
+                            parameter,
+                            gradient,
+                            mean,
+                            square,
+                        }));
                     }
-                    if rate > 0.0 {
-                        let _ = target.f_addcdiv_(&state.mean, &divisor)?;
-                    }
-                    if let Some(master) = &state.master {
-                        tensor.f_copy_(master)?;
-                    }
-                    Ok(())
-                })?;
+                    State::Tensors { mean, square, master } => tch::no_grad(|| -> Result<()> {
+                        let gradient = gradient.f_to_kind(Kind::Float)?;
+                        let _ = mean.f_lerp_(&gradient, 1.0 - beta1)?;
+                        let _ = square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
+                        let mut divisor = square.f_sqrt()?;
+                        let _ = divisor.f_add_scalar_(epsilon * root)?;
+                        let _ = divisor.f_mul_scalar_(-correction1 / (rate * root))?;
+                        let target = master.as_mut().unwrap_or(tensor);
+                        if decays {
+                            let _ = target.f_mul_scalar_(decay)?;
+                        }
+                        if rate > 0.0 {
+                            let _ = target.f_addcdiv_(mean, &divisor)?;
+                        }
+                        if let Some(master) = master {
+                            tensor.f_copy_(master)?;
+                        }
+                        Ok(())
+                    })?,
+                }
             }
         }
+        let level = Level::best();
+        host.into_par_iter().with_min_len(4).try_for_each(|piece| piece.update(level))?;
         self.steps = step;
         Ok(())
     }
 
     /// Sets every gradient to zero.
     pub fn zero_gradients(&mut self) {
-        for group in &mut self.groups {
-            for (_, tensor) in &mut group.tensors {
-                tensor.zero_grad();
+        let mut host = Vec::new();
+        for (_, tensor) in self.groups.iter_mut().flat_map(|group| &mut group.tensors) {
+            match pieces_of_gradient(tensor) {
+                Some(pieces) => host.extend(pieces),
+                None => tensor.zero_grad(),
             }
         }
+        host.into_par_iter().with_min_len(4).for_each(|mut piece| {
+            let _ = piece.zero_();
+        });
     }
 
     /// Writes moments, master copies and the step count to a safetensors file.
@@ -196,10 +258,19 @@ impl AdamW {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut tensors = Vec::new();
         for (group, states) in self.groups.iter().zip(&self.states) {
-            for ((name, _), state) in group.tensors.iter().zip(states) {
-                tensors.push((format!("{name}.mean"), state.mean.shallow_clone()));
-                tensors.push((format!("{name}.square"), state.square.shallow_clone()));
-                if let Some(master) = &state.master {
+            for ((name, tensor), state) in group.tensors.iter().zip(states) {
+                let (mean, square, master) = match state {
+                    State::Host { mean, square } => {
+                        let size = tensor.size();
+                        (tensor_from_f32(mean, &size)?, tensor_from_f32(square, &size)?, None)
+                    }
+                    State::Tensors { mean, square, master } => {
+                        (mean.shallow_clone(), square.shallow_clone(), master.as_ref())
+                    }
+                };
+                tensors.push((format!("{name}.mean"), mean));
+                tensors.push((format!("{name}.square"), square));
+                if let Some(master) = master {
                     tensors.push((format!("{name}.master"), master.shallow_clone()));
                 }
             }
@@ -221,12 +292,20 @@ impl AdamW {
             for ((name, tensor), state) in group.tensors.iter().zip(states) {
                 let size = tensor.size();
                 let read = |part: &str| stored.tensor(&format!("{name}.{part}"), &size);
-                state.mean.f_copy_(&read("mean")?)?;
-                state.square.f_copy_(&read("square")?)?;
                 taken += 2;
-                if let Some(master) = &mut state.master {
-                    master.f_copy_(&read("master")?)?;
-                    taken += 1;
+                match state {
+                    State::Host { mean, square } => {
+                        *mean = tensor_to_vec_f32(&read("mean")?)?;
+                        *square = tensor_to_vec_f32(&read("square")?)?;
+                    }
+                    State::Tensors { mean, square, master } => {
+                        mean.f_copy_(&read("mean")?)?;
+                        square.f_copy_(&read("square")?)?;
+                        if let Some(master) = master {
+                            master.f_copy_(&read("master")?)?;
+                            taken += 1;
+                        }
+                    }
                 }
             }
         }
@@ -243,9 +322,13 @@ impl AdamW {
 
 impl State {
     fn new(tensor: &Tensor) -> Result<Self> {
+        if tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && tensor.is_contiguous() {
+            let zeros = || vec![0.0; tensor.numel()];
+            return Ok(Self::Host { mean: zeros(), square: zeros() });
+        }
         let options = (Kind::Float, tensor.device());
         let size = tensor.size();
-        Ok(Self {
+        Ok(Self::Tensors {
             mean: Tensor::f_zeros(&size, options)?,
             square: Tensor::f_zeros(&size, options)?,
             master: if tensor.kind() == Kind::Float {
@@ -254,6 +337,44 @@ impl State {
                 Some(tensor.detach().f_to_kind(Kind::Float)?)
             },
         })
+    }
+}
+
+impl Piece<'_> {
+    fn update(self, level: Option<Level>) -> Result<()> {
+        let Self { rule, mut parameter, gradient, mean, square } = self;
+        let count = mean.len();
+        let (mut values, mut gradients) = (vec![0.0; count], vec![0.0; count]);
+        parameter.f_copy_data(&mut values, count)?;
+        gradient.f_copy_data(&mut gradients, count)?;
+        let work = Update { rule, values: &mut values, gradients: &gradients, mean, square };
+        match level {
+            Some(level) => level.run(work),
+            None => work.run(),
+        }
+        parameter.f_copy_(&Tensor::f_from_slice(&values)?)?;
+        Ok(())
+    }
+}
+
+struct Update<'a> {
+    rule: Rule,
+    values: &'a mut [f32],
+    gradients: &'a [f32],
+    mean: &'a mut [f32],
+    square: &'a mut [f32],
+}
+
+impl Work for Update<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Rule { to_mean, to_square, decay, epsilon, rate } = self.rule;
+        let moments = self.mean.iter_mut().zip(self.square);
+        for ((value, gradient), (mean, square)) in self.values.iter_mut().zip(self.gradients).zip(moments) {
+            *mean += to_mean * (gradient - *mean);
+            *square += to_square * (gradient * gradient - *square);
+            *value = *value * decay - rate * *mean / (square.sqrt() + epsilon);
+        }
     }
 }
 

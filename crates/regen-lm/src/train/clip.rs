@@ -1,7 +1,9 @@
 //! Clipping by the global norm, which is also where a broken step is noticed.
 
+use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
+use super::pieces::{norm, pieces_of_gradient};
 use crate::error::{Error, Result};
 
 /// Scales all gradients so that their common norm is at most `max_norm`; returns the norm before. Tensors
@@ -24,10 +26,10 @@ pub fn clip_gradients<'a>(
             got: max_norm.to_string(),
         });
     }
-    let gradients: Vec<(&str, Tensor)> = tensors
+    let gradients: Vec<(&str, Tensor, Option<Vec<Tensor>>)> = tensors
         .into_iter()
-        .map(|(name, tensor)| (name, tensor.grad()))
-        .filter(|(_, gradient)| gradient.defined())
+        .map(|(name, tensor)| (name, tensor.grad(), pieces_of_gradient(tensor)))
+        .filter(|(_, gradient, _)| gradient.defined())
         .collect();
     if gradients.is_empty() {
         return Ok(0.0);
@@ -35,17 +37,31 @@ pub fn clip_gradients<'a>(
     tch::no_grad(|| {
         let norms = gradients
             .iter()
-            .map(|(_, gradient)| Ok(gradient.f_to_kind(Kind::Float)?.f_norm()?))
+            .map(|(_, gradient, pieces)| match pieces {
+                Some(pieces) => norm(pieces.iter().map(Tensor::shallow_clone).collect()),
+                None => Ok(gradient.f_to_kind(Kind::Float)?.f_norm()?.f_double_value(&[])?),
+            })
             .collect::<Result<Vec<_>>>()?;
-        let norms = Tensor::f_stack(&norms, 0)?;
-        let total = norms.f_norm()?.f_double_value(&[])?;
+        let total = norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt();
         if !total.is_finite() {
-            return Err(Error::NonFiniteGradient { step, largest: largest(&gradients, &norms)? });
+            let names = gradients.iter().map(|(name, _, _)| *name);
+            return Err(Error::NonFiniteGradient { step, largest: largest(names.zip(norms).collect()) });
         }
         if total > max_norm {
-            for (_, mut gradient) in gradients {
-                let _ = gradient.f_mul_scalar_(max_norm / (total + 1e-6))?;
+            let factor = max_norm / (total + 1e-6);
+            let mut all = Vec::new();
+            for (_, mut gradient, pieces) in gradients {
+                match pieces {
+                    Some(pieces) => all.extend(pieces),
+                    None => {
+                        let _ = gradient.f_mul_scalar_(factor)?;
+                    }
+                }
             }
+            all.into_par_iter().with_min_len(4).try_for_each(|mut piece| {
+                let _ = piece.f_mul_scalar_(factor)?;
+                Ok::<_, Error>(())
+            })?;
         }
         Ok(total)
     })
@@ -65,23 +81,17 @@ pub fn largest_gradients<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Ten
     tch::no_grad(|| {
         let norms = gradients
             .iter()
-            .map(|(_, gradient)| Ok(gradient.f_to_kind(Kind::Float)?.f_norm()?))
+            .map(|(name, gradient)| {
+                Ok((*name, gradient.f_to_kind(Kind::Float)?.f_norm()?.f_double_value(&[])?))
+            })
             .collect::<Result<Vec<_>>>()?;
-        if norms.is_empty() {
-            return Ok(String::new());
-        }
-        largest(&gradients, &Tensor::f_stack(&norms, 0)?)
+        Ok(largest(norms))
     })
 }
 
-fn largest(gradients: &[(&str, Tensor)], norms: &Tensor) -> Result<String> {
-    let mut ranked = gradients
-        .iter()
-        .enumerate()
-        .map(|(index, (name, _))| Ok((*name, norms.f_double_value(&[index as i64])?)))
-        .collect::<Result<Vec<_>>>()?;
+fn largest(mut ranked: Vec<(&str, f64)>) -> String {
     // NaN first, then by size.
     ranked.sort_by(|a, b| b.1.is_nan().cmp(&a.1.is_nan()).then(b.1.total_cmp(&a.1)));
     let worst: Vec<String> = ranked.iter().take(5).map(|(name, norm)| format!("{name} {norm:.3e}")).collect();
-    Ok(worst.join(", "))
+    worst.join(", ")
 }

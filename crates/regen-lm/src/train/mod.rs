@@ -2,6 +2,7 @@
 
 mod adamw;
 mod clip;
+pub(crate) mod pieces;
 mod schedule;
 mod snapshot;
 
