@@ -11,19 +11,26 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput};
 use regen_lm::train::{AdamW, AdamWConfig, ParameterGroup, clip_gradients};
 use regen_lm::{
-    Decoder, DecoderConfig, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Storage, Writer,
-    masked_loss,
+    Decoder, DecoderConfig, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Storage, TrainingKernels,
+    Writer, masked_loss,
 };
 use regen_torch::{keep_freed_memory, seed};
 use tch::{Device, Kind, Tensor, nn};
 
 const VOCAB: i64 = 8192;
 
+/// Presets and their vocabularies.
+const BIG: (&str, i64) = ("26m", VOCAB);
+const SMALL: (&str, i64) = ("2m", 2048);
+
 /// Name, and the tokens that its throughput counts.
-const CASES: [(&str, u64); 19] = [
+const CASES: [(&str, u64); 22] = [
+    ("train_f32_kernels/8x256", 8 * 256),
     ("train_f32/8x256", 8 * 256),
     ("train_bf16/8x256", 8 * 256),
+    ("train_lora_f32_kernels/8x256", 8 * 256),
     ("train_lora_f32/8x256", 8 * 256),
+    ("train_2m_f32_kernels/32x68", 32 * 68),
     ("train_2m_f32/32x68", 32 * 68),
     ("generate_f32/1x64+64", 64),
     ("generate_f32_packed/1x64+64", 64),
@@ -66,7 +73,15 @@ fn ids(batch: i64, seq: i64, vocab: i64) -> Tensor {
     Tensor::from_slice(&all).view([batch, seq])
 }
 
-fn training(preset: &str, vocab: i64, kind: Kind, batch: i64, seq: i64, lora: bool) -> Run {
+/// A step by kernels or by libtorch alone.
+fn training(
+    (preset, vocab): (&str, i64),
+    kind: Kind,
+    batch: i64,
+    seq: i64,
+    lora: bool,
+    kernels: bool,
+) -> Run {
     let (vs, mut decoder) = model(preset, vocab, kind);
     let tensors = if lora {
         let targets = LoraTargets::Named(vec!["q_proj".into(), "v_proj".into()]);
@@ -81,12 +96,26 @@ fn training(preset: &str, vocab: i64, kind: Kind, batch: i64, seq: i64, lora: bo
     let tokens = ids(batch, seq + 1, vocab);
     let mask = PaddingMask::full(batch, seq);
     let chosen = mask.to_tensor(Device::Cpu);
+    let mut kernels = if kernels { TrainingKernels::new(&decoder).expect("kernels") } else { None };
     Box::new(move || {
         let _parameters = &vs;
         let embeds = decoder.embed(&tokens.narrow(1, 0, seq)).expect("embeddings");
-        let hidden = decoder.forward(&embeds, &mask, None).expect("hidden states");
-        let loss = masked_loss(&decoder, &hidden, &tokens.narrow(1, 1, seq), &chosen).expect("a loss");
-        loss.backward();
+        let loss_of = |hidden: &Tensor| {
+            masked_loss(&decoder, hidden, &tokens.narrow(1, 1, seq), &chosen).expect("a loss")
+        };
+        let loss = match &mut kernels {
+            Some(kernels) => {
+                let mut pass = kernels.forward(&decoder, &embeds, &mask).expect("hidden states");
+                let loss = pass.masked_loss(&tokens.narrow(1, 1, seq), &chosen).expect("a loss");
+                pass.backward(&loss).expect("gradients");
+                loss
+            }
+            None => {
+                let loss = loss_of(&decoder.forward(&embeds, &mask, None).expect("hidden states"));
+                loss.backward();
+                loss
+            }
+        };
         clip_gradients(optimiser.tensors(), 1.0, 1).expect("finite gradients");
         optimiser.step(1.0).expect("a step");
         optimiser.zero_gradients();
@@ -126,10 +155,13 @@ fn generation(way: Way, batch: i64, seq: i64, new: usize) -> Run {
 
 fn build(case: &str) -> Option<Run> {
     Some(match case {
-        "train_f32/8x256" => training("26m", VOCAB, Kind::Float, 8, 256, false),
-        "train_bf16/8x256" => training("26m", VOCAB, Kind::BFloat16, 8, 256, false),
-        "train_lora_f32/8x256" => training("26m", VOCAB, Kind::Float, 8, 256, true),
-        "train_2m_f32/32x68" => training("2m", 2048, Kind::Float, 32, 68, false),
+        "train_f32_kernels/8x256" => training(BIG, Kind::Float, 8, 256, false, true),
+        "train_f32/8x256" => training(BIG, Kind::Float, 8, 256, false, false),
+        "train_bf16/8x256" => training(BIG, Kind::BFloat16, 8, 256, false, false),
+        "train_lora_f32_kernels/8x256" => training(BIG, Kind::Float, 8, 256, true, true),
+        "train_lora_f32/8x256" => training(BIG, Kind::Float, 8, 256, true, false),
+        "train_2m_f32_kernels/32x68" => training(SMALL, Kind::Float, 32, 68, false, true),
+        "train_2m_f32/32x68" => training(SMALL, Kind::Float, 32, 68, false, false),
         "generate_f32/1x64+64" => generation(Way::Plain(Kind::Float), 1, 64, 64),
         "generate_f32_packed/1x64+64" => generation(Way::Packed(Storage::F32), 1, 64, 64),
         "generate_bf16/1x64+64" => generation(Way::Plain(Kind::BFloat16), 1, 64, 64),

@@ -133,10 +133,10 @@ def main():
     big, small = f"{folder}/26m", f"{folder}/2m"
     f32, bf16 = torch.float32, torch.bfloat16
     cases = [
-        (8 * 256, lambda: training(big, f32, 8, 256, VOCAB), ["train_f32/8x256"]),
+        (8 * 256, lambda: training(big, f32, 8, 256, VOCAB), ["train_f32/8x256", "train_f32_kernels/8x256"]),
         (8 * 256, lambda: training(big, bf16, 8, 256, VOCAB), ["train_bf16/8x256"]),
-        (8 * 256, lambda: training(big, f32, 8, 256, VOCAB, lora=True), ["train_lora_f32/8x256"]),
-        (32 * 68, lambda: training(small, f32, 32, 68, 2048), ["train_2m_f32/32x68"]),
+        (8 * 256, lambda: training(big, f32, 8, 256, VOCAB, lora=True), ["train_lora_f32/8x256", "train_lora_f32_kernels/8x256"]),
+        (32 * 68, lambda: training(small, f32, 32, 68, 2048), ["train_2m_f32/32x68", "train_2m_f32_kernels/32x68"]),
         (64, lambda: generation(big, f32, 1), ["generate_f32/1x64+64", "generate_f32_packed/1x64+64"]),
         (64, lambda: generation(big, bf16, 1), ["generate_bf16/1x64+64", "generate_bf16_packed/1x64+64", "generate_int8_packed/1x64+64"]),
         (16 * 64, lambda: generation(big, f32, 16), ["generate_f32/16x64+64", "generate_f32_packed/16x64+64"]),

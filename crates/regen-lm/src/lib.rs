@@ -2,6 +2,7 @@
 
 mod cache;
 pub mod chat;
+mod computed;
 mod config;
 mod error;
 mod families;
@@ -19,6 +20,7 @@ pub mod tokenizer;
 pub mod train;
 
 pub use cache::KvCache;
+pub use computed::{Computed, TrainingKernels};
 pub use config::{Activation, DecoderConfig, Positions, Rope, RopeScaling, SpecialIds};
 pub use error::{Error, Result, TokenizerFailure};
 pub use families::Family;

@@ -212,6 +212,17 @@ impl Decoder {
         self.lora.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
     }
 
+    /// Whether an attached update drops a share of its inputs in training.
+    pub(crate) fn drops(&self) -> bool {
+        let projections = self.blocks.iter().flat_map(|block| {
+            let mut all = block.attention.head_projections();
+            all.extend(block.mlp.wide_projections());
+            all.extend([&block.attention.output, &block.mlp.down]);
+            all
+        });
+        projections.filter_map(|projection| projection.lora.as_deref()).any(|lora| lora.dropout > 0.0)
+    }
+
     /// Writes the attached updates as a PEFT folder, which is made if absent.
     ///
     /// # Errors

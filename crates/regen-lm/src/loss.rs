@@ -22,8 +22,22 @@ pub fn masked_loss(
     targets: &Tensor,
     loss_mask: &Tensor,
 ) -> Result<Tensor> {
+    let (chosen, targets) = choose(decoder, hidden, targets, loss_mask)?;
+    let width = decoder.config().hidden;
+    let hidden = hidden.f_reshape([-1, width])?.f_index_select(0, &chosen)?;
+    let logits = decoder.logits(&hidden)?.f_to_kind(Kind::Float)?;
+    Ok(logits.f_cross_entropy_loss(&targets, None::<&Tensor>, Reduction::Mean, -100, 0.0)?)
+}
+
+/// The selected positions of `[batch · seq]` and their targets, checked.
+pub(crate) fn choose(
+    decoder: &Decoder,
+    hidden: &Tensor,
+    targets: &Tensor,
+    loss_mask: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let size = hidden.size();
-    let [batch, seq, width] = size[..] else {
+    let [batch, seq, _] = size[..] else {
         return Err(Error::shape("hidden states", "[batch, seq, hidden]", &size));
     };
     for (what, tensor) in [("targets", targets), ("loss mask", loss_mask)] {
@@ -46,7 +60,5 @@ pub fn masked_loss(
             return Err(Error::IdOutOfRange { id, vocab });
         }
     }
-    let hidden = hidden.f_reshape([-1, width])?.f_index_select(0, &chosen)?;
-    let logits = decoder.logits(&hidden)?.f_to_kind(Kind::Float)?;
-    Ok(logits.f_cross_entropy_loss(&targets, None::<&Tensor>, Reduction::Mean, -100, 0.0)?)
+    Ok((chosen, targets))
 }

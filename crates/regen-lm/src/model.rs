@@ -345,7 +345,7 @@ impl Decoder {
     }
 
     /// Positions of the last `seq` columns, `[batch or 1, seq]`: how many real tokens stand before each.
-    fn positions(&self, seen: &PaddingMask, seq: i64) -> Result<Tensor> {
+    pub(crate) fn positions(&self, seen: &PaddingMask, seq: i64) -> Result<Tensor> {
         let past = seen.seq() - seq;
         if seen.is_full() {
             let range = Tensor::f_arange_start(past, seen.seq(), (Kind::Int64, self.device()))?;

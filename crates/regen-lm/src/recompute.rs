@@ -113,12 +113,12 @@ impl Recomputed<'_> {
 }
 
 /// Lets a gradient flow into what gave `output`: that of Σ output · gradient, where the gradient is a constant.
-fn push(output: &Tensor, gradient: &Tensor) -> Result<()> {
+pub(crate) fn push(output: &Tensor, gradient: &Tensor) -> Result<()> {
     output.f_mul(gradient)?.f_sum(output.kind())?.f_backward()?;
     Ok(())
 }
 
-fn gradient_of(leaf: &Tensor, what: &str) -> Result<Tensor> {
+pub(crate) fn gradient_of(leaf: &Tensor, what: &str) -> Result<Tensor> {
     let gradient = leaf.grad();
     if !gradient.defined() {
         return Err(Error::MissingGradient { tensor: what.to_owned() });

@@ -55,6 +55,14 @@ impl Attention {
         }
     }
 
+    /// What leads to queries, keys and values, in this order.
+    pub(crate) fn head_projections(&self) -> Vec<&Projection> {
+        match &self.qkv {
+            Qkv::Separate { query, key, value } => vec![query, key, value],
+            Qkv::Fused(fused) => vec![fused],
+        }
+    }
+
     pub(crate) fn projections(&mut self) -> Vec<&mut Projection> {
         let mut all = match &mut self.qkv {
             Qkv::Separate { query, key, value } => vec![query, key, value],

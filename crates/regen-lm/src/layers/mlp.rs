@@ -41,6 +41,14 @@ impl Mlp {
         }
     }
 
+    /// What leads into the wide part, in its order.
+    pub(crate) fn wide_projections(&self) -> Vec<&Projection> {
+        match &self.into {
+            MlpInto::Gated { gate, up } => vec![gate, up],
+            MlpInto::GatedFused(one) | MlpInto::Plain(one) => vec![one],
+        }
+    }
+
     pub(crate) fn projections(&mut self) -> Vec<&mut Projection> {
         let mut all = match &mut self.into {
             MlpInto::Gated { gate, up } => vec![gate, up],

@@ -10,11 +10,12 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(crate) struct Projection {
     module: String,
-    weight: Tensor,
-    bias: Option<Tensor>,
-    transposed: bool,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
+    /// Whether the weight is `[in, out]`.
+    pub(crate) transposed: bool,
     /// In a box, as most projections have none.
-    lora: Option<Box<LowRank>>,
+    pub(crate) lora: Option<Box<LowRank>>,
 }
 
 /// scale·B·A beside a weight.
@@ -42,6 +43,11 @@ impl Projection {
             transposed,
             lora: None,
         }
+    }
+
+    /// A weight alone, `[out, in]`.
+    pub(crate) fn of(module: &str, weight: Tensor) -> Self {
+        Self { module: module.to_owned(), weight, bias: None, transposed: false, lora: None }
     }
 
     /// The checkpoint's name for this projection.

@@ -14,3 +14,5 @@ mod weights;
 
 pub(crate) use self::cache::PackedCache;
 pub(crate) use self::decoder::PackedDecoder;
+pub(crate) use self::rows::{Frequencies, Turn};
+pub(crate) use self::weights::{kernel, row_norm};

@@ -15,7 +15,7 @@ const AT_ONCE: usize = 32;
 
 /// The frequencies of a model's rotary positions.
 #[derive(Debug)]
-pub(super) struct Frequencies {
+pub(crate) struct Frequencies {
     /// `[rotary_dim / 2]`.
     values: Vec<f32>,
     /// cos and sin are multiplied by this.
@@ -30,6 +30,10 @@ pub(super) struct Angles {
     half: usize,
 }
 
+/// cos and sin of one position.
+#[derive(Debug)]
+pub(crate) struct Turn(Vec<(f32, f32)>);
+
 /// Rotations for blocks that see everything, and for local ones.
 #[derive(Debug)]
 pub(super) struct Turns {
@@ -38,7 +42,7 @@ pub(super) struct Turns {
 }
 
 impl Frequencies {
-    pub(super) fn new(rotary: &Rotary) -> Result<Self> {
+    pub(crate) fn new(rotary: &Rotary) -> Result<Self> {
         let values = tensor_to_vec_f32(&rotary.frequencies)?;
         Ok(Self { values, magnitude: rotary.magnitude as f32 })
     }
@@ -49,9 +53,8 @@ impl Frequencies {
         let mut values = vec![0.0; positions.len() * 2 * half];
         let turn = |(out, position): (&mut [f32], &usize)| {
             let (cosines, sines) = out.split_at_mut(half);
-            for ((cosine, sine), frequency) in cosines.iter_mut().zip(sines).zip(&self.values) {
-                let (sin, cos) = (*position as f32 * frequency).sin_cos();
-                (*cosine, *sine) = (cos * self.magnitude, sin * self.magnitude);
+            for ((cosine, sine), turn) in cosines.iter_mut().zip(sines).zip(self.turns(*position)) {
+                (*cosine, *sine) = turn;
             }
         };
         if positions.len() < WORTH_SHARING {
@@ -60,6 +63,25 @@ impl Frequencies {
             values.par_chunks_exact_mut((2 * half).max(1)).zip(positions).for_each(turn);
         }
         Angles { values, half }
+    }
+
+    /// What turns a head at `position`.
+    pub(crate) fn at(&self, position: usize) -> Turn {
+        Turn(self.turns(position).collect())
+    }
+
+    fn turns(&self, position: usize) -> impl Iterator<Item = (f32, f32)> {
+        self.values.iter().map(move |frequency| {
+            let (sin, cos) = (position as f32 * frequency).sin_cos();
+            (cos * self.magnitude, sin * self.magnitude)
+        })
+    }
+}
+
+impl Turn {
+    /// cos and sin of each pair.
+    pub(crate) fn pairs(&self) -> &[(f32, f32)] {
+        &self.0
     }
 }
 
@@ -70,7 +92,7 @@ impl Angles {
     pub(super) fn turn(&self, level: Level, token: usize, heads: &mut [f32], head_dim: usize) {
         if self.half > 0 {
             let (cosines, sines) = self.values[token * 2 * self.half..][..2 * self.half].split_at(self.half);
-            level.run(Turn { heads, head_dim, cosines, sines });
+            level.run(TurnHeads { heads, head_dim, cosines, sines });
         }
     }
 }
@@ -78,14 +100,14 @@ impl Angles {
 /// The halves of the first `2 · cosines.len()` numbers of each head are pairs, the rest stays.
 ///
 /// **Source** Su et al. 2021, "RoFormer", equation 34.
-struct Turn<'a> {
+struct TurnHeads<'a> {
     heads: &'a mut [f32],
     head_dim: usize,
     cosines: &'a [f32],
     sines: &'a [f32],
 }
 
-impl Work for Turn<'_> {
+impl Work for TurnHeads<'_> {
     #[inline(always)]
     fn run(self) {
         let half = self.cosines.len();

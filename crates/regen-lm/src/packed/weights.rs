@@ -58,7 +58,7 @@ impl Packing {
     }
 }
 
-pub(super) fn kernel(activation: Activation) -> Kernel {
+pub(crate) fn kernel(activation: Activation) -> Kernel {
     match activation {
         Activation::Gelu => Kernel::Gelu,
         Activation::GeluTanh => Kernel::GeluTanh,
@@ -68,7 +68,7 @@ pub(super) fn kernel(activation: Activation) -> Kernel {
 }
 
 /// See `layers/norm.rs`.
-pub(super) fn row_norm(norm: &Norm) -> Result<RowNorm> {
+pub(crate) fn row_norm(norm: &Norm) -> Result<RowNorm> {
     let mut factor = tensor_to_vec_f32(&norm.weight)?;
     if norm.kind == NormKind::RmsPlusOne {
         factor.iter_mut().for_each(|factor| *factor += 1.0);

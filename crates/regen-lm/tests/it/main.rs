@@ -3,6 +3,7 @@
 mod adapters;
 mod beams;
 mod chat;
+mod computed;
 mod conversion;
 mod decoding;
 mod errors;
