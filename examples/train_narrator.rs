@@ -183,7 +183,7 @@ fn main() -> Result<()> {
     budget.tokens_per_item = args.tokens_per_item;
     (budget.inputs, budget.scaling) = (args.inputs, args.scaling);
     budget.training.patience = args.patience;
-    let memory = Memory { parts: args.parts, recompute: args.recompute };
+    let memory = Memory { parts: args.parts, recompute: args.recompute, ..Memory::default() };
     let mut budget = budget.with_adapter_stage(args.adapter_steps).with_memory(memory);
     let co_training = CoTrainingSettings {
         table_learning_rate: args.table_learning_rate,

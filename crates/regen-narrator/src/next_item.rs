@@ -166,24 +166,26 @@ impl Narrator {
         rng: &mut ChaCha8Rng,
     ) -> Result<(Tensor, Option<NextLoss>)> {
         let hidden = self.decoder.forward(&self.embeddings(batch, Control::Nothing)?, &batch.mask, None)?;
-        self.losses_of(&hidden, batch, next, rng)
+        self.losses_of(&hidden, batch, None, next, rng)
     }
 
-    /// As [`Narrator::batch_losses`], from the final hidden states of the batch.
+    /// As [`Narrator::batch_losses`], from the final hidden states of the batch, and from the narrative's loss if that is known already.
     pub(crate) fn losses_of(
         &self,
         hidden: &Tensor,
         batch: &Batch,
+        narrative: Option<Tensor>,
         next: Option<NextItemTraining>,
         rng: &mut ChaCha8Rng,
     ) -> Result<(Tensor, Option<NextLoss>)> {
-        let narrative = match &self.copying {
-            Some(copying) => {
+        let narrative = match (&self.copying, narrative) {
+            (_, Some(narrative)) => narrative,
+            (Some(copying), None) => {
                 let chosen = crate::losses::Chosen::of(hidden, batch)?;
                 let likely = copying.log_likelihood(&self.decoder, hidden, batch, &chosen)?;
                 likely.mean(Kind::Float).neg()
             }
-            None => masked_loss(&self.decoder, hidden, &batch.targets, &batch.loss_mask)?,
+            (None, None) => masked_loss(&self.decoder, hidden, &batch.targets, &batch.loss_mask)?,
         };
         let next = match next {
             Some(next) => Some(self.next_item_loss(hidden, batch, next.negatives, rng)?),

@@ -46,7 +46,7 @@ pub struct TrainConfig {
     pub memory: Memory,
 }
 
-/// What training does to get along with less memory. Neither changes what is learned, but for rounding.
+/// What training does with memory. None of it changes what is learned, but for rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Memory {
@@ -56,12 +56,16 @@ pub struct Memory {
     /// Activations of the language model are computed again on the way back instead of kept: memory for one block's instead of
     /// all, for some 40 % more time.
     pub recompute: bool,
+    /// Passes through the language model by kernels of our own ([`TrainingKernels`](regen_lm::TrainingKernels)) where there are some: on a
+    /// CPU in f32, without dropout. They leave padding out, and take twice the memory of the blocks' weights besides. Not together with
+    /// `recompute`, which goes first.
+    pub kernels: bool,
 }
 
 impl Default for Memory {
-    /// As fast as it goes.
+    /// All at once by libtorch, activations kept.
     fn default() -> Self {
-        Self { parts: 1, recompute: false }
+        Self { parts: 1, recompute: false, kernels: false }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use regen_lm::TrainingKernels;
 use regen_lm::train::{AdamW, Schedule, clip_gradients};
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::Tensor;
@@ -100,6 +101,7 @@ impl Narrator {
             config,
             optimizer: self.optimizer(config)?,
             negatives: seed::rng(config.seed, stream::NEGATIVES),
+            kernels: self.training_kernels(config)?,
             best: Best::new(&trainable, !held_out.is_empty()),
             trainable,
             step: 0,
@@ -152,6 +154,7 @@ struct Run<'a> {
     optimizer: AdamW,
     trainable: Vec<(String, Tensor)>,
     negatives: ChaCha8Rng,
+    kernels: Option<TrainingKernels>,
     best: Best,
     /// Updates done.
     step: u64,
@@ -177,7 +180,7 @@ impl Run<'_> {
         let factor = schedule.factor(self.step);
         self.step += 1;
         self.optimizer.zero_gradients();
-        let loss = narrator.accumulate(rows, config, self.step, &mut self.negatives)?;
+        let loss = narrator.accumulate(rows, config, self.step, &mut self.negatives, &mut self.kernels)?;
         if let Some(next) = loss.next_item {
             self.next_since.add(next);
         }

@@ -1,8 +1,8 @@
 //! The gradients of one batch, at once or in parts.
 
 use rand::RngExt;
-use regen_lm::DropoutDraw;
 use regen_lm::train::largest_gradients;
+use regen_lm::{Computed, DropoutDraw, Recomputed, TrainingKernels};
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::Tensor;
 
@@ -24,6 +24,14 @@ pub(super) struct BatchLoss {
 }
 
 impl Narrator {
+    /// Kernels for the passes of a run, where there are some and the run wants them.
+    pub(super) fn training_kernels(&self, config: &TrainConfig) -> Result<Option<TrainingKernels>> {
+        if config.memory.recompute || !config.memory.kernels {
+            return Ok(None);
+        }
+        Ok(TrainingKernels::new(&self.decoder)?)
+    }
+
     /// Adds the gradients of a batch's loss to those of the parameters. `step` counts updates from 1.
     pub(super) fn accumulate(
         &self,
@@ -31,6 +39,7 @@ impl Narrator {
         config: &TrainConfig,
         step: u64,
         negatives: &mut ChaCha8Rng,
+        kernels: &mut Option<TrainingKernels>,
     ) -> Result<BatchLoss> {
         let parts: Vec<&[&Sequence]> = rows.chunks(rows.len().div_ceil(config.memory.parts).max(1)).collect();
         let tokens = |rows: &[&Sequence]| rows.iter().map(|row| row.answer_len()).sum::<usize>() as f64;
@@ -48,8 +57,16 @@ impl Narrator {
             let dropout =
                 drops.then(|| DropoutDraw { seed: seed::rng(config.seed, stream::DROPOUT).random(), draw });
             let mut whole = 0.0;
-            let mut loss_of = |hidden: &Tensor| -> Result<Tensor> {
-                let (narrative, next) = self.losses_of(hidden, batch, config.next_item, negatives)?;
+            let mut loss_of = |pass: &mut Pass<'_>| -> Result<Tensor> {
+                let narrative = match pass {
+                    // What copies from a passage needs the scores themselves.
+                    Pass::Computed(pass) if self.copying.is_none() => {
+                        Some(pass.masked_loss(&batch.targets, &batch.loss_mask)?)
+                    }
+                    _ => None,
+                };
+                let (narrative, next) =
+                    self.losses_of(pass.hidden(), batch, narrative, config.next_item, negatives)?;
                 let value = narrative.double_value(&[]) * share;
                 (total.narrative, whole) = (total.narrative + value, value);
                 let mut loss = narrative * *share;
@@ -64,17 +81,15 @@ impl Narrator {
                 Ok(loss)
             };
             let embeddings = self.embeddings(batch, Control::Nothing)?;
-            let recorded = if config.memory.recompute {
-                let pass = self.decoder.forward_recomputed(&embeddings, &batch.mask, dropout)?;
-                let loss = loss_of(pass.hidden())?;
-                (loss, Some(pass))
-            } else {
-                (loss_of(&self.decoder.forward_training(&embeddings, &batch.mask, dropout)?)?, None)
+            let mut pass = match kernels {
+                Some(kernels) => Pass::Computed(kernels.forward(&self.decoder, &embeddings, &batch.mask)?),
+                None if config.memory.recompute => {
+                    Pass::Recomputed(self.decoder.forward_recomputed(&embeddings, &batch.mask, dropout)?)
+                }
+                None => Pass::Plain(self.decoder.forward_training(&embeddings, &batch.mask, dropout)?),
             };
-            match recorded {
-                (loss, Some(pass)) => pass.backward(&loss)?,
-                (loss, None) => loss.f_backward().map_err(regen_lm::Error::from)?,
-            }
+            let loss = loss_of(&mut pass)?;
+            pass.backward(&loss)?;
             if !whole.is_finite() {
                 let text = self.answer_start(parts[part])?;
                 let trainable = self.trainable();
@@ -85,6 +100,32 @@ impl Narrator {
             total.positions += positions(batch);
         }
         Ok(total)
+    }
+}
+
+/// A forward pass in one of its ways.
+enum Pass<'a> {
+    Computed(Computed<'a>),
+    Recomputed(Recomputed<'a>),
+    Plain(Tensor),
+}
+
+impl Pass<'_> {
+    fn hidden(&self) -> &Tensor {
+        match self {
+            Self::Computed(pass) => pass.hidden(),
+            Self::Recomputed(pass) => pass.hidden(),
+            Self::Plain(hidden) => hidden,
+        }
+    }
+
+    fn backward(self, loss: &Tensor) -> Result<()> {
+        match self {
+            Self::Computed(pass) => pass.backward(loss)?,
+            Self::Recomputed(pass) => pass.backward(loss)?,
+            Self::Plain(_) => loss.f_backward().map_err(regen_lm::Error::from)?,
+        }
+        Ok(())
     }
 }
 

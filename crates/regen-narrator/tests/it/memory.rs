@@ -51,14 +51,20 @@ fn activations_computed_again_teach_the_same() {
 }
 
 #[test]
+fn passes_by_kernels_teach_what_libtorch_teaches() {
+    check_same(Memory { kernels: true, ..Memory::default() }, 8);
+    check_same(Memory { kernels: true, parts: 2, ..Memory::default() }, 8);
+}
+
+#[test]
 fn a_batch_in_parts_teaches_what_it_teaches_as_a_whole() {
-    check_same(Memory { parts: 3, recompute: false }, 8);
+    check_same(Memory { parts: 3, ..Memory::default() }, 8);
     // More parts than examples, and both at once.
-    check_same(Memory { parts: 9, recompute: true }, 4);
+    check_same(Memory { parts: 9, recompute: true, ..Memory::default() }, 4);
     let (config, tokenizer) = world::config_with(Sources::Fusion, AdapterKind::Projection);
     let mut narrator =
         Narrator::new(config, world::tables(), world::ids(), tokenizer, Device::Cpu, 1).unwrap();
-    let none = TrainConfig { memory: Memory { parts: 0, recompute: false }, ..world::training(2) };
+    let none = TrainConfig { memory: Memory { parts: 0, ..Memory::default() }, ..world::training(2) };
     let refused =
         narrator.train(&world::examples(), &[], &none, &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert!(matches!(refused, Error::InvalidConfig { field: "memory.parts", .. }), "{refused}");
@@ -87,7 +93,7 @@ fn what_is_dropped_goes_on_where_a_run_was_broken_off() {
     let lm = dir.path().join("lm");
     let examples = world::examples();
     let training = |recompute| TrainConfig {
-        memory: Memory { parts: 2, recompute },
+        memory: Memory { parts: 2, recompute, ..Memory::default() },
         evaluate_every: 4,
         ..world::training(12)
     };
