@@ -142,10 +142,10 @@ impl NarrativeWriter<'_> {
         on_piece: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
         progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
     ) -> Result<Vec<Option<Narrative>>> {
-        let mut each = |rows: &[&Sequence], options: &GenerateOptions, chunk: &[usize]| {
+        let each = |rows: &[&Sequence], options: &GenerateOptions, chunk: &[usize]| {
             self.chunk(rows, options, &mut |row, piece| on_piece(chunk[row], piece))
         };
-        self.in_batches(requests, options, batch, &mut each, progress)
+        self.in_batches(requests, options, batch, each, progress)
     }
 
     /// The best narratives of each request that a beam search finds, best first: for a caller who chooses among them by rules of its
@@ -161,7 +161,7 @@ impl NarrativeWriter<'_> {
         batch: usize,
         progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
     ) -> Result<Vec<Option<Vec<Narrative>>>> {
-        let mut each = |rows: &[&Sequence], options: &GenerateOptions, _: &[usize]| {
+        let each = |rows: &[&Sequence], options: &GenerateOptions, _: &[usize]| {
             let narrator = self.narrator;
             let batch = narrator.batch(rows, Padding::Left)?;
             let embeddings = narrator.embeddings(&batch, Control::Nothing)?;
@@ -175,18 +175,22 @@ impl NarrativeWriter<'_> {
             let narratives = |found: Vec<Hypothesis>| found.into_iter().map(narrative).collect();
             found.into_iter().map(narratives).collect::<Result<Vec<Vec<Narrative>>>>()
         };
-        self.in_batches(requests, options, batch, &mut each, progress)
+        self.in_batches(requests, options, batch, each, progress)
     }
 
     /// What `each` makes of the requests, `batch` at a time, in their order; it is given their prompts, options and numbers.
-    fn in_batches<T: Clone>(
+    fn in_batches<T, E>(
         &self,
         requests: &[Request],
         options: &GenerateOptions,
         batch: usize,
-        each: &mut dyn FnMut(&[&Sequence], &GenerateOptions, &[usize]) -> Result<Vec<T>>,
+        mut each: E,
         progress: &mut dyn FnMut(NarrateProgress) -> ControlFlow<()>,
-    ) -> Result<Vec<Option<T>>> {
+    ) -> Result<Vec<Option<T>>>
+    where
+        T: Clone,
+        E: FnMut(&[&Sequence], &GenerateOptions, &[usize]) -> Result<Vec<T>>,
+    {
         let sequences = self.narrator.prompts(requests)?;
         per_request("row_streams", options.row_streams.as_ref().map(Vec::len), requests.len())?;
         per_request("prompt_ids", options.prompt_ids.as_ref().map(Vec::len), requests.len())?;
