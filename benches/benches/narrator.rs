@@ -36,8 +36,9 @@ const NEW: usize = 48;
 /// Updates that are timed one by one.
 const STEPS: u64 = 6;
 
-const CASES: [(&str, u64); 3] = [
+const CASES: [(&str, u64); 4] = [
     ("train_f32/8x72", (BATCH * 72) as u64),
+    ("train_f32_kernels/8x72", (BATCH * 72) as u64),
     ("adapter_f32/8x16", 128),
     ("write_f32/64x48", (TEXTS * NEW) as u64),
 ];
@@ -112,7 +113,7 @@ fn request(rng: &mut ChaCha8Rng) -> Request {
     }
 }
 
-fn training() -> Result<Run> {
+fn training(kernels: bool) -> Result<Run> {
     let mut narrator = narrator()?;
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let examples: Vec<Example> =
@@ -132,7 +133,7 @@ fn training() -> Result<Run> {
         trains: Trains::All,
         patience: None,
         tables: TableRates::default(),
-        memory: Memory::default(),
+        memory: Memory { kernels, ..Memory::default() },
     };
     Ok(Box::new(move || {
         let (mut seconds, mut last, mut positions) = (Vec::new(), Instant::now(), 0);
@@ -193,7 +194,8 @@ fn writing() -> Result<Run> {
 
 fn build(case: &str) -> Result<Run> {
     match case.split('/').next() {
-        Some("train_f32") => training(),
+        Some("train_f32") => training(false),
+        Some("train_f32_kernels") => training(true),
         Some("adapter_f32") => adapter(),
         Some("write_f32") => writing(),
         _ => bail!("no case {case:?}"),

@@ -106,14 +106,16 @@ def floors():
     for name, work, unit, run in [
         ("sgemm 2048³ (MKL)", 2 * 2048**3 / 1e9, "GFlop/s", lambda: a @ b),
         ("f32 2048³ (oneDNN)", 2 * 2048**3 / 1e9, "GFlop/s", lambda: (a.to_mkldnn() @ b.to_mkldnn()).to_dense()),
-        ("bf16 2048³ (oneDNN)", 2 * 2048**3 / 1e9, "GFlop/s", lambda a=a.bfloat16(), b=b.bfloat16(): a @ b),
+        ("bf16 1024³ (oneDNN)", 2 * 1024**3 / 1e9, "GFlop/s", lambda a=a[:1024, :1024].bfloat16(), b=b[:1024, :1024].bfloat16(): a @ b),
         ("reading 256 MiB", big.numel() * 4 / 1e9, "GB/s", lambda: big.sum()),
     ]:
+        # Some processors have no such product, some one that takes a minute: then once is enough to tell.
         try:
-            run()
+            best, _ = timed(run)
         except RuntimeError:
             continue
-        best = min(timed(run)[0] for _ in range(8))
+        if best < 5:
+            best = min(timed(run)[0] for _ in range(8))
         rows.append(f"{name} {work / best:.0f} {unit}")
     return "; ".join(rows)
 

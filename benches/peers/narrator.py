@@ -113,8 +113,10 @@ def main():
 
     medians = {}
     show = lambda s: f"{statistics.median(s) * 1e3:.1f} ({min(s) * 1e3:.1f}–{max(s) * 1e3:.1f})"
+    step = training(torch.float32)
     for case, peer in [
-        ("train_f32/8x72", training(torch.float32)),
+        ("train_f32/8x72", step),
+        ("train_f32_kernels/8x72", step),
         ("write_f32/64x48", writing()),
         ("adapter_f32/8x16", None),
     ]:

@@ -66,7 +66,10 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
     let mut blocks = vec![Block::Heading(2, title)];
     blocks.extend(setting.remarks.iter().cloned().map(Block::Text));
     blocks.push(scores(setting));
-    blocks.extend((0..METRICS.len()).map(|metric| chart(setting, metric)));
+    // One alone has nothing to stand beside.
+    if setting.variants.len() > 1 {
+        blocks.extend((0..METRICS.len()).map(|metric| chart(setting, metric)));
+    }
     blocks.extend(contrasts(setting));
     blocks.extend(cold(setting));
     blocks.extend(next_item(setting));
@@ -175,7 +178,8 @@ fn chart(setting: &Setting, metric: usize) -> Block {
             Bar { name, value: *value, low: interval.low, high: interval.high, colour }
         })
         .collect();
-    Block::Figure(charts::intervals(&bars, METRICS[metric]), String::new())
+    let names = ["BLEU", "ROUGE-L", "semantic similarity"];
+    Block::Figure(charts::intervals(&bars, names[metric]), String::new())
 }
 
 fn contrasts(setting: &Setting) -> Vec<Block> {
