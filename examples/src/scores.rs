@@ -11,6 +11,9 @@ use serde::Serialize;
 /// Names of the metrics in files, in the order of tables.
 pub const METRICS: [&str; 3] = ["bleu", "rouge_l", "semantic_similarity"];
 
+/// The same for people.
+pub const METRIC_NAMES: [&str; 3] = ["BLEU", "ROUGE-L", "semantic similarity"];
+
 /// The three measurements of one arm; the unit of resampling is the user.
 #[derive(Debug, Clone)]
 pub struct ArmScores {

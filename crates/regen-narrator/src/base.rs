@@ -62,13 +62,18 @@ impl BaseModel {
     }
 }
 
+/// What was hashed, in hexadecimal digits.
+pub(crate) fn hex(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn hash(path: &Path) -> Result<String> {
     let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
     let mut file = File::open(path).map_err(io)?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0u8; 1 << 20]);
     loop {
         match file.read(&mut buffer).map_err(io)? {
-            0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(hasher)),
             read => hasher.update(&buffer[..read]),
         }
     }

@@ -9,7 +9,7 @@ use super::findings::{Setting, Variant};
 use super::pooled::{Runs, compare};
 use super::records::WorldRecord;
 use super::tables::{score, table};
-use crate::scores::METRICS;
+use crate::scores::{METRIC_NAMES, METRICS};
 
 /// A setting with what its tests need.
 pub(super) struct Tested<'a> {
@@ -62,8 +62,10 @@ fn base_of(tested: &[Tested<'_>], index: usize, asks: Asks) -> Option<usize> {
 
 /// Whether the test narratives are the same ones of the same users, seed by seed.
 fn same_tests(a: &[&WorldRecord], b: &[&WorldRecord]) -> bool {
-    let tests = |world: &&WorldRecord| (world.seed, world.users.clone(), world.references.clone());
-    a.iter().map(tests).eq(b.iter().map(tests))
+    let same = |(a, b): (&&WorldRecord, &&WorldRecord)| {
+        a.seed == b.seed && a.users == b.users && a.references == b.references
+    };
+    a.len() == b.len() && a.iter().zip(b).all(same)
 }
 
 fn against(own: &Tested<'_>, base: &Tested<'_>, asks: Asks, bootstrap: &Bootstrap) -> Result<Vec<Contrast>> {
@@ -98,7 +100,9 @@ pub(super) fn overview(settings: &[Setting]) -> Vec<Block> {
     let varies = |name: Name| settings.iter().any(|setting| name(setting) != name(&settings[0]));
     let names: Vec<_> = names.into_iter().filter(|(_, name)| varies(*name)).collect();
     let mut columns: Vec<&str> = names.iter().map(|(column, _)| *column).collect();
-    columns.extend(["arm", "BLEU", "ROUGE-L", "semantic similarity", "loss", "collaborative share"]);
+    columns.push("arm");
+    columns.extend(METRIC_NAMES);
+    columns.extend(["loss", "collaborative share"]);
     let row = |setting: &Setting, variant: &Variant| {
         let mut row: Vec<Entry> = names.iter().map(|(_, name)| name(setting).into()).collect();
         row.push(variant.name.clone().into());

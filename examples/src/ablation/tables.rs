@@ -15,7 +15,7 @@ use super::published::Published;
 use super::records::Identified;
 use crate::controls::in_words;
 use crate::report::charts::{self, Bar, COLOURS, Series};
-use crate::scores::METRICS;
+use crate::scores::{METRIC_NAMES, METRICS};
 
 impl Findings {
     /// The report. `plan_text` is the plan as it was written; `published` are numbers of others to stand in it.
@@ -120,7 +120,7 @@ fn scores(setting: &Setting) -> Block {
     let variants = setting.variants.iter().map(|variant| row(&variant.name, &variant.scores));
     let baselines =
         setting.baselines.iter().filter_map(|baseline| Some(row(&baseline.name, baseline.scores.as_ref()?)));
-    table(&["arm", "BLEU", "ROUGE-L", "semantic similarity"], variants.chain(baselines).collect())
+    table(&[&["arm"][..], &METRIC_NAMES].concat(), variants.chain(baselines).collect())
 }
 
 /// What is written of items that the factorisation has not seen.
@@ -139,7 +139,7 @@ fn cold(setting: &Setting) -> Vec<Block> {
     }
     vec![
         Block::Heading(3, "And of items that the factorisation has not seen?".to_owned()),
-        table(&["arm", "about items", "narratives", "BLEU", "ROUGE-L", "semantic similarity"], rows),
+        table(&[&["arm", "about items", "narratives"][..], &METRIC_NAMES].concat(), rows),
     ]
 }
 
@@ -178,8 +178,7 @@ fn chart(setting: &Setting, metric: usize) -> Block {
             Bar { name, value: *value, low: interval.low, high: interval.high, colour }
         })
         .collect();
-    let names = ["BLEU", "ROUGE-L", "semantic similarity"];
-    Block::Figure(charts::intervals(&bars, names[metric]), String::new())
+    Block::Figure(charts::intervals(&bars, METRIC_NAMES[metric]), String::new())
 }
 
 fn contrasts(setting: &Setting) -> Vec<Block> {

@@ -10,7 +10,7 @@ use super::files::Comparison;
 use super::style::{STYLE, escape};
 use crate::controls::in_words;
 use crate::run_log::RunLog;
-use crate::scores::METRICS;
+use crate::scores::{METRIC_NAMES, METRICS};
 
 pub(super) fn render(comparison: &Comparison, run: &Value, log: &RunLog) -> Result<String> {
     let mut html = String::new();
@@ -50,7 +50,7 @@ pub(super) fn render(comparison: &Comparison, run: &Value, log: &RunLog) -> Resu
 
 fn scores(html: &mut String, comparison: &Comparison) -> Result<()> {
     write!(html, "<h2>Scores</h2><table><thead><tr><th>arm</th>")?;
-    for name in ["BLEU", "ROUGE-L", "semantic similarity"] {
+    for name in METRIC_NAMES {
         write!(html, "<th>{name}</th>")?;
     }
     html.push_str("</tr></thead><tbody>");

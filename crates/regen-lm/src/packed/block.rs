@@ -205,11 +205,19 @@ impl PackedBlock {
                 self.join(mixed, counts, 0, joined);
                 joined
             };
-            add_shared(level, &self.output, self.after_attention.as_ref(), read, x, branch, products);
+            add_branch(
+                level,
+                &self.output,
+                self.after_attention.as_ref(),
+                read,
+                x,
+                branch,
+                Cores::All(products),
+            );
             self.mlp_norm.apply_to(level, x, normed);
             let inner = room(inner, tokens * self.into.outputs());
             self.into.multiply_shared(normed, inner, products);
-            add_shared(level, &self.down, self.after_mlp.as_ref(), inner, x, branch, products);
+            add_branch(level, &self.down, self.after_mlp.as_ref(), inner, x, branch, Cores::All(products));
             return;
         };
         x.par_chunks_mut(share * hidden).enumerate().for_each(|(piece, x)| {
@@ -217,11 +225,27 @@ impl PackedBlock {
                 let tokens = x.len() / hidden;
                 let joined = room(joined, tokens * queries);
                 self.join(mixed, counts, piece * share, joined);
-                add_alone(level, &self.output, self.after_attention.as_ref(), joined, x, branch, products);
+                add_branch(
+                    level,
+                    &self.output,
+                    self.after_attention.as_ref(),
+                    joined,
+                    x,
+                    branch,
+                    Cores::This(products),
+                );
                 self.mlp_norm.apply_to(level, x, normed);
                 let inner = room(inner, tokens * self.into.outputs());
                 self.into.multiply(normed, inner, products);
-                add_alone(level, &self.down, self.after_mlp.as_ref(), inner, x, branch, products);
+                add_branch(
+                    level,
+                    &self.down,
+                    self.after_mlp.as_ref(),
+                    inner,
+                    x,
+                    branch,
+                    Cores::This(products),
+                );
             });
         });
     }
@@ -371,42 +395,43 @@ fn share(tokens: usize) -> Option<usize> {
     Some(tokens.div_ceil(pieces))
 }
 
-/// Adds the end of a branch to the state, on this core.
-fn add_alone(
-    level: Level,
-    last: &Matrix,
-    norm: Option<&RowNorm>,
-    x: &[f32],
-    state: &mut [f32],
-    branch: &mut Vec<f32>,
-    products: &mut Scratch,
-) {
-    match norm {
-        None => last.multiply_add(x, state, products),
-        Some(norm) => {
-            let branch = room(branch, state.len());
-            last.multiply(x, branch, products);
-            norm.apply(level, branch);
-            add(state, branch);
+/// Who computes a product.
+enum Cores<'a> {
+    This(&'a mut Scratch),
+    All(&'a Spare<Scratch>),
+}
+
+impl Cores<'_> {
+    fn multiply(self, matrix: &Matrix, x: &[f32], out: &mut [f32]) {
+        match self {
+            Self::This(scratch) => matrix.multiply(x, out, scratch),
+            Self::All(scratch) => matrix.multiply_shared(x, out, scratch),
+        }
+    }
+
+    fn multiply_add(self, matrix: &Matrix, x: &[f32], out: &mut [f32]) {
+        match self {
+            Self::This(scratch) => matrix.multiply_add(x, out, scratch),
+            Self::All(scratch) => matrix.multiply_add_shared(x, out, scratch),
         }
     }
 }
 
-/// The same on all cores.
-fn add_shared(
+/// Adds the end of a branch to the state.
+fn add_branch(
     level: Level,
     last: &Matrix,
     norm: Option<&RowNorm>,
     x: &[f32],
     state: &mut [f32],
     branch: &mut Vec<f32>,
-    products: &Spare<Scratch>,
+    cores: Cores<'_>,
 ) {
     match norm {
-        None => last.multiply_add_shared(x, state, products),
+        None => cores.multiply_add(last, x, state),
         Some(norm) => {
             let branch = room(branch, state.len());
-            last.multiply_shared(x, branch, products);
+            cores.multiply(last, x, branch);
             norm.apply(level, branch);
             add(state, branch);
         }

@@ -6,24 +6,12 @@ use regen_lm::{Decoder, LoraConfig, LoraTargets, PaddingMask, TrainingKernels, m
 use regen_torch::seed;
 use tch::{Device, Kind, Tensor, nn};
 
-use crate::support::{golden, ids, load, masked_difference, max_difference, random_model, small_config};
+use crate::support::{
+    FAMILIES, golden, ids, load, masked_difference, max_difference, random_model, small_config,
+};
 
 /// Of the largest number of a tensor: sums in f32 in another order leave less than this.
 const TOLERANCE: f64 = 1e-5;
-
-const FAMILIES: [&str; 11] = [
-    "llama",
-    "llama3",
-    "llama_linear",
-    "llama_yarn",
-    "mistral",
-    "qwen2",
-    "qwen3",
-    "gemma2",
-    "gemma3",
-    "phi3",
-    "gpt2",
-];
 
 /// Embeddings that come from a leaf through something, so that a gradient must pass to what made them.
 fn source(decoder: &Decoder, mask: &PaddingMask) -> Tensor {

@@ -4,7 +4,7 @@ use regen_lm::{Decoder, GenerateOptions, PaddingMask, generate};
 use regen_torch::Checkpoint;
 use tch::{Kind, Tensor};
 
-use crate::support::{golden, load, masked_difference, stored};
+use crate::support::{FAMILIES, golden, load, masked_difference, stored};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -106,24 +106,10 @@ family!(gemma3);
 family!(phi3);
 family!(gpt2);
 
-const ALL: [&str; 11] = [
-    "llama",
-    "llama3",
-    "llama_linear",
-    "llama_yarn",
-    "mistral",
-    "qwen2",
-    "qwen3",
-    "gemma2",
-    "gemma3",
-    "phi3",
-    "gpt2",
-];
-
 #[test]
 #[ignore = "writes folders for load_back.py, which needs transformers"]
 fn write_folders_for_transformers() {
-    for family in ALL {
+    for family in FAMILIES {
         let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("saved").join(family);
         open(family).decoder.save(&dir).unwrap();
     }

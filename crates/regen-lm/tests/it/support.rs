@@ -6,6 +6,21 @@ use regen_lm::{Decoder, DecoderConfig, PaddingMask};
 use regen_torch::{Checkpoint, Placement, seed};
 use tch::{Device, Kind, Tensor, nn};
 
+/// The folders of golden families, one for each way to compute.
+pub(crate) const FAMILIES: [&str; 11] = [
+    "llama",
+    "llama3",
+    "llama_linear",
+    "llama_yarn",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "gpt2",
+];
+
 /// A folder of golden files.
 pub(crate) fn golden(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case)

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::base::hex;
 use crate::{Error, Result};
 
 /// Bytes of a block.
@@ -77,7 +78,7 @@ fn fingerprint(path: &Path) -> Result<String> {
         (&file).take(BLOCK).read_to_end(&mut block).map_err(io)?;
         hasher.update(&block);
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hasher))
 }
 
 #[cfg(test)]
