@@ -3,8 +3,9 @@
     cargo build --release -p regen-benches --bin wals_peer
     python3 benches/peers/wals_scale.py target/release/wals_peer [--pairs 1e6,1e7,1e8] [--rank 64] [--out DIR]
 
-As many users as items, about ten pairs each, power-law on both sides. Every line has a process of its own; its first
-iteration is not counted. Peak memory is that of the fit alone, without making the matrix. At the end stands what the
+As many users as items, about ten pairs each, power-law on both sides, and before them the matrix of wals.py, in memory.
+Every line has a process of its own; its first iteration is not counted. Peak memory is the matrix and the fit: without
+making the matrix, and without what the process held before (the program and its libraries). At the end stands what the
 rates of the largest matrix of each kind give for 1 M to 1 B items, as the tables of docs/scale.md, and a plot is
 written beside the numbers. Needs nothing but Python; shards are written below DIR and removed.
 
@@ -29,6 +30,7 @@ os.environ.setdefault("LD_LIBRARY_PATH", str(pathlib.Path(__file__).parents[2] /
 PAIRS_A_ROW = 10
 # Users of the generator begin with this many pairs; about ten on average.
 LEAST = 2.1
+MATRIX_OF_WALS_PY = dict(users=50_000, items=20_000, seed=1, least=8.0)
 
 
 class Regen:
@@ -75,10 +77,9 @@ def shards_bytes(rows, pairs):
     return 16 * pairs + 4 * rows
 
 
-def measure(args, pairs, kind, folder):
-    rows = int(pairs / PAIRS_A_ROW)
-    shape = dict(users=rows, items=rows, seed=1, least=LEAST)
+def measure(args, shape, kind, folder):
     with Regen(args.binary) as regen:
+        before = regen.ask(command="peak_memory")["bytes"]
         if kind == "memory":
             matrix = regen.ask(command="generate", **shape)
             regen.ask(command="peak_memory")
@@ -91,8 +92,8 @@ def measure(args, pairs, kind, folder):
                 command="fit_shards", config=config(args.rank, args.iterations + 1), folder=str(shards), work=str(work)
             )
             shutil.rmtree(folder)
-        peak = regen.ask(command="peak_memory")["bytes"]
-    both = 2 * rows
+        peak = regen.ask(command="peak_memory")["bytes"] - before
+    both = shape["users"] + shape["items"]
     return dict(
         kind=kind, pairs=matrix["pairs"], rows=both, seconds=fit["seconds"][1:], peak_bytes=peak,
         held_bytes=factors_bytes(both, args.rank) + matrix_bytes(both, matrix["pairs"]),
@@ -111,6 +112,14 @@ def duration(seconds):
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+def show(line):
+    seconds = line["seconds"]
+    median = statistics.median(seconds)
+    print(f"{line['pairs']:>12} {line['rows']:>11} {line['kind']:<7} {min(seconds):>8.3f} {median:>9.3f} "
+          f"{max(seconds):>8.3f} {line['pairs'] / median:>10.3g} {human(line['peak_bytes']):>8} "
+          f"{human(line['held_bytes']):>16} {line['peak_bytes'] / line['held_bytes']:>12.3f}", flush=True)
 
 
 def plot(lines, path):
@@ -174,19 +183,15 @@ def main():
     print(f"rank {args.rank}, exact, {args.iterations} iterations, {args.rows_per_shard} rows a shard")
     print(f"{'pairs':>12} {'rows':>11} {'kind':<7} {'min s':>8} {'median s':>9} {'max s':>8} {'pairs/s':>10} "
           f"{'peak':>8} {'factors + matrix':>16} {'peak / those':>12}")
+    show(measure(args, MATRIX_OF_WALS_PY, "memory", out / "scratch"))
     for pairs in (float(text) for text in args.pairs.split(",")):
-        rows = 2 * int(pairs / PAIRS_A_ROW)
+        side = int(pairs / PAIRS_A_ROW)
         for kind in ("memory", "shards"):
-            if kind == "memory" and factors_bytes(rows, args.rank) + matrix_bytes(rows, pairs) > args.most_memory:
-                print(f"{pairs:>12.3g} {rows:>11} memory: left out, more than --most-memory")
+            if kind == "memory" and factors_bytes(2 * side, args.rank) + matrix_bytes(2 * side, pairs) > args.most_memory:
+                print(f"{pairs:>12.3g} {2 * side:>11} memory: left out, more than --most-memory")
                 continue
-            line = measure(args, pairs, kind, out / "scratch")
-            lines.append(line)
-            seconds = line["seconds"]
-            median = statistics.median(seconds)
-            print(f"{line['pairs']:>12} {line['rows']:>11} {kind:<7} {min(seconds):>8.3f} {median:>9.3f} "
-                  f"{max(seconds):>8.3f} {line['pairs'] / median:>10.3g} {human(line['peak_bytes']):>8} "
-                  f"{human(line['held_bytes']):>16} {line['peak_bytes'] / line['held_bytes']:>12.2f}", flush=True)
+            lines.append(measure(args, dict(users=side, items=side, seed=1, least=LEAST), kind, out / "scratch"))
+            show(lines[-1])
     (out / "scale.json").write_text(json.dumps(dict(rank=args.rank, lines=lines), indent=1) + "\n")
     plot(lines, out / "scale.svg")
 

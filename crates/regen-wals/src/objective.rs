@@ -1,6 +1,7 @@
 //! The loss, once: the solvers ask it for weights, targets and ridge terms, reports and tests
 //! for its value.
 
+use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
@@ -265,19 +266,27 @@ pub(crate) fn gram(factors: &[f32], rank: usize) -> Array2<f64> {
 pub(crate) fn add_gram(sum: &mut Array2<f64>, factors: &[f32]) {
     const CHUNK: usize = 2048;
     let rank = sum.nrows();
-    // Products of f32 numbers are exact in f64.
-    let partial: Vec<Array2<f64>> = factors
-        .par_chunks(CHUNK * rank)
-        .map(|chunk| {
-            let block =
-                ArrayView2::from_shape((chunk.len() / rank, rank), chunk).map(|block| block.mapv(f64::from));
-            match block {
-                Ok(block) => block.t().dot(&block),
-                Err(_) => unreachable!("chunks hold whole rows"),
-            }
-        })
-        .collect();
-    for part in &partial {
-        *sum += part;
+    // A long side has many sums, of rank² numbers each: not all of them need be in memory at once.
+    for wave in factors.chunks(2 * rayon::current_num_threads() * CHUNK * rank) {
+        let partial: Vec<Array2<f64>> =
+            wave.par_chunks(CHUNK * rank).map(|chunk| precise_gram(chunk, rank)).collect();
+        for part in &partial {
+            *sum += part;
+        }
     }
+}
+
+/// FᵀF of some rows, on this thread.
+fn precise_gram(factors: &[f32], rank: usize) -> Array2<f64> {
+    // Rows that are widened at once.
+    const ROWS: usize = 128;
+    let mut sum = Array2::zeros((rank, rank));
+    for rows in factors.chunks(ROWS * rank) {
+        // Products of f32 numbers are exact in f64.
+        match ArrayView2::from_shape((rows.len() / rank, rank), rows).map(|rows| rows.mapv(f64::from)) {
+            Ok(rows) => general_mat_mul(1.0, &rows.t(), &rows, 1.0, &mut sum),
+            Err(_) => unreachable!("chunks hold whole rows"),
+        }
+    }
+    sum
 }

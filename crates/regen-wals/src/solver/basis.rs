@@ -98,15 +98,21 @@ fn apply(turn: &Mat<f32>, factors: &mut [f32]) {
 /// FᵀF: products in f32 over a chunk of rows, the chunks summed in f64 in order.
 pub(crate) fn fast_gram(level: Level, factors: &[f32], rank: usize) -> Array2<f64> {
     let parts = GramParts::of(factors.len() / rank, rank);
-    let partial: Vec<Vec<f64>> = factors
-        .par_chunks(parts.rows * rank)
-        .map(|part| {
-            let mut sum = parts.zero();
-            parts.add(level, part, &mut sum);
-            sum
-        })
-        .collect();
-    parts.reduce(&partial)
+    let mut gram = Array2::zeros((rank, rank));
+    // Added in order, so however many are in memory at once, the sum is the same.
+    for wave in factors.chunks(2 * rayon::current_num_threads() * parts.rows * rank) {
+        let partial: Vec<Vec<f64>> = wave
+            .par_chunks(parts.rows * rank)
+            .map(|part| {
+                let mut sum = parts.zero();
+                parts.add(level, part, &mut sum);
+                sum
+            })
+            .collect();
+        parts.sum(&partial, &mut gram);
+    }
+    mirror(&mut gram);
+    gram
 }
 
 /// The parts of a Gram matrix: rows are cut into a few pieces, each piece becomes a sum of its
@@ -141,21 +147,30 @@ impl GramParts {
 
     /// The whole from its pieces, both triangles filled.
     pub(crate) fn reduce(&self, pieces: &[Vec<f64>]) -> Array2<f64> {
-        let rank = self.rank;
-        let mut gram = Array2::zeros((rank, rank));
+        let mut gram = Array2::zeros((self.rank, self.rank));
+        self.sum(pieces, &mut gram);
+        mirror(&mut gram);
+        gram
+    }
+
+    /// Adds the upper triangles of pieces, in order.
+    fn sum(&self, pieces: &[Vec<f64>], gram: &mut Array2<f64>) {
         for piece in pieces {
-            for i in 0..rank {
-                for j in i..rank {
-                    gram[[i, j]] += piece[i * rank + j];
+            for i in 0..self.rank {
+                for j in i..self.rank {
+                    gram[[i, j]] += piece[i * self.rank + j];
                 }
             }
         }
-        for i in 0..rank {
-            for j in 0..i {
-                gram[[i, j]] = gram[[j, i]];
-            }
+    }
+}
+
+/// Fills the lower triangle from the upper one.
+fn mirror(gram: &mut Array2<f64>) {
+    for i in 0..gram.nrows() {
+        for j in 0..i {
+            gram[[i, j]] = gram[[j, i]];
         }
-        gram
     }
 }
 

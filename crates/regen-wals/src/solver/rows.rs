@@ -43,9 +43,9 @@ pub(crate) struct RotatedSweep<'a> {
     pub(crate) relaxation: f32,
 }
 
-/// Rows that are solved between two visits to the factors: they are scattered there, so results
-/// gather in a buffer of this many rows first.
-const WAVE: usize = 4096;
+/// Rows that are solved between two visits to the factors, for each thread: they are scattered there, so results gather in a
+/// buffer first. Enough that threads which finish early wait little, and few enough that nobody misses the memory.
+const WAVE: usize = 1024;
 
 impl RotatedSweep<'_> {
     /// Solves all rows. `factors: [rows, rank]`, rotated, holds the start values of the iterative
@@ -57,11 +57,12 @@ impl RotatedSweep<'_> {
                 factor.fill(0.0);
             }
         }
-        let scratch: Vec<Mutex<Scratch>> =
-            (0..rayon::current_num_threads().max(1)).map(|_| Mutex::new(Scratch(None))).collect();
-        let mut buffer = vec![0f32; WAVE.min(self.order.longest_group()) * rank];
+        let threads = rayon::current_num_threads().max(1);
+        let scratch: Vec<Mutex<Scratch>> = (0..threads).map(|_| Mutex::new(Scratch(None))).collect();
+        let wave_rows = WAVE * threads;
+        let mut buffer = vec![0f32; wave_rows.min(self.order.longest_group()) * rank];
         for (road, rows) in self.order.groups() {
-            for wave in rows.chunks(WAVE) {
+            for wave in rows.chunks(wave_rows) {
                 let solved = &mut buffer[..wave.len() * rank];
                 self.solve_wave(road, wave, factors, solved, &scratch)?;
                 let relaxed = self.relaxation != 1.0 && !matches!(road, Road::Iterative(_));
