@@ -18,7 +18,7 @@ use regen_examples::arms::detail;
 use regen_examples::cli::{Common, Session};
 use regen_examples::passages::Passages;
 use regen_examples::pipeline::{self, Catalogue};
-use regen_lm::{GenerateOptions, Sampling, Storage};
+use regen_lm::{Ending, GenerateOptions, Sampling, Storage};
 use regen_narrator::{Detail, NarrativeWriter, Narrator, Request, TablePlace};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,9 @@ struct Written<'a> {
     #[serde(flatten)]
     asked: &'a Asked,
     narrative: &'a str,
+    /// Whether it came to --max-tokens before its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut_off: bool,
 }
 
 fn main() -> Result<()> {
@@ -170,8 +173,9 @@ fn main() -> Result<()> {
         let written = writer
             .narrate(&requests[block.clone()], &options, args.batch, &mut |_| ControlFlow::Continue(()))?;
         for (asked, narrative) in asked[block.clone()].iter().zip(&written) {
+            let cut_off = narrative.as_ref().is_some_and(|narrative| narrative.ending == Ending::Length);
             let narrative = narrative.as_ref().map_or("", |narrative| narrative.text.as_str());
-            writeln!(out, "{}", serde_json::to_string(&Written { asked, narrative })?)?;
+            writeln!(out, "{}", serde_json::to_string(&Written { asked, narrative, cut_off })?)?;
         }
         out.flush()?;
         bar.set_position(block.end as u64);

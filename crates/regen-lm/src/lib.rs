@@ -24,7 +24,9 @@ pub use computed::{Computed, TrainingKernels};
 pub use config::{Activation, DecoderConfig, Positions, Rope, RopeScaling, SpecialIds};
 pub use error::{Error, Result, TokenizerFailure};
 pub use families::Family;
-pub use generate::{BeamEnd, BeamOptions, GenerateOptions, Hypothesis, Prefix, Sampling, Writer, generate};
+pub use generate::{
+    BeamEnd, BeamOptions, Ending, GenerateOptions, Hypothesis, Prefix, Sampling, Writer, generate,
+};
 pub use layers::DropoutDraw;
 pub use lora::{LoraConfig, LoraTargets};
 pub use loss::masked_loss;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use regen_lm::generate::{Generated, NextToken, TextStream};
-use regen_lm::{BeamOptions, GenerateOptions, Hypothesis, Storage, Writer};
+use regen_lm::{BeamOptions, Ending, GenerateOptions, Hypothesis, Storage, Writer};
 
 use crate::copying::Copying;
 use crate::losses::Control;
@@ -29,15 +29,15 @@ pub struct Narrative {
     pub tokens: usize,
     /// Mean log-probability of these tokens under the language model, in nats; 0 where there is none.
     pub mean_log_probability: f64,
-    /// Whether it came to its end, rather than to the most tokens that it may have.
-    pub finished: bool,
+    /// Why it ended; by [`Ending::StopId`] where it came to its end.
+    pub ending: Ending,
 }
 
 impl Narrative {
-    fn of(text: String, log_probabilities: &[f32], finished: bool) -> Self {
+    fn of(text: String, log_probabilities: &[f32], ending: Ending) -> Self {
         let sum: f64 = log_probabilities.iter().map(|&one| f64::from(one)).sum();
         let tokens = log_probabilities.len();
-        Self { text, tokens, mean_log_probability: sum / tokens.max(1) as f64, finished }
+        Self { text, tokens, mean_log_probability: sum / tokens.max(1) as f64, ending }
     }
 }
 
@@ -170,7 +170,7 @@ impl NarrativeWriter<'_> {
             let found = self.writer.beam_search(&embeddings, &batch.mask, options, beam, next_token)?;
             let narrative = |found: Hypothesis| {
                 let text = narrator.tokenizer.decode(&found.ids)?.trim().to_owned();
-                Ok(Narrative::of(text, &found.log_probabilities, found.stopped))
+                Ok(Narrative::of(text, &found.log_probabilities, found.ending))
             };
             let narratives = |found: Vec<Hypothesis>| found.into_iter().map(narrative).collect();
             found.into_iter().map(narratives).collect::<Result<Vec<Vec<Narrative>>>>()
@@ -258,7 +258,7 @@ impl NarrativeWriter<'_> {
             return Err(error.into());
         }
         let narrative = |(generated, text): (Generated, Pieces)| {
-            Narrative::of(text.finish(), &generated.log_probabilities, generated.stopped)
+            Narrative::of(text.finish(), &generated.log_probabilities, generated.ending)
         };
         Ok(generated.into_iter().zip(texts).map(narrative).collect())
     }

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::decode::{NextToken, Run};
+use super::ending::Ending;
 use super::options::{GenerateOptions, Sampling};
 use super::prefix::Prompt;
 use super::sampling::{forbid_repeats, log_softmax, penalise};
@@ -57,8 +58,8 @@ pub struct Hypothesis {
     /// What it was compared by: the sum of log-probabilities, penalties and the stop id included, over the length to the power of
     /// `length_penalty`.
     pub score: f64,
-    /// Whether a stop id ended it, rather than `max_new_tokens`.
-    pub stopped: bool,
+    /// Why it ended: by itself, or by [`Length`](Ending::Length).
+    pub ending: Ending,
 }
 
 /// A text that a beam search found, in letters.
@@ -66,7 +67,7 @@ pub struct Hypothesis {
 pub struct HypothesisText {
     /// The text, up to the string that ended it.
     pub text: String,
-    /// Its ids, with those of the string that ended it, and how it compares; `stopped` for a stop string too.
+    /// Its ids, with those of the string that ended it, and how it compares.
     pub hypothesis: Hypothesis,
 }
 
@@ -125,7 +126,7 @@ impl Run<'_> {
         let text = stream.map(|stream| (String::new(), stream.clone()));
         let empty = Beam { ids: Vec::new(), log_probabilities: Vec::new(), sum: 0.0, text };
         if options.max_new_tokens == 0 {
-            let nothing = empty.end(0.0, false);
+            let nothing = empty.end(0.0, Ending::Length);
             return Ok(vec![vec![nothing; beam.keep]; batch]);
         }
         let _guard = tch::no_grad_guard();
@@ -232,18 +233,18 @@ impl<'a> Beam<'a> {
         Ok(())
     }
 
-    /// Whether it wrote a stop string.
-    fn met_string(&self) -> bool {
-        self.text.as_ref().is_some_and(|(_, stream)| stream.stopped())
+    /// Which stop string it wrote.
+    fn met_string(&self) -> Option<usize> {
+        self.text.as_ref().and_then(|(_, stream)| stream.met())
     }
 
-    fn end(&self, score: f64, stopped: bool) -> HypothesisText {
+    fn end(&self, score: f64, ending: Ending) -> HypothesisText {
         let text = match &self.text {
             Some((text, stream)) => text.clone() + &stream.clone().finish(),
             None => String::new(),
         };
         let (ids, log_probabilities) = (self.ids.clone(), self.log_probabilities.clone());
-        HypothesisText { text, hypothesis: Hypothesis { ids, log_probabilities, score, stopped } }
+        HypothesisText { text, hypothesis: Hypothesis { ids, log_probabilities, score, ending } }
     }
 }
 
@@ -330,18 +331,20 @@ impl<'a> Search<'a> {
                 break;
             }
             let mut next = self.beams[candidate.beam].clone();
-            let by_id = options.stop.contains(&(candidate.id as i64));
-            if !by_id {
+            let id = candidate.id as i64;
+            let ending = if options.stop.contains(&id) {
+                Some(Ending::StopId(id))
+            } else {
                 next.push(candidate)?;
-            }
-            let stopped = by_id || next.met_string();
-            let ends = stopped || last;
+                next.met_string().map(Ending::StopString)
+            };
+            let ends = ending.is_some() || last;
             if !ends && after.going_on.len() < beam.beams {
                 after.origins.push(candidate.beam);
                 after.going_on.push(Beam { sum: candidate.sum, ..next });
             } else if ends && may_end && !(full && beam.end == BeamEnd::Full) {
                 let score = candidate.sum / (step as f64).powf(beam.length_penalty);
-                after.ended.push(next.end(score, stopped));
+                after.ended.push(next.end(score, ending.unwrap_or(Ending::Length)));
             }
         }
         Ok(after)

@@ -8,6 +8,7 @@ use regen_torch::{seed, tensor_from_f32, tensor_to_vec_f32};
 use tch::Tensor;
 
 use super::continuation::{Continuation, Hidden};
+use super::ending::Ending;
 use super::options::{GenerateOptions, Generated};
 use super::prefix::Prompt;
 use super::sampling::{choose, forbid_repeats, log_probability, penalise};
@@ -69,7 +70,7 @@ impl Run<'_> {
         options.validate(batch)?;
         prompt.check(decoder, options.max_new_tokens)?;
         let mut results: Vec<Generated> = (0..batch)
-            .map(|_| Generated { ids: Vec::new(), log_probabilities: Vec::new(), stopped: false })
+            .map(|_| Generated { ids: Vec::new(), log_probabilities: Vec::new(), ending: Ending::Length })
             .collect();
         if options.max_new_tokens == 0 {
             return Ok(results);
@@ -95,13 +96,13 @@ impl Run<'_> {
             for (place, (row, (id, log_probability))) in rows.iter().zip(picked).enumerate() {
                 let result = &mut results[row.index];
                 if options.stop.contains(&(id as i64)) {
-                    result.stopped = true;
+                    result.ending = Ending::StopId(id as i64);
                     continue;
                 }
                 result.ids.push(id as i64);
                 result.log_probabilities.push(log_probability);
                 if on_token(row.index, id as i64).is_break() {
-                    result.stopped = true;
+                    result.ending = Ending::Caller;
                     continue;
                 }
                 next.push(id as i64);

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use super::ending::Ending;
 use crate::error::{Error, Result};
 
 /// How the next token is chosen.
@@ -80,8 +81,8 @@ pub struct Generated {
     /// The log-probability of each under the model's own distribution (before temperature, cuts and
     /// penalty).
     pub log_probabilities: Vec<f32>,
-    /// Whether a stop id or the caller ended it, rather than `max_new_tokens`.
-    pub stopped: bool,
+    /// Why it ended.
+    pub ending: Ending,
 }
 
 impl GenerateOptions {

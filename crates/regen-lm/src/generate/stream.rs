@@ -31,9 +31,10 @@ use crate::tokenizer::TextTokenizer;
 pub struct TextStream<'a> {
     tokenizer: &'a TextTokenizer,
     steps: Steps,
-    stop: Arc<[String]>,
+    /// With their places among those given.
+    stop: Arc<[(usize, String)]>,
     held: String,
-    stopped: bool,
+    met: Option<usize>,
 }
 
 /// Ids whose text is not certain yet, as the tokenizers package wants them kept: unlike its own stream, they can be copied where a
@@ -50,7 +51,7 @@ impl std::fmt::Debug for TextStream<'_> {
         f.debug_struct("TextStream")
             .field("stop", &self.stop)
             .field("held", &self.held)
-            .field("stopped", &self.stopped)
+            .field("met", &self.met)
             .finish_non_exhaustive()
     }
 }
@@ -61,9 +62,14 @@ impl<'a> TextStream<'a> {
         Self {
             tokenizer,
             steps: Steps::default(),
-            stop: stop.iter().filter(|text| !text.is_empty()).map(|text| (*text).to_owned()).collect(),
+            stop: stop
+                .iter()
+                .enumerate()
+                .filter(|(_, text)| !text.is_empty())
+                .map(|(place, text)| (place, (*text).to_owned()))
+                .collect(),
             held: String::new(),
-            stopped: false,
+            met: None,
         }
     }
 
@@ -73,7 +79,7 @@ impl<'a> TextStream<'a> {
     /// # Errors
     /// [`Error::IdOutOfRange`], [`Error::Tokenizer`].
     pub fn push(&mut self, id: i64) -> Result<String> {
-        if self.stopped {
+        if self.stopped() {
             return Ok(String::new());
         }
         let narrow =
@@ -83,8 +89,10 @@ impl<'a> TextStream<'a> {
             step_decode_stream(&**self.tokenizer.inner(), vec![narrow], true, ids, prefix, prefix_index)
                 .map_err(|source| Error::Tokenizer { action: "decoding a piece", source })?;
         self.held.push_str(&piece.unwrap_or_default());
-        if let Some(end) = self.stop.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
-            self.stopped = true;
+        let ends =
+            self.stop.iter().filter_map(|(place, stop)| Some((self.held.find(stop.as_str())?, *place)));
+        if let Some((end, place)) = ends.min() {
+            self.met = Some(place);
             self.held.truncate(end);
             return Ok(std::mem::take(&mut self.held));
         }
@@ -97,7 +105,7 @@ impl<'a> TextStream<'a> {
     fn undecided(&self) -> usize {
         let starts = self.held.char_indices().map(|(at, _)| at);
         starts
-            .filter(|at| self.stop.iter().any(|stop| stop.starts_with(&self.held[*at..])))
+            .filter(|at| self.stop.iter().any(|(_, stop)| stop.starts_with(&self.held[*at..])))
             .map(|at| self.held.len() - at)
             .max()
             .unwrap_or(0)
@@ -105,7 +113,12 @@ impl<'a> TextStream<'a> {
 
     /// Whether a stop string was met.
     pub fn stopped(&self) -> bool {
-        self.stopped
+        self.met.is_some()
+    }
+
+    /// The stop string that was met, by its place among those given; of several that begin together, the first given.
+    pub fn met(&self) -> Option<usize> {
+        self.met
     }
 
     /// What was held back for a stop string that never came.

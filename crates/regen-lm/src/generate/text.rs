@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use super::beam::{BeamOptions, HypothesisText};
 use super::decode::NextToken;
+use super::ending::Ending;
 use super::options::GenerateOptions;
 use super::stream::TextStream;
 use super::writer::Writer;
@@ -22,8 +23,8 @@ pub struct Written {
     pub ids: Vec<i64>,
     /// The log-probability of each id under the model's own distribution.
     pub log_probabilities: Vec<f32>,
-    /// Whether a stop id, a stop string or the caller ended it, rather than `max_new_tokens`.
-    pub stopped: bool,
+    /// Why it ended.
+    pub ending: Ending,
 }
 
 impl Writer<'_> {
@@ -64,18 +65,15 @@ impl Writer<'_> {
         let all = generated.into_iter().zip(texts).zip(streams).enumerate();
         Ok(all
             .map(|(row, ((generated, mut text), stream))| {
+                // What ends a row at a string looks to the decoding loop like a caller who breaks off.
+                let ending = stream.met().map_or(generated.ending, Ending::StopString);
                 let rest = stream.finish();
                 if !rest.is_empty() {
                     // Nothing is left to be ended.
                     let _ = on_piece(row, &rest);
                     text += &rest;
                 }
-                Written {
-                    text,
-                    ids: generated.ids,
-                    log_probabilities: generated.log_probabilities,
-                    stopped: generated.stopped,
-                }
+                Written { text, ids: generated.ids, log_probabilities: generated.log_probabilities, ending }
             })
             .collect())
     }

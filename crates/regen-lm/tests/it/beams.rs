@@ -2,7 +2,7 @@
 
 use regen_lm::generate::NextToken;
 use regen_lm::{
-    BeamEnd, BeamOptions, Decoder, Error, GenerateOptions, Hypothesis, PaddingMask, Sampling, Writer,
+    BeamEnd, BeamOptions, Decoder, Ending, Error, GenerateOptions, Hypothesis, PaddingMask, Sampling, Writer,
     generate,
 };
 use regen_torch::Checkpoint;
@@ -54,7 +54,11 @@ fn beams_of_every_setting_are_those_of_the_reference() {
                 assert_eq!(found.len(), expected.len(), "{named} row {row}");
                 for (text, expected) in found.iter().zip(expected) {
                     assert_eq!(text.ids, integers(&expected["ids"]), "{named} row {row}");
-                    assert_eq!(text.stopped, expected["stopped"].as_bool().unwrap(), "{named} row {row}");
+                    assert_eq!(
+                        text.ending != Ending::Length,
+                        expected["stopped"].as_bool().unwrap(),
+                        "{named} row {row}"
+                    );
                     let Some(score) = expected["score"].as_f64() else { continue };
                     assert!((text.score - score).abs() < 1e-4, "{named} row {row}: {} {score}", text.score);
                 }

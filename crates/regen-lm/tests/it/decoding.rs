@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use regen_lm::{
-    Decoder, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Sampling, Storage, Writer, generate,
+    Decoder, Ending, GenerateOptions, LoraConfig, LoraTargets, PaddingMask, Sampling, Storage, Writer,
+    generate,
 };
 use tch::Tensor;
 
@@ -111,13 +112,13 @@ fn rows_that_finish_early_leave_the_others_as_they_were() {
         .generate_with(&embeds, &mask, &options, |_, _| ControlFlow::Continue(()))
         .unwrap();
     assert!(
-        rows.iter().any(|row| !row.stopped),
+        rows.iter().any(|row| row.ending == Ending::Length),
         "one row must outlive the stop for this test to say anything"
     );
     for (row, free) in rows.iter().zip(&free) {
         let end = free.iter().position(|id| *id == stop).unwrap_or(free.len());
         assert_eq!(row.ids, free[..end]);
-        assert_eq!(row.stopped, end < free.len());
+        assert_eq!(row.ending, if end < free.len() { Ending::StopId(stop) } else { Ending::Length });
     }
 }
 
@@ -187,12 +188,7 @@ fn check_packed(decoder: &Decoder, lengths: &[i64], options: &GenerateOptions) {
     let plain = Writer::plain(decoder).generate_with(&embeds, &mask, options, go_on).unwrap();
     let packed = packed.generate_with(&embeds, &mask, options, go_on).unwrap();
     for (packed, plain) in packed.iter().zip(&plain) {
-        assert_eq!(
-            (&packed.ids, packed.stopped),
-            (&plain.ids, plain.stopped),
-            "{:?}",
-            decoder.config().family
-        );
+        assert_eq!((&packed.ids, packed.ending), (&plain.ids, plain.ending), "{:?}", decoder.config().family);
         for (packed, plain) in packed.log_probabilities.iter().zip(&plain.log_probabilities) {
             assert!((packed - plain).abs() < 1e-4, "{:?}: {packed} {plain}", decoder.config().family);
         }

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use regen_lm::generate::NextToken;
 use regen_lm::{
-    BeamOptions, Decoder, Error, GenerateOptions, PaddingMask, Prefix, Sampling, TextTokenizer, Writer,
+    BeamOptions, Decoder, Ending, Error, GenerateOptions, PaddingMask, Prefix, Sampling, TextTokenizer,
+    Writer,
 };
 use tch::{Device, Tensor};
 
@@ -71,11 +72,7 @@ fn prompts_after_a_prefix_are_continued_as_whole_prompts() {
                 let written =
                     writer.after(&prefix, rows).generate_with(ends, after, &sampled(3), go_on).unwrap();
                 for (written, expected) in written.iter().zip(&expected) {
-                    assert_eq!(
-                        (&written.ids, written.stopped),
-                        (&expected.ids, expected.stopped),
-                        "{family}"
-                    );
+                    assert_eq!((&written.ids, written.ending), (&expected.ids, expected.ending), "{family}");
                     for (a, b) in written.log_probabilities.iter().zip(&expected.log_probabilities) {
                         assert!((a - b).abs() < 1e-4, "{family}: {a} {b}");
                     }
@@ -101,7 +98,7 @@ fn beams_after_a_prefix_are_those_of_whole_prompts() {
                 let expected = writer.beam_search(whole, mask, &options, &beam, None).unwrap();
                 let found = late.beam_search(ends, after, &options, &beam, None).unwrap();
                 for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
-                    assert_eq!((&found.ids, found.stopped), (&expected.ids, expected.stopped), "{family}");
+                    assert_eq!((&found.ids, found.ending), (&expected.ids, expected.ending), "{family}");
                     let (a, b) = (found.score, expected.score);
                     assert!((a - b).abs() < 1e-5, "{family}: {a} {b}");
                 }
@@ -141,8 +138,8 @@ fn text_after_a_prefix_is_streamed_as_after_whole_prompts() {
                 };
                 let written =
                     writer.generate_text(&tokenizer, embeds, mask, &sampled(3), stop, told).unwrap();
-                let texts: Vec<(String, bool)> =
-                    written.into_iter().map(|row| (row.text, row.stopped)).collect();
+                let texts: Vec<(String, Ending)> =
+                    written.into_iter().map(|row| (row.text, row.ending)).collect();
                 (texts, pieces)
             };
             let free = run(&writer, whole, mask, &[]);
@@ -150,7 +147,7 @@ fn text_after_a_prefix_is_streamed_as_after_whole_prompts() {
             let stop: String = free.0[0].0.chars().skip(1).take(2).collect();
             let ended = run(&late, ends, after, &[&stop]);
             assert_eq!(ended, run(&writer, whole, mask, &[&stop]), "{family}");
-            assert_eq!(ended.0[0], (free.0[0].0[..1].to_owned(), true), "{family}");
+            assert_eq!(ended.0[0], (free.0[0].0[..1].to_owned(), Ending::StopString(0)), "{family}");
         }
     }
 }

@@ -69,24 +69,25 @@ fn a_missing_or_broken_tokenizer_names_its_file() {
     assert!(matches!(TextTokenizer::load(dir.path()), Err(Error::Tokenizer { .. })));
 }
 
-fn streamed(tokenizer: &TextTokenizer, text: &str, stop: &[&str]) -> (Vec<String>, bool) {
+fn streamed(tokenizer: &TextTokenizer, text: &str, stop: &[&str]) -> (Vec<String>, Option<usize>) {
     let mut stream = TextStream::new(tokenizer, stop);
     let mut pieces = Vec::new();
     for id in tokenizer.encode(text).unwrap() {
         pieces.push(stream.push(id).unwrap());
     }
-    let stopped = stream.stopped();
+    let met = stream.met();
+    assert_eq!(stream.stopped(), met.is_some());
     pieces.push(stream.finish());
-    (pieces, stopped)
+    (pieces, met)
 }
 
 #[test]
 fn streamed_pieces_are_whole_characters_and_add_up() {
     let tokenizer = train_bpe(TEXTS.into_iter(), 300, &[]).unwrap();
     let text = "Blue 日本 naïve 🙂 pens";
-    let (pieces, stopped) = streamed(&tokenizer, text, &[]);
+    let (pieces, met) = streamed(&tokenizer, text, &[]);
     assert_eq!(pieces.concat(), text);
-    assert!(!stopped);
+    assert_eq!(met, None);
     assert!(pieces.iter().any(|piece| piece == "日"), "{pieces:?}");
     assert!(pieces.iter().filter(|piece| piece.is_empty()).count() > 5, "bytes of a character are held back");
 }
@@ -95,14 +96,15 @@ fn streamed_pieces_are_whole_characters_and_add_up() {
 fn stop_strings_end_the_text_wherever_tokens_break() {
     let tokenizer = train_bpe(TEXTS.into_iter(), 300, &[]).unwrap();
     for (text, stop, expected, ends) in [
-        ("blue pens END more", &["END"][..], "blue pens ", true),
-        ("a\n\nb", &["\n\n", "zzz"], "a", true),
-        ("almost EN", &["END"], "almost EN", false),
-        ("EEND.", &["END"], "E", true),
-        ("x日y", &["日"], "x", true),
-        ("anything", &[""], "anything", false),
+        ("blue pens END more", &["END"][..], "blue pens ", Some(0)),
+        ("a\n\nb", &["", "zzz", "\n\n"], "a", Some(2)),
+        ("a\n\nb", &["\n", "\n\n"], "a", Some(0)),
+        ("almost EN", &["END"], "almost EN", None),
+        ("EEND.", &["END"], "E", Some(0)),
+        ("x日y", &["日"], "x", Some(0)),
+        ("anything", &[""], "anything", None),
     ] {
-        let (pieces, stopped) = streamed(&tokenizer, text, stop);
-        assert_eq!((pieces.concat().as_str(), stopped), (expected, ends), "{text} {stop:?}");
+        let (pieces, met) = streamed(&tokenizer, text, stop);
+        assert_eq!((pieces.concat().as_str(), met), (expected, ends), "{text} {stop:?}");
     }
 }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use regen_lm::generate::{GenerationDefaults, TextStream};
 use regen_lm::{
-    BeamEnd, BeamOptions, Decoder, DecoderConfig, Error, GenerateOptions, PaddingMask, Sampling, Writer,
-    train_bpe,
+    BeamEnd, BeamOptions, Decoder, DecoderConfig, Ending, Error, GenerateOptions, PaddingMask, Sampling,
+    Writer, train_bpe,
 };
 use serde_json::{Value, json};
 use tch::{Device, nn};
@@ -44,7 +44,7 @@ fn text_is_streamed_in_whole_characters_and_ends_at_a_string() {
     };
     let free = run(&[]);
     for written in &free {
-        assert_eq!((written.ids.len(), written.stopped), (30, false));
+        assert_eq!((written.ids.len(), written.ending), (30, Ending::Length));
         let mut stream = TextStream::new(&tokenizer, &[]);
         let text: String = written.ids.iter().map(|id| stream.push(*id).unwrap()).collect();
         assert_eq!(written.text, text + &stream.finish());
@@ -52,9 +52,9 @@ fn text_is_streamed_in_whole_characters_and_ends_at_a_string() {
     // Two characters of the first row, which may stand across two tokens.
     let characters: Vec<char> = free[0].text.chars().collect();
     let stop: String = characters[6..8].iter().collect();
-    let ended = run(&[&stop, "never written"]);
+    let ended = run(&["", "never written", &stop]);
     let end = free[0].text.find(&stop).unwrap();
-    assert_eq!((ended[0].text.as_str(), ended[0].stopped), (&free[0].text[..end], true));
+    assert_eq!((ended[0].text.as_str(), ended[0].ending), (&free[0].text[..end], Ending::StopString(2)));
     assert!(ended[0].ids.len() < 30 && free[0].ids.starts_with(&ended[0].ids));
     let mut given = 0;
     let broken = writer
@@ -63,7 +63,8 @@ fn text_is_streamed_in_whole_characters_and_ends_at_a_string() {
             if row == 1 && given == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .unwrap();
-    assert!(broken[1].stopped && broken[1].ids.len() < 30 && !broken[0].stopped);
+    assert!(broken[1].ids.len() < 30);
+    assert_eq!((broken[0].ending, broken[1].ending), (Ending::Length, Ending::Caller));
 }
 
 /// The defaults of a folder with this file.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
-use regen_lm::{BeamOptions, GenerateOptions, Sampling, Storage};
+use regen_lm::{BeamOptions, Ending, GenerateOptions, Sampling, Storage};
 use regen_narrator::{Error, Narrative, NarrativeWriter, Narrator, Request};
 
 use crate::world;
@@ -47,7 +47,7 @@ fn the_pieces_of_a_narrative_add_up_to_its_text() {
             assert_eq!(Some(&narrative.text), text.as_ref());
             assert!(pieces.len() > 3 || narrative.tokens < 6, "{pieces:?} came at once");
         }
-        assert!(narratives.iter().any(|narrative| narrative.finished));
+        assert!(narratives.iter().any(|narrative| narrative.ending.is_own()));
         assert!(narratives.iter().all(|narrative| narrative.mean_log_probability < 0.0));
     }
 }
@@ -66,6 +66,7 @@ fn a_narrative_ends_where_its_reader_has_enough_and_the_others_go_on() {
         .unwrap();
     for (request, (cut, full)) in cut.iter().zip(&full).enumerate() {
         assert_eq!(cut == full, request != 2);
+        assert_eq!(cut.ending == Ending::Caller, request == 2);
         assert!(full.text.starts_with(&cut.text));
     }
     assert_eq!(read, 2);
