@@ -6,24 +6,21 @@
 //!     --template "{title}. {brand}. {description:60}" --neighbours 5 --out out
 //! ```
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
-use regen_data::prepared;
 use regen_examples::cli::{Common, Session};
-use regen_examples::item_reviews::{REVIEWS, training_reviews};
-use regen_examples::pipeline::{self, Record};
+use regen_examples::item_texts::ItemTexts;
+use regen_examples::pipeline;
 use regen_semantic::{
-    EmbeddingStore, EncodeOptions, Error, ItemText, Origin, Prompt, SentenceEncoder, Storage, hash_file,
-    hash_model, load_embeddings, nearest,
+    EmbeddingStore, EncodeOptions, Error, Origin, Prompt, SentenceEncoder, Storage, hash_model,
+    load_embeddings, nearest,
 };
 use regen_torch::{Placement, Precision, tensor_to_vec_f32};
-use serde_json::{Value, json};
+use serde_json::json;
 use tch::Tensor;
 
 /// Embeds texts with a sentence-transformers encoder. Memory does not grow with the number of texts; a run that was
@@ -92,14 +89,16 @@ fn main() -> Result<()> {
     };
     let placement = Placement::choose(args.common.device, precision)?;
     let encoder = SentenceEncoder::load(&args.model, placement)?;
-    let texts = Texts::new(&args.input, &args.template, &args.reviews)?;
-    let total = texts.count()?;
-    if texts.instructing > 0 {
-        session.note(&format!("{} reviews give orders to a model and are left out", texts.instructing));
+    let texts = ItemTexts::open(&args.input, &args.template, &args.reviews)?;
+    let survey = texts.survey()?;
+    let total = survey.texts;
+    if texts.instructing_reviews() > 0 {
+        let count = texts.instructing_reviews();
+        session.note(&format!("{count} reviews give orders to a model and are left out"));
     }
     let origin = Origin {
         model: hash_model(&args.model)?,
-        input: texts.hash()?,
+        input: survey.hash,
         template: texts.of_records().then(|| args.template.clone()),
         prompt: args.prompt.clone(),
         precision: format!("{precision:?}").to_lowercase(),
@@ -116,8 +115,8 @@ fn main() -> Result<()> {
         true => EmbeddingStore::resume(out, origin)?,
         false => EmbeddingStore::create(out, origin)?,
     };
-    if let Some(rows) = texts.without_text() {
-        pipeline::write_without_text(out, &rows)?;
+    if texts.of_items() {
+        pipeline::write_without_text(out, &survey.empty)?;
     }
     let resumed = store.rows();
     let prompt = args.prompt.map_or(Prompt::OfFolder, Prompt::Text);
@@ -182,110 +181,8 @@ fn embed(
     }
 }
 
-/// The texts of a file, read as often as needed and never held together; or those of a prepared folder's items.
-struct Texts {
-    path: PathBuf,
-    /// The files whose hashes say whether the texts are the same.
-    identity: Vec<PathBuf>,
-    source: Source,
-    template: ItemText,
-    /// Reviews that were left out because they give orders to a model.
-    instructing: usize,
-}
-
-enum Source {
-    Lines,
-    JsonLines,
-    Items(Vec<Record>),
-}
-
-impl Texts {
-    fn new(path: &Path, template: &str, reviews: &[PathBuf]) -> Result<Self> {
-        if !reviews.is_empty() && path.is_file() {
-            bail!("--reviews belong to a prepared folder, and {} is a file", path.display());
-        }
-        let asks = template.contains(&format!("{{{REVIEWS}"));
-        if path.is_dir() && asks == reviews.is_empty() {
-            bail!("{{{REVIEWS}}} in the template and --reviews belong together");
-        }
-        let mut instructing = 0;
-        let (source, mut identity) = match path.extension().and_then(|extension| extension.to_str()) {
-            _ if path.is_dir() => {
-                let dataset = prepared::read(path)?;
-                let mut items = pipeline::item_records(&dataset)?;
-                // It holds the sums of all tables.
-                let mut identity = vec![path.join("dataset.json")];
-                if !reviews.is_empty() {
-                    let found = training_reviews(reviews, &dataset, &pipeline::read_split(path, &dataset)?)?;
-                    instructing = found.instructing;
-                    for (item, said) in items.iter_mut().zip(found.said) {
-                        item.insert(REVIEWS.into(), said.into());
-                    }
-                    identity.push(path.join(pipeline::SPLIT));
-                }
-                (Source::Items(items), identity)
-            }
-            Some("txt") => (Source::Lines, vec![path.to_owned()]),
-            Some("jsonl") => (Source::JsonLines, vec![path.to_owned()]),
-            _ => bail!("{} is neither .txt nor .jsonl nor a folder", path.display()),
-        };
-        identity.extend_from_slice(reviews);
-        let template = ItemText::parse(template)?;
-        Ok(Self { path: path.to_owned(), identity, source, template, instructing })
-    }
-
-    /// Rows of a prepared folder's items of which the template makes nothing: they have no vector, whatever an encoder says.
-    fn without_text(&self) -> Option<Vec<usize>> {
-        let Source::Items(items) = &self.source else { return None };
-        let empty = |item: &Record| self.template.render(item).is_empty();
-        Some((0..items.len()).filter(|&row| empty(&items[row])).collect())
-    }
-
-    fn hash(&self) -> Result<String> {
-        let hashes = self.identity.iter().map(|path| hash_file(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(hashes.join("+"))
-    }
-
-    fn of_records(&self) -> bool {
-        !matches!(self.source, Source::Lines)
-    }
-
-    fn lines(&self) -> Result<impl Iterator<Item = std::io::Result<String>>> {
-        let file = File::open(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        Ok(BufReader::new(file).lines())
-    }
-
-    /// Counts lines; a bad one is met later, with its number.
-    fn count(&self) -> Result<usize> {
-        if let Source::Items(items) = &self.source {
-            return Ok(items.len());
-        }
-        self.lines()?
-            .try_fold(0, |count, line| line.map(|_| count + 1))
-            .context(self.path.display().to_string())
-    }
-
-    fn rows(&self) -> Result<Box<dyn Iterator<Item = Result<String>> + '_>> {
-        if let Source::Items(items) = &self.source {
-            return Ok(Box::new(items.iter().map(|item| Ok(self.template.render(item)))));
-        }
-        Ok(Box::new(self.lines()?.enumerate().map(|(index, line)| {
-            let at = || format!("{}, line {}", self.path.display(), index + 1);
-            let line = line.with_context(at)?;
-            if matches!(self.source, Source::Lines) {
-                return Ok(line);
-            }
-            match serde_json::from_str(&line).with_context(at)? {
-                Value::String(text) => Ok(text),
-                Value::Object(record) => Ok(self.template.render(&record)),
-                _ => bail!("{}: neither an object nor a string", at()),
-            }
-        })))
-    }
-}
-
 /// Prints the neighbours of ten items spread over the file.
-fn look(path: &Path, texts: &Texts, k: i64, quietly: bool) -> Result<()> {
+fn look(path: &Path, texts: &ItemTexts, k: i64, quietly: bool) -> Result<()> {
     let vectors = load_embeddings(path)?;
     let total = vectors.size()[0];
     let shown: Vec<i64> = (0..total.min(10)).map(|row| row * total / total.min(10)).collect();

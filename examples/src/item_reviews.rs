@@ -12,7 +12,7 @@ use regen_data::{Dataset, OnError, Part, Split};
 /// The field of a template that stands for them.
 pub const REVIEWS: &str = "reviews";
 
-/// Words of reviews that are kept for an item: more than the encoders read at once.
+/// Words of reviews that are kept for an item where a template does not say how many: more than the encoders read at once.
 pub const MOST_WORDS: usize = 512;
 
 /// What was gathered.
@@ -25,11 +25,16 @@ pub struct ItemReviews {
 }
 
 /// For each item of `dataset`, what training users of `split` said of it in the files `paths`, in their order, heading and
-/// text, cut after [`MOST_WORDS`] words.
+/// text, cut after `most_words`.
 ///
 /// # Errors
 /// If a file cannot be read, or none of its reviews is of a training user's purchase.
-pub fn training_reviews(paths: &[PathBuf], dataset: &Dataset, split: &Split) -> Result<ItemReviews> {
+pub fn training_reviews(
+    paths: &[PathBuf],
+    dataset: &Dataset,
+    split: &Split,
+    most_words: usize,
+) -> Result<ItemReviews> {
     let mut instructing = 0;
     let mut said = vec![Words::default(); dataset.items.len()];
     for path in paths {
@@ -39,7 +44,7 @@ pub fn training_reviews(paths: &[PathBuf], dataset: &Dataset, split: &Split) -> 
             let known = (dataset.users.get(&review.user), dataset.items.get(&review.item));
             let (Some(user), Some(item)) = known else { continue };
             if split.part_of_pair(user, item) == Some(Part::Train) {
-                instructing += usize::from(!said[item.index()].add(&review));
+                instructing += usize::from(!said[item.index()].add(&review, most_words));
                 of_this_file += 1;
             }
         }
@@ -60,14 +65,14 @@ struct Words {
 
 impl Words {
     /// Whether the review may be read.
-    fn add(&mut self, review: &Review) -> bool {
+    fn add(&mut self, review: &Review, most: usize) -> bool {
         let text = match ReviewText::of(review, ReviewTexts::LONGEST) {
             ReviewText::Said(text) => text,
             ReviewText::Nothing => return true,
             ReviewText::Instructing => return false,
         };
         for word in text.split_whitespace() {
-            if self.count == MOST_WORDS {
+            if self.count >= most {
                 return true;
             }
             if self.count > 0 {
@@ -113,16 +118,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("reviews.json");
         std::fs::write(&path, text).unwrap();
-        let said = training_reviews(std::slice::from_ref(&path), &dataset, &split).unwrap();
+        let said = training_reviews(std::slice::from_ref(&path), &dataset, &split, 512).unwrap();
         assert_eq!(said.instructing, 1);
         let said = said.said;
         assert_eq!(said[item.index()], "training one two");
+        let short = training_reviews(std::slice::from_ref(&path), &dataset, &split, 1).unwrap();
+        assert_eq!((short.said[item.index()].as_str(), short.instructing), ("training", 1));
         assert!(said.iter().enumerate().all(|(row, text)| row == item.index() || text.is_empty()));
 
         std::fs::write(&path, line(name(1), of_item, "test")).unwrap();
-        let refused = training_reviews(std::slice::from_ref(&path), &dataset, &split).unwrap_err();
+        let refused = training_reviews(std::slice::from_ref(&path), &dataset, &split, 512).unwrap_err();
         assert!(refused.to_string().contains("no review of the folder's training users"), "{refused}");
-        assert!(training_reviews(&[dir.path().join("absent.json")], &dataset, &split).is_err());
+        assert!(training_reviews(&[dir.path().join("absent.json")], &dataset, &split, 512).is_err());
     }
 
     #[test]
@@ -138,12 +145,12 @@ mod tests {
             helpful_votes: None,
         };
         let mut words = Words::default();
-        assert!(words.add(&review("Fine", " writes\nwell ".into())));
-        assert!(words.add(&review("Broke", String::new())) && words.add(&review("", String::new())));
+        assert!(words.add(&review("Fine", " writes\nwell ".into()), 40));
+        assert!(words.add(&review("Broke", String::new()), 40) && words.add(&review("", String::new()), 40));
         assert_eq!(words.text, "Fine: writes well Broke");
-        for _ in 0..MOST_WORDS {
-            assert!(words.add(&review("", "again and again".into())));
+        for _ in 0..40 {
+            assert!(words.add(&review("", "again and again".into()), 40));
         }
-        assert_eq!(words.text.split(' ').count(), MOST_WORDS);
+        assert_eq!(words.text.split(' ').count(), 40);
     }
 }

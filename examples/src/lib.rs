@@ -17,6 +17,7 @@ pub mod identity;
 pub mod input;
 pub mod inputs;
 pub mod item_reviews;
+pub mod item_texts;
 pub mod language_model;
 pub mod pairs;
 pub mod passages;

@@ -140,17 +140,16 @@ pub type Record = serde_json::Map<String, serde_json::Value>;
 /// Every item as the object that its line of a prepared `items.jsonl` is: `item` and what is known of it.
 ///
 /// # Errors
-/// If a value has no place in JSON.
-pub fn item_records(dataset: &Dataset) -> Result<Vec<Record>> {
-    let record = |(item, name): (ItemId, &str)| {
+/// Of an item, if a value has no place in JSON.
+pub fn item_records(dataset: &Dataset) -> impl Iterator<Item = Result<Record>> + '_ {
+    dataset.items.iter().map(|(item, name)| {
         let known = dataset.catalogue.get(item.index()).cloned().flatten().unwrap_or_default();
         let serde_json::Value::Object(mut record) = serde_json::to_value(known)? else {
             bail!("what is known of {name:?} is no object")
         };
         record.insert("item".into(), name.into());
         Ok(record)
-    };
-    dataset.items.iter().map(record).collect()
+    })
 }
 
 /// Beside embeddings of a prepared folder: the rows of items whose template gave no text, as a JSON array.

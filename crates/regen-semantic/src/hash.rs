@@ -64,6 +64,33 @@ fn feed(path: &Path, hasher: &mut Sha256) -> Result<()> {
     }
 }
 
+/// Hash of texts one after the other, where each begins and ends included: what is embedded, whichever files and templates it
+/// came from.
+///
+/// ```
+/// use regen_semantic::TextsHash;
+/// let of = |texts: &[&str]| texts.iter().fold(TextsHash::default(), |hash, text| hash.and(text)).finish();
+/// assert_eq!(of(&["a pen", "ink"]), of(&["a pen", "ink"]));
+/// assert_ne!(of(&["a pen", "ink"]), of(&["a penink", ""]));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct TextsHash(Sha256);
+
+impl TextsHash {
+    /// With another text.
+    #[must_use]
+    pub fn and(mut self, text: &str) -> Self {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text);
+        self
+    }
+
+    /// In hexadecimal digits.
+    pub fn finish(self) -> String {
+        digits(self.0)
+    }
+}
+
 fn digits(hasher: Sha256) -> String {
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

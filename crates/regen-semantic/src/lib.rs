@@ -24,7 +24,7 @@ pub use config::{Activation, EncoderConfig, Positions, Window};
 pub use error::{Error, Result};
 pub use families::Family;
 pub use folder::Pooling;
-pub use hash::{hash_file, hash_model};
+pub use hash::{TextsHash, hash_file, hash_model};
 pub use neighbours::nearest;
 pub use npy::load_embeddings;
 pub use plan::Padding;

@@ -30,7 +30,7 @@ pub enum Storage {
 pub struct Origin {
     /// Hash of the encoder's files, see [`hash_model`](crate::hash_model).
     pub model: String,
-    /// Hash of the input.
+    /// Hash of the input, for example of its texts ([`TextsHash`](crate::TextsHash)).
     pub input: String,
     /// How a record becomes a text, if texts are made of records.
     pub template: Option<String>,

@@ -60,6 +60,11 @@ impl ItemText {
         &self.source
     }
 
+    /// The fields that it reads, in order, each with the most words of it that are read.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, Option<usize>)> {
+        self.fields.iter().map(|field| (field.name.as_str(), field.most_words))
+    }
+
     /// The text of a record; empty if it has none of the fields.
     pub fn render(&self, record: &Map<String, Value>) -> String {
         let mut text = String::new();
@@ -108,6 +113,12 @@ mod tests {
         check(template, serde_json::json!({"title": "Pen", "brand": null, "description": "x"}), "Pen. x!");
         check(template, serde_json::json!({"brand": "Uni"}), "Uni!");
         check(template, serde_json::json!({"other": 1}), "");
+        let fields: Vec<(String, Option<usize>)> = ItemText::parse(template)
+            .unwrap()
+            .fields()
+            .map(|(name, words)| (name.to_owned(), words))
+            .collect();
+        assert_eq!(fields[1..], [("brand".to_owned(), None), ("description".to_owned(), Some(3))]);
         check("price {price}", serde_json::json!({"price": 2.5}), "price 2.5");
     }
 

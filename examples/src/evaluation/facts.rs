@@ -107,7 +107,7 @@ impl Catalogue {
     pub fn read(path: &Path) -> Result<Self> {
         if path.is_dir() {
             let item = |record: Value| Ok((id(&record["item"]), serde_json::from_value(record)?));
-            let records = pipeline::item_records(&prepared::read(path)?)?;
+            let records = pipeline::item_records(&prepared::read(path)?).collect::<Result<Vec<_>>>()?;
             return Ok(Self {
                 items: records.into_iter().map(Value::Object).map(item).collect::<Result<_>>()?,
             });
