@@ -121,6 +121,9 @@ struct Args {
     /// Compute activations of the language model again on the way back instead of keeping them: less memory, more time.
     #[arg(long)]
     recompute: bool,
+    /// Pass through the language model by the kernels of regen-lm instead of libtorch's: on a CPU, without dropout.
+    #[arg(long, conflicts_with_all = ["recompute", "lora_dropout"])]
+    kernels: bool,
     /// Purchases of a history that are read, from the most recent.
     #[arg(long, default_value_t = 50)]
     max_history: usize,
@@ -183,7 +186,7 @@ fn main() -> Result<()> {
     budget.tokens_per_item = args.tokens_per_item;
     (budget.inputs, budget.scaling) = (args.inputs, args.scaling);
     budget.training.patience = args.patience;
-    let memory = Memory { parts: args.parts, recompute: args.recompute, ..Memory::default() };
+    let memory = Memory { parts: args.parts, recompute: args.recompute, kernels: args.kernels };
     let mut budget = budget.with_adapter_stage(args.adapter_steps).with_memory(memory);
     let co_training = CoTrainingSettings {
         table_learning_rate: args.table_learning_rate,

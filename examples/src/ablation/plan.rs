@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use regen_data::synthetic::SyntheticConfig;
 use regen_fusion::{AdapterKind, HiddenActivation, Sources};
+use regen_narrator::Memory;
 use serde::{Deserialize, Serialize};
 
 use super::co_training::{CoTraining, CoTrainingSettings};
@@ -82,6 +83,9 @@ pub struct Training {
     /// How [`Plan::co_training`] is done.
     #[serde(default)]
     pub co_training: CoTrainingSettings,
+    /// Passes through the language model by the kernels of regen-lm: on a CPU, without dropout.
+    #[serde(default)]
+    pub kernels: bool,
 }
 
 /// One training run.
@@ -320,14 +324,14 @@ impl Plan {
 
     /// What a cell may spend.
     pub fn budget(&self, cell: &Cell) -> Budget {
-        let Training { steps, reading_steps, batch, learning_rate, .. } = self.training;
+        let Training { steps, reading_steps, batch, learning_rate, kernels, .. } = self.training;
         let mut budget =
             Budget::new(&cell.language_model, steps, reading_steps, batch, learning_rate, cell.seed);
         budget.max_history = cell.history;
         (budget.inputs, budget.scaling) = (cell.inputs, cell.scaling);
         budget.lora = (cell.lora_rank > 0).then(|| low_rank(cell.lora_rank));
         cell.co_training.apply(&self.training.co_training, cell.arm.vectors, &mut budget);
-        budget
+        budget.with_memory(Memory { kernels, ..Memory::default() })
     }
 }
 
