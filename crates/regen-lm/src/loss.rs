@@ -1,5 +1,6 @@
 //! Cross entropy on chosen positions, with logits computed nowhere else.
 
+use regen_torch::Numbers;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub(crate) fn choose(
         return Err(Error::Kind { what: "targets", expected: "i64", got: targets.kind() });
     }
     let device = hidden.device();
-    let chosen = loss_mask.f_ne(0)?.f_to_device(device)?.f_view([-1])?.f_nonzero()?.f_view([-1])?;
+    let chosen = loss_mask.try_ne(0)?.f_to_device(device)?.f_view([-1])?.f_nonzero()?.f_view([-1])?;
     if chosen.numel() == 0 {
         return Err(Error::EmptyLoss);
     }

@@ -3,6 +3,7 @@
 //! The mask is kept on the host: the shapes it decides (is there any padding, on which side) choose the
 //! fast path without asking the device.
 
+use regen_torch::{Numbers, try_range};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
@@ -79,7 +80,7 @@ impl PaddingMask {
                 got: mask.kind(),
             });
         }
-        let flat = mask.f_ne(0)?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?;
+        let flat = mask.try_ne(0)?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view([-1])?;
         let mut real = vec![false; (batch * seq) as usize];
         flat.f_copy_data(&mut real, (batch * seq) as usize)?;
         Ok(Self { batch, seq, real })
@@ -228,11 +229,11 @@ impl Visibility {
 
 fn bias(keys: &PaddingMask, queries: i64, window: Option<i64>, device: Device, kind: Kind) -> Result<Tensor> {
     let total = keys.seq;
-    let key = Tensor::f_arange(total, (Kind::Int64, device))?;
+    let key = try_range(0, total, device)?;
     let query = key.f_narrow(0, total - queries, queries)?.f_unsqueeze(1)?;
     let mut allowed = key.f_le_tensor(&query)?;
     if let Some(window) = window {
-        let oldest = query.f_sub_scalar(window)?;
+        let oldest = query.try_add_int(-window)?;
         allowed = allowed.f_logical_and(&key.f_gt_tensor(&oldest)?)?;
     }
     let mut allowed = allowed.f_view([1, 1, queries, total])?;
@@ -244,5 +245,5 @@ fn bias(keys: &PaddingMask, queries: i64, window: Option<i64>, device: Device, k
         allowed = allowed.f_logical_or(&own)?;
     }
     let zeros = Tensor::f_zeros(allowed.size(), (kind, device))?;
-    Ok(zeros.f_masked_fill(&allowed.f_logical_not()?, f64::NEG_INFINITY)?)
+    Ok(zeros.try_masked_fill(&allowed.f_logical_not()?, f64::NEG_INFINITY)?)
 }

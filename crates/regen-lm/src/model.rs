@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use rand_chacha::ChaCha8Rng;
-use regen_torch::{Checkpoint, Placement, Surplus, save_tensors, seed, settle_vector_math};
+use regen_torch::{
+    Checkpoint, Numbers, Placement, Surplus, save_tensors, seed, settle_vector_math, try_range,
+};
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::cache::KvCache;
@@ -348,7 +350,7 @@ impl Decoder {
     pub(crate) fn positions(&self, seen: &PaddingMask, seq: i64) -> Result<Tensor> {
         let past = seen.seq() - seq;
         if seen.is_full() {
-            let range = Tensor::f_arange_start(past, seen.seq(), (Kind::Int64, self.device()))?;
+            let range = try_range(past, seen.seq(), self.device())?;
             return Ok(range.f_unsqueeze(0)?);
         }
         let mut positions = Vec::with_capacity((seen.batch() * seq) as usize);
@@ -379,7 +381,7 @@ impl Decoder {
         }
         let logits = hidden.f_linear(&self.head, None::<&Tensor>)?;
         match self.config.logit_softcap {
-            Some(cap) => Ok(logits.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
+            Some(cap) => Ok(logits.try_div(cap)?.f_tanh()?.try_mul(cap)?),
             None => Ok(logits),
         }
     }

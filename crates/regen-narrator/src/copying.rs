@@ -16,6 +16,7 @@
 
 use regen_lm::Decoder;
 use regen_lm::generate::NextToken;
+use regen_torch::Numbers;
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::{Kind, Tensor, nn};
 
@@ -79,10 +80,10 @@ impl CopyHead {
     ) -> regen_lm::Result<Tensor> {
         let query = hidden.f_linear(&self.query, None::<&Tensor>)?;
         let scale = (self.query.size()[0] as f64).sqrt().recip();
-        let scores = query.f_matmul(&keys.f_transpose(1, 2)?)?.f_mul_scalar(scale)?;
+        let scores = query.f_matmul(&keys.f_transpose(1, 2)?)?.try_mul(scale)?;
         let scores = scores.f_add(&again.f_to_kind(Kind::Float)?.f_mul(&self.again)?)?;
         let passage = passage.f_unsqueeze(1)?;
-        let weights = scores.f_masked_fill(&passage.f_logical_not()?, NEVER)?.f_softmax(-1, Kind::Float)?;
+        let weights = scores.try_masked_fill(&passage.f_logical_not()?, NEVER)?.f_softmax(-1, Kind::Float)?;
         Ok(weights.f_mul(&passage.f_to_kind(Kind::Float)?)?)
     }
 
@@ -92,8 +93,8 @@ impl CopyHead {
     fn gates(&self, hidden: &Tensor, any: &Tensor) -> regen_lm::Result<(Tensor, Tensor)> {
         let score = hidden.f_linear(&self.gate, Some(&self.gate_bias))?.f_squeeze_dim(-1)?;
         let none = any.f_logical_not()?;
-        let copy = score.f_log_sigmoid()?.f_masked_fill(&none, NEVER)?;
-        let write = score.f_neg()?.f_log_sigmoid()?.f_masked_fill(&none, 0.0)?;
+        let copy = score.f_log_sigmoid()?.try_masked_fill(&none, NEVER)?;
+        let write = score.f_neg()?.f_log_sigmoid()?.try_masked_fill(&none, 0.0)?;
         Ok((copy, write))
     }
 
@@ -115,7 +116,8 @@ impl CopyHead {
         let any = batch.passage.f_any_dim(1, false)?.f_index_select(0, &chosen.rows)?;
         let (copy, write) = self.gates(&chosen.states, &any)?;
         let written = chosen.log_likelihood(decoder)?;
-        Ok((write + written).f_logaddexp(&(copy + copied.f_clamp_min(LEAST)?.f_log()?))?)
+        let copied = copied.try_clamp_min(LEAST)?.f_log()?.f_add(&copy)?;
+        Ok(write.f_add(&written)?.f_logaddexp(&copied)?)
     }
 }
 
@@ -128,7 +130,7 @@ fn written_before(ids: &Tensor, loss_mask: &Tensor) -> regen_lm::Result<Tensor> 
     let narrative = Tensor::f_cat(&[&first, &loss_mask.f_narrow(1, 0, seq - 1)?], 1)?;
     let same = ids.f_unsqueeze(2)?.f_eq_tensor(&ids.f_unsqueeze(1)?)?;
     let same = same.f_logical_and(&narrative.f_unsqueeze(2)?)?;
-    Ok(same.f_cumsum(1, Kind::Int)?.f_gt(0)?)
+    Ok(same.f_cumsum(1, Kind::Int)?.try_gt(0)?)
 }
 
 /// The mixture while a batch is written.
@@ -175,7 +177,7 @@ impl NextToken for Copying<'_> {
         let copied = nothing.f_scatter_add(2, &self.ids.f_unsqueeze(1)?, &attention)?;
         let any = self.passage.f_any_dim(1, true)?;
         let (copy, write) = self.head.gates(hidden, &any)?;
-        let copied = copied.f_clamp_min(LEAST)?.f_log()?.f_add(&copy.f_unsqueeze(-1)?)?;
+        let copied = copied.try_clamp_min(LEAST)?.f_log()?.f_add(&copy.f_unsqueeze(-1)?)?;
         Ok(written.f_add(&write.f_unsqueeze(-1)?)?.f_logaddexp(&copied)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use rand::seq::SliceRandom;
 use regen_lm::Decoder;
-use regen_torch::{seed, tensor_to_vec_f32};
+use regen_torch::{Numbers, seed, tensor_to_vec_f32};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
@@ -127,7 +127,7 @@ impl Chosen {
         }
         let (seq, width) = (batch.ids.size()[1], hidden.size()[2]);
         Ok(Self {
-            rows: places.f_floor_divide_scalar(seq)?,
+            rows: places.try_floor_div_int(seq)?,
             targets: batch.targets.f_view([-1])?.f_index_select(0, &places)?,
             states: hidden.f_reshape([-1, width])?.f_index_select(0, &places)?,
             places,

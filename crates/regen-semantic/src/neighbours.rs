@@ -1,5 +1,6 @@
 //! Exact nearest neighbours by cosine, for people who want to look at embeddings.
 
+use regen_torch::Numbers;
 use tch::{Kind, Tensor};
 
 use crate::transformer::torch;
@@ -22,8 +23,8 @@ pub fn nearest(queries: &Tensor, items: &Tensor, k: i64) -> Result<(Tensor, Tens
     let k = k.clamp(0, right[0]);
     let run = || -> std::result::Result<(Tensor, Tensor), tch::TchError> {
         let unit = |rows: &Tensor| {
-            let norms = rows.f_norm_scalaropt_dim(2, [-1i64], true)?;
-            rows.f_div(&norms.f_clamp_min(1e-12)?)
+            let norms = rows.f_frobenius_norm([-1i64], true)?;
+            rows.f_div(&norms.try_clamp_min(1e-12)?)
         };
         let items = unit(items)?.f_transpose(0, 1)?;
         let mut rows = vec![Tensor::f_zeros([0, k], (Kind::Int64, queries.device()))?];

@@ -1,6 +1,6 @@
 //! Which texts are computed together: sorted by length, cut into batches, and each batch cut into groups for attention.
 
-use tch::{Device, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use crate::transformer::{Batch, Group};
 
@@ -29,7 +29,16 @@ pub(crate) fn batches(lengths: &[usize], most_texts: usize, most_tokens: usize) 
 }
 
 /// The tensors of one batch, rows in the order of `texts`. `padding_id`: of families that count positions past it.
-pub(crate) fn batch(texts: &[&[i64]], padding_id: Option<i64>, padding: Padding, device: Device) -> Batch {
+///
+/// # Errors
+/// What libtorch says, above all that memory ran out.
+pub(crate) fn batch(
+    texts: &[&[i64]],
+    padding_id: Option<i64>,
+    padding: Padding,
+    device: Device,
+) -> Result<Batch, TchError> {
+    let place_numbers = |numbers: &[i64]| Tensor::f_from_slice(numbers)?.f_to_device(device);
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
     let (mut ids, mut positions) = (Vec::new(), Vec::new());
     for text in texts {
@@ -48,15 +57,11 @@ pub(crate) fn batch(texts: &[&[i64]], padding_id: Option<i64>, padding: Padding,
             .collect(),
         Padding::ToLongest => {
             let lengths: Vec<i64> = texts.iter().map(|text| text.len() as i64).collect();
-            let lengths = (!equal).then(|| Tensor::from_slice(&lengths).to_device(device));
+            let lengths = (!equal).then(|| place_numbers(&lengths)).transpose()?;
             vec![Group { texts: texts.len() as i64, seq: longest as i64, lengths }]
         }
     };
-    Batch {
-        ids: Tensor::from_slice(&ids).to_device(device),
-        positions: Tensor::from_slice(&positions).to_device(device),
-        groups,
-    }
+    Ok(Batch { ids: place_numbers(&ids)?, positions: place_numbers(&positions)?, groups })
 }
 
 /// Appends a text's ids and their positions. With a padding id, positions start after it, and a token that happens to have

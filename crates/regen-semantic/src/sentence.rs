@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use regen_torch::{Checkpoint, Placement, settle_vector_math, tensor_from_f32, tensor_to_vec_f32};
-use tch::{Device, Tensor};
+use regen_torch::{Checkpoint, Numbers, Placement, settle_vector_math, tensor_from_f32, tensor_to_vec_f32};
+use tch::{Device, TchError, Tensor};
 
 use crate::dense::Dense;
 use crate::folder::{Layout, Tail};
@@ -15,7 +15,7 @@ use crate::memory::in_parts;
 use crate::plan::{self, Padding};
 use crate::pooling::pool;
 use crate::tokens::TextTokens;
-use crate::transformer::{Engine, Transformer};
+use crate::transformer::{Batch, Engine, Transformer, torch};
 use crate::{EncoderConfig, Error, Pooling, Result};
 
 /// A loaded sentence-transformers model.
@@ -345,30 +345,36 @@ impl Network {
         let texts: Vec<&[i64]> = batch.iter().map(|&index| ids[index].as_slice()).collect();
         let vectors = tch::no_grad(|| -> Result<Tensor> {
             let batch = plan::batch(&texts, self.padding_id, run.padding, self.transformer.device());
+            let batch = batch.map_err(torch("place a batch"))?;
             let tokens = self.transformer.forward(&batch)?;
-            let hidden = tokens.size()[1];
-            let mut start = 0;
-            let mut pooled = Vec::with_capacity(batch.groups.len());
-            for group in &batch.groups {
-                let rows = group.texts * group.seq;
-                let own = tokens.narrow(0, start, rows).view([group.texts, group.seq, hidden]);
-                pooled.push(pool(&own, group.lengths.as_ref(), run.skip, &self.pooling));
-                start += rows;
-            }
-            let mut vectors = Tensor::cat(&pooled, 0);
+            let mut vectors = self.pool(&tokens, &batch, run.skip).map_err(torch("pool a batch"))?;
             for stage in &self.tail {
                 vectors = match stage {
-                    Stage::Normalize => normalize(&vectors),
+                    Stage::Normalize => normalize(&vectors)?,
                     Stage::Dense(dense) => dense.forward(&vectors)?,
                 };
             }
-            Ok(if run.normalize { normalize(&vectors) } else { vectors })
+            if run.normalize { normalize(&vectors) } else { Ok(vectors) }
         })?;
         Ok(tensor_to_vec_f32(&vectors)?)
+    }
+
+    /// The vectors of a batch's texts from those of their tokens, `[tokens, hidden] → [texts, hidden · modes]`.
+    fn pool(&self, tokens: &Tensor, batch: &Batch, skip: i64) -> std::result::Result<Tensor, TchError> {
+        let hidden = tokens.size()[1];
+        let mut start = 0;
+        let pooled = batch.groups.iter().map(|group| {
+            let rows = group.texts * group.seq;
+            let own = tokens.f_narrow(0, start, rows)?.f_view([group.texts, group.seq, hidden])?;
+            start += rows;
+            pool(&own, group.lengths.as_ref(), skip, &self.pooling)
+        });
+        Tensor::f_cat(&pooled.collect::<std::result::Result<Vec<Tensor>, TchError>>()?, 0)
     }
 }
 
 /// Unit length, with the floor of `torch.nn.functional.normalize`.
-fn normalize(vectors: &Tensor) -> Tensor {
-    vectors / vectors.norm_scalaropt_dim(2, [-1i64], true).clamp_min(1e-12)
+fn normalize(vectors: &Tensor) -> Result<Tensor> {
+    let lengths = || vectors.f_frobenius_norm([-1i64], true)?.try_clamp_min(1e-12);
+    lengths().and_then(|lengths| vectors.f_div(&lengths)).map_err(torch("scale vectors to unit length"))
 }

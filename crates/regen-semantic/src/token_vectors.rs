@@ -4,6 +4,7 @@ use regen_torch::tensor_to_vec_f32;
 use tch::Tensor;
 
 use crate::plan::{self, Padding};
+use crate::transformer::torch;
 use crate::{EncodeOptions, Error, Result, SentenceEncoder};
 
 /// The tokens of one text, special ones included.
@@ -71,14 +72,15 @@ impl SentenceEncoder {
     fn states(&self, texts: &[&[i64]], layer: usize, padding: Padding) -> Result<Vec<(Shape, Tensor)>> {
         let (transformer, padding_id) = self.transformer();
         tch::no_grad(|| {
-            let batch = plan::batch(texts, padding_id, padding, transformer.device());
+            let batch = plan::batch(texts, padding_id, padding, transformer.device())
+                .map_err(torch("place a batch"))?;
             let state = transformer.forward_to(&batch, layer)?;
             let mut start = 0;
             let groups = batch.groups.iter().map(|group| {
                 let rows = group.texts * group.seq;
                 let own = state.f_narrow(0, start, rows);
                 start += rows;
-                let own = own.map_err(|source| Error::Torch { action: "take a group", source })?;
+                let own = own.map_err(torch("take a group"))?;
                 Ok((Shape { texts: group.texts as usize, seq: group.seq as usize }, own))
             });
             groups.collect()

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use regen_kernel::{Level, Spare, Storage, Strided, cross_entropy};
-use regen_torch::{tensor_from_f32, tensor_to_vec_f32};
+use regen_torch::{Numbers, tensor_from_f32, tensor_to_vec_f32};
 use tch::{Kind, Tensor};
 
 use super::gradient::add_gradient;
@@ -118,7 +118,7 @@ impl Head {
         let along = hidden.f_mul(&gradient.f_view_as(hidden)?)?.f_sum(Kind::Float)?;
         let one = Tensor::from(1.0f32).set_requires_grad(true);
         let nothing = along.f_sub(&along.detach())?.f_add(&one)?.f_sub(&one.detach())?;
-        Ok((nothing.f_add_scalar(total / count as f64)?, Pending { one }))
+        Ok((nothing.try_add(total / count as f64)?, Pending { one }))
     }
 
     /// Adds the gradient of the head, as often as the loss counted.

@@ -1,5 +1,6 @@
 //! Grouped-query attention with rotary positions, optional per-head norms, windows and soft-capping.
 
+use regen_torch::Numbers;
 use tch::{Kind, Tensor};
 
 use super::projection::Projection;
@@ -174,9 +175,9 @@ impl Attention {
         visible: &Visible,
     ) -> Result<Tensor> {
         let (keys, values) = (self.repeat(keys)?, self.repeat(values)?);
-        let mut scores = queries.f_matmul(&keys.f_transpose(2, 3)?)?.f_mul_scalar(self.scale)?;
+        let mut scores = queries.f_matmul(&keys.f_transpose(2, 3)?)?.try_mul(self.scale)?;
         if let Some(cap) = self.softcap {
-            scores = scores.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?;
+            scores = scores.try_div(cap)?.f_tanh()?.try_mul(cap)?;
         }
         scores = match visible {
             Visible::All => scores,
@@ -184,7 +185,7 @@ impl Attention {
             Visible::Causal => {
                 let seq = scores.size()[2];
                 let ahead = Tensor::f_ones([seq, seq], (Kind::Bool, scores.device()))?.f_triu(1)?;
-                scores.f_masked_fill(&ahead, f64::NEG_INFINITY)?
+                scores.try_masked_fill(&ahead, f64::NEG_INFINITY)?
             }
         };
         let shares = scores.f_softmax(-1, Kind::Float)?.f_to_kind(values.kind())?;

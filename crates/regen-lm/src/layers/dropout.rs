@@ -1,5 +1,6 @@
 //! Dropout whose draws follow from a seed and a count, so that a pass can be computed again and a run can go on.
 
+use regen_torch::{Numbers, try_range};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Result;
@@ -29,7 +30,7 @@ impl DropoutDraw {
         let threshold = (rate * 65_536.0).round().min(65_535.0);
         let kept = keep(self.key(place), x.numel() as i64, threshold as i64 - 32_768, x.device())?;
         let scale = 65_536.0 / (65_536.0 - threshold);
-        let factors = kept.f_view(x.size().as_slice())?.f_to_kind(x.kind())?.f_mul_scalar(scale)?;
+        let factors = kept.f_view(x.size().as_slice())?.f_to_kind(x.kind())?.try_mul(scale)?;
         Ok(x.f_mul(&factors)?)
     }
 
@@ -49,18 +50,18 @@ fn mix(mut z: u64) -> u64 {
 /// Each number of the generator gives four draws: the hash is most of the work.
 fn keep(key: u64, count: i64, threshold: i64, device: Device) -> Result<Tensor> {
     // The product wraps, which every build of libtorch does, and the test below would tell if one did not.
-    let mut z = Tensor::f_arange((count + 3) / 4, (Kind::Int64, device))?;
+    let mut z = try_range(0, (count + 3) / 4, device)?;
     let _ = z.f_mul_scalar_(GAMMA as i64)?.f_add_scalar_(key as i64)?;
     for (round, shift) in SHIFTS.into_iter().enumerate() {
         // libtorch's shift keeps the sign.
-        let mut high = z.f_bitwise_right_shift_tensor_scalar(shift)?;
+        let mut high = z.try_shift_right(shift)?;
         let _ = high.f_bitwise_and_(((1u64 << (64 - shift)) - 1) as i64)?;
         let _ = z.f_bitwise_xor_tensor_(&high)?;
         if let Some(factor) = FACTORS.get(round) {
             let _ = z.f_mul_scalar_(*factor as i64)?;
         }
     }
-    Ok(z.f_view_dtype(Kind::Int16)?.f_narrow(0, 0, count)?.f_ge(threshold)?)
+    Ok(z.f_view_dtype(Kind::Int16)?.f_narrow(0, 0, count)?.try_ge(threshold)?)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The norms: root mean square (Llama), the same with 1 + w (Gemma), layer norm (GPT-2).
 
+use regen_torch::Numbers;
 use tch::{Kind, Tensor};
 
 use super::Weights;
@@ -36,7 +37,7 @@ impl Norm {
             }
             // Gemma multiplies before it returns to the lower precision, Llama after.
             NormKind::RmsPlusOne => {
-                let factor = self.weight.f_to_kind(Kind::Float)?.f_add_scalar(1.0)?;
+                let factor = self.weight.f_to_kind(Kind::Float)?.try_add(1.0)?;
                 Ok(self.normalise(x)?.f_mul(&factor)?.f_to_kind(x.kind())?)
             }
         }
@@ -46,6 +47,6 @@ impl Norm {
     fn normalise(&self, x: &Tensor) -> Result<Tensor> {
         let wide = x.f_to_kind(Kind::Float)?;
         let mean_square = wide.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
-        Ok(wide.f_mul(&mean_square.f_add_scalar(self.epsilon)?.f_rsqrt()?)?)
+        Ok(wide.f_mul(&mean_square.try_add(self.epsilon)?.f_rsqrt()?)?)
     }
 }

@@ -1,5 +1,6 @@
 //! A linear map in either storage order, with an optional bias.
 
+use regen_torch::Numbers;
 use tch::Tensor;
 
 use super::{DropoutDraw, Weights};
@@ -70,7 +71,7 @@ impl Projection {
         tch::no_grad(|| {
             let mut weight = if self.transposed { self.weight.f_tr()? } else { self.weight.shallow_clone() };
             if let Some(LowRank { a, b, scale, .. }) = self.lora.as_deref() {
-                weight = weight.f_add(&b.f_matmul(a)?.f_mul_scalar(*scale)?)?;
+                weight = weight.f_add(&b.f_matmul(a)?.try_mul(*scale)?)?;
             }
             Ok((weight, self.bias.as_ref().map(Tensor::shallow_clone)))
         })
@@ -82,7 +83,7 @@ impl Projection {
             return Ok(());
         };
         tch::no_grad(|| {
-            let mut update = lora.b.f_matmul(&lora.a)?.f_mul_scalar(lora.scale)?;
+            let mut update = lora.b.f_matmul(&lora.a)?.try_mul(lora.scale)?;
             if self.transposed {
                 update = update.f_tr()?;
             }
@@ -114,7 +115,7 @@ impl LowRank {
             None => x,
         };
         // The scale goes onto the narrow side.
-        let narrow = dropped.f_linear(&self.a, None::<&Tensor>)?.f_mul_scalar(self.scale)?;
+        let narrow = dropped.f_linear(&self.a, None::<&Tensor>)?.try_mul(self.scale)?;
         Ok(narrow.f_linear(&self.b, None::<&Tensor>)?)
     }
 }

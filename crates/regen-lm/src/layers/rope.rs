@@ -1,5 +1,6 @@
 //! Rotary position embedding: tables computed once per forward pass, applied to queries and keys.
 
+use regen_torch::Numbers;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::{Rope, RopeScaling};
@@ -36,8 +37,8 @@ impl Rotary {
             positions.f_to_kind(Kind::Float)?.f_unsqueeze(-1)?.f_mul(&self.frequencies)?.f_unsqueeze(2)?;
         let (mut cos, mut sin) = (angles.f_cos()?, angles.f_sin()?);
         if self.magnitude != 1.0 {
-            cos = cos.f_mul_scalar(self.magnitude)?;
-            sin = sin.f_mul_scalar(self.magnitude)?;
+            cos = cos.try_mul(self.magnitude)?;
+            sin = sin.try_mul(self.magnitude)?;
         }
         Ok(RotaryTables {
             cos: Tensor::f_cat(&[&cos, &cos], -1)?.f_to_kind(kind)?,

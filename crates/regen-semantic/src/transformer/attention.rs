@@ -1,5 +1,6 @@
 //! Attention of one group of texts.
 
+use regen_torch::{Numbers, try_range};
 use tch::{Kind, Tensor};
 
 use super::batch::Group;
@@ -81,15 +82,15 @@ pub(super) fn visible(
     if seq == 1 || (!causal && near.is_none()) {
         return Ok(None);
     }
-    let positions = Tensor::f_arange(seq, (Kind::Int64, device))?;
+    let positions = try_range(0, seq, device)?;
     // How far the column stands before the row.
     let before = positions.f_unsqueeze(1)?.f_sub(&positions.f_unsqueeze(0)?)?;
     let mut sees = Tensor::f_ones([seq, seq], (Kind::Bool, device))?;
     if causal {
-        sees = sees.f_logical_and(&before.f_ge(0)?)?;
+        sees = sees.f_logical_and(&before.try_ge(0)?)?;
     }
     if let Some(reach) = near {
-        sees = sees.f_logical_and(&before.f_abs()?.f_le(reach)?)?;
+        sees = sees.f_logical_and(&before.f_abs()?.try_le(reach)?)?;
     }
     Ok(Some(sees))
 }

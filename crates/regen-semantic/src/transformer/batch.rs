@@ -1,6 +1,7 @@
 //! Tokens of several texts, one after another.
 
-use tch::{Kind, Tensor};
+use regen_torch::try_range;
+use tch::{TchError, Tensor};
 
 /// Texts of a batch that attention computes together: rows `[texts · seq]` of the batch, text by text.
 #[derive(Debug)]
@@ -12,11 +13,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// `[texts, seq]`, true at real tokens.
-    pub(crate) fn real(&self) -> Option<Tensor> {
-        let lengths = self.lengths.as_ref()?;
-        let positions = Tensor::arange(self.seq, (Kind::Int64, lengths.device()));
-        Some(positions.unsqueeze(0).lt_tensor(&lengths.unsqueeze(1)))
+    /// `[texts, 1, 1, seq]`, true at real tokens; `None` where all are.
+    pub(crate) fn real(&self) -> Result<Option<Tensor>, TchError> {
+        let Some(lengths) = &self.lengths else { return Ok(None) };
+        let positions = try_range(0, self.seq, lengths.device())?;
+        positions.f_lt_tensor(&lengths.f_reshape([-1, 1, 1, 1])?).map(Some)
     }
 }
 

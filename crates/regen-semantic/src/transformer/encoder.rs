@@ -1,5 +1,6 @@
 //! From tokens to their vectors.
 
+use regen_torch::Numbers;
 use tch::{Device, Kind, Tensor};
 
 use super::attention::{Heads, visible};
@@ -99,7 +100,7 @@ impl Transformer {
 
     /// What is added to a group's attention scores, or true where attention may look.
     fn mask(&self, group: &Group, reach: Option<i64>) -> Torch<Option<Tensor>> {
-        let real = group.real().map(|real| real.unsqueeze(1).unsqueeze(1));
+        let real = group.real()?;
         let visible = visible(group.seq, self.causal, reach, self.device)?;
         let may = match (visible, real) {
             // Every token sees itself: a row of padding that saw nothing would be NaN, and spread.
@@ -114,7 +115,7 @@ impl Transformer {
             None => None,
         };
         Ok(match (bias, may) {
-            (Some(bias), Some(may)) => Some(bias.f_masked_fill(&may.f_logical_not()?, f64::NEG_INFINITY)?),
+            (Some(bias), Some(may)) => Some(bias.try_masked_fill(&may.f_logical_not()?, f64::NEG_INFINITY)?),
             (bias, may) => bias.or(may),
         })
     }

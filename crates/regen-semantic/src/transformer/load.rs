@@ -146,7 +146,7 @@ impl Transformer {
         let relative = match config.family {
             Family::Mpnet => {
                 let table = source.weight("encoder.relative_attention_bias", &[BUCKETS, config.heads])?;
-                Some(relative_bias(&table, config.longest()))
+                Some(relative_bias(&table, config.longest()).map_err(torch("make a table"))?)
             }
             _ => None,
         };

@@ -1,5 +1,6 @@
 //! What layers are made of: products, norms, rotations.
 
+use regen_torch::Numbers;
 use tch::{Kind, Tensor};
 
 use super::encoder::Torch;
@@ -49,7 +50,7 @@ impl Norm {
             NormKind::Rms => self.scaled(input)?.f_to_kind(input.kind())?.f_mul(&self.weight),
             // Gemma multiplies before it returns to the lower precision, Qwen after.
             NormKind::RmsPlusOne => {
-                let factor = self.weight.f_to_kind(Kind::Float)?.f_add_scalar(1.0)?;
+                let factor = self.weight.f_to_kind(Kind::Float)?.try_add(1.0)?;
                 self.scaled(input)?.f_mul(&factor)?.f_to_kind(input.kind())
             }
         }
@@ -59,7 +60,7 @@ impl Norm {
     fn scaled(&self, input: &Tensor) -> Torch<Tensor> {
         let wide = input.f_to_kind(Kind::Float)?;
         let mean_square = wide.f_square()?.f_mean_dim(-1, true, Kind::Float)?;
-        wide.f_mul(&mean_square.f_add_scalar(self.eps)?.f_rsqrt()?)
+        wide.f_mul(&mean_square.try_add(self.eps)?.f_rsqrt()?)
     }
 
     pub(super) fn share(&self) -> Self {
@@ -103,7 +104,7 @@ impl Rotary {
     /// `base^(−2i / head_dim)`, in f32 as the reference computes them.
     pub(super) fn new(base: f64, head_dim: i64, device: tch::Device) -> Torch<Self> {
         let powers = Tensor::f_arange_start_step(0, head_dim, 2, (Kind::Float, device))?;
-        let powers = powers.f_div_scalar(head_dim as f64)?;
+        let powers = powers.try_div(head_dim as f64)?;
         Ok(Self { frequencies: Tensor::f_pow_scalar(base, &powers)?.f_reciprocal()? })
     }
 

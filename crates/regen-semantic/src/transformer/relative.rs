@@ -2,14 +2,14 @@
 //!
 //! **Source** Song et al. 2020, "MPNet"; the buckets are those of Raffel et al. 2020 (T5).
 
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 /// Distances are told apart one by one up to 7, then in ever wider buckets up to 128; both directions apart.
 pub(super) const BUCKETS: i64 = 32;
 const FARTHEST: f64 = 128.0;
 
 /// `table: [buckets, heads] → [1, heads, longest, longest]`, the bias of looking from row to column.
-pub(super) fn relative_bias(table: &Tensor, longest: i64) -> Tensor {
+pub(super) fn relative_bias(table: &Tensor, longest: i64) -> Result<Tensor, TchError> {
     let half = BUCKETS / 2;
     let exact = half / 2;
     let bucket = |distance: i64| {
@@ -25,6 +25,7 @@ pub(super) fn relative_bias(table: &Tensor, longest: i64) -> Tensor {
     };
     let buckets: Vec<i64> =
         (0..longest).flat_map(|query| (0..longest).map(move |key| key - query)).map(bucket).collect();
-    let index = Tensor::from_slice(&buckets).to_device(table.device());
-    table.index_select(0, &index).reshape([longest, longest, -1]).permute([2, 0, 1]).unsqueeze(0).contiguous()
+    let index = Tensor::f_from_slice(&buckets)?.f_to_device(table.device())?;
+    let chosen = table.f_index_select(0, &index)?.f_reshape([longest, longest, -1])?;
+    chosen.f_permute([2, 0, 1])?.f_unsqueeze(0)?.f_contiguous()
 }

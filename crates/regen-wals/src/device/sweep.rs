@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use ndarray::ArrayView2;
-use regen_torch::{tensor_from_f32, tensor_to_vec_f32};
+use regen_torch::{Numbers, tensor_from_f32, tensor_to_vec_f32};
 use tch::{Device, Kind, Tensor};
 
 use super::batches::{Batch, Batches};
@@ -80,7 +80,7 @@ impl OnDevice {
         let table = placed(fixed, &[(fixed.len() / rank) as i64, rank as i64])?;
         let gram = gram(&table).map_err(failed("compute the Gram matrix"))?;
         let shared = gram
-            .f_mul_scalar(objective.unobserved_weight())
+            .try_mul(objective.unobserved_weight())
             .and_then(|shared| shared.f_to_kind(Kind::Float))
             .map_err(failed("compute the Gram matrix"))?;
         let work = Work { on: self, sweep, objective, table, shared, rank: rank as i64 };
@@ -171,9 +171,9 @@ impl Work<'_> {
             let columns = Tensor::f_from_slice(&columns)?.f_to_device(device)?;
             let gathered = self.table.f_index_select(0, &columns)?.f_view([count, long as i64, rank])?;
             let weighted = gathered.f_mul(&placed(&excesses)?.f_view([count, long as i64, 1])?)?;
-            normal = normal.f_baddbmm(&weighted.f_transpose(1, 2)?, &gathered, 1.0, 1.0)?;
-            right =
-                right.f_baddbmm(&placed(&pulls)?.f_view([count, 1, long as i64])?, &gathered, 1.0, 1.0)?;
+            // Not in one call, whose factors are numbers, with which tch panics where memory runs out.
+            let _ = normal.f_add_(&weighted.f_transpose(1, 2)?.f_bmm(&gathered)?)?;
+            let _ = right.f_add_(&placed(&pulls)?.f_view([count, 1, long as i64])?.f_bmm(&gathered)?)?;
         }
         let (lower, info) = normal.f_linalg_cholesky_ex(false, false)?;
         let factors = right.f_transpose(1, 2)?.f_cholesky_solve(&lower, false)?.f_squeeze_dim(2)?;

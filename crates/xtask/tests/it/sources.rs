@@ -82,6 +82,37 @@ fn contact(text: &str) -> Option<&str> {
     library_code(text).find(|line| forbidden.iter().any(|word| line.contains(word)))
 }
 
+/// Functions of tch that take memory and a number, and so panic where they should fail: see `regen_torch::Numbers`.
+fn failing_with_number(text: &str) -> Option<&str> {
+    let panicking = [
+        "f_arange(",
+        "f_arange_start(",
+        "f_full(",
+        "f_add_scalar(",
+        "f_sub_scalar(",
+        "f_mul_scalar(",
+        "f_div_scalar(",
+        "f_floor_divide_scalar(",
+        "f_masked_fill(",
+        "f_clamp_min(",
+        "f_clamp_max(",
+        "f_clamp(",
+        "f_baddbmm(",
+        "f_norm_scalaropt_dim(",
+    ];
+    library_code(text).find(|line| panicking.iter().any(|name| line.contains(name)))
+}
+
+/// The sources of libraries, without files of tests.
+fn of_libraries() -> impl Iterator<Item = (PathBuf, String)> {
+    rust_files().into_iter().filter(|(path, _)| {
+        path.starts_with("crates")
+            && !path.starts_with("crates/xtask")
+            && path.components().any(|part| part.as_os_str() == "src")
+            && !path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
+    })
+}
+
 #[test]
 fn every_source_opens_with_what_is_there() {
     let violations: Vec<_> = rust_files()
@@ -116,17 +147,18 @@ fn a_mod_rs_only_declares() {
 
 #[test]
 fn libraries_leave_the_surroundings_to_their_caller() {
-    let violations: Vec<_> = rust_files()
-        .iter()
-        .filter(|(path, _)| {
-            path.starts_with("crates")
-                && !path.starts_with("crates/xtask")
-                && path.components().any(|part| part.as_os_str() == "src")
-        })
-        .filter(|(path, _)| !path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests")))
-        .filter_map(|(path, text)| Some(format!("{}: {}", path.display(), contact(text)?)))
+    let violations: Vec<_> = of_libraries()
+        .filter_map(|(path, text)| Some(format!("{}: {}", path.display(), contact(&text)?)))
         .collect();
     assert_none("a library prints, reads the environment or is unfinished", &violations);
+}
+
+#[test]
+fn libraries_do_not_call_what_panics_where_memory_runs_out() {
+    let violations: Vec<_> = of_libraries()
+        .filter_map(|(path, text)| Some(format!("{}: {}", path.display(), failing_with_number(&text)?)))
+        .collect();
+    assert_none("a fallible function of tch with a number, see regen_torch::Numbers", &violations);
 }
 
 #[test]
@@ -163,6 +195,13 @@ fn a_machine_path_is_found() {
     assert!(machine_path(&format!("read {}somebody/data", concat!("/ho", "me/"))).is_some());
     assert!(machine_path(&format!("\"{}x\"", concat!("/tm", "p/"))).is_some());
     assert!(machine_path("at https://example.org/home/page").is_none());
+}
+
+#[test]
+fn a_number_that_would_panic_is_found_outside_tests_and_comments() {
+    assert!(failing_with_number("let half = x.f_mul_scalar(0.5)?;").is_some());
+    assert!(failing_with_number("// not f_mul_scalar(0.5)\nlet half = x.try_mul(0.5)?;").is_none());
+    assert!(failing_with_number("let sum = x.f_add(&y)?;\n#[cfg(test)]\nx.f_arange(3)").is_none());
 }
 
 #[test]
