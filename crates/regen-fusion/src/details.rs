@@ -4,9 +4,11 @@
 //! linear function of the number. Stars have a knot each; days and purchases have theirs at 2ᵏ − 1, since what tells today from
 //! last week does not tell this year from last.
 
+use regen_torch::{Numbers as _, try_range};
 use tch::{Kind, Tensor};
 
 use crate::AdapterConfig;
+use crate::error::Torch;
 use crate::inputs::{Numbers, SideName};
 
 impl SideName {
@@ -44,19 +46,27 @@ impl SideName {
 
 /// `numbers` → `[batch, seq, knots]` of `absent`'s kind, with `absent: [knots]` where a number is not known, or of none if there
 /// are no numbers.
-pub(crate) fn hats(name: SideName, numbers: Option<&Numbers>, mask: &Tensor, absent: &Tensor) -> Tensor {
+pub(crate) fn hats(
+    name: SideName,
+    numbers: Option<&Numbers>,
+    mask: &Tensor,
+    absent: &Tensor,
+) -> Torch<Tensor> {
     let (batch, seq) = mask.size2().unwrap_or((0, 0));
-    let Some(numbers) = numbers else { return absent.expand([batch, seq, -1], false) };
+    let Some(numbers) = numbers else { return absent.f_expand([batch, seq, -1], false) };
     let (first, last) = name.knots();
-    let known = numbers.values.to_kind(Kind::Double).masked_fill(&numbers.present.logical_not(), 0.0);
+    let known =
+        numbers.values.f_to_kind(Kind::Double)?.try_masked_fill(&numbers.present.f_logical_not()?, 0.0)?;
     let scaled = match name {
         SideName::Rating => known,
-        _ => known.clamp_min(0.0).log1p() / std::f64::consts::LN_2,
+        _ => known.try_clamp_min(0.0)?.f_log1p()?.try_div(std::f64::consts::LN_2)?,
     };
-    let knots = Tensor::arange_start(first, last + 1, (Kind::Double, mask.device()));
-    let distance = (scaled.clamp(first as f64, last as f64).unsqueeze(-1) - knots).abs();
-    let heights: Tensor = 1.0 - distance;
-    heights.clamp_min(0.0).to_kind(absent.kind()).where_self(&numbers.present.unsqueeze(-1), absent)
+    let knots = try_range(first, last + 1, mask.device())?.f_to_kind(Kind::Double)?;
+    // No further than the last knot, from either side.
+    let inside = scaled.try_clamp_min(first as f64)?.f_neg()?.try_clamp_min(-(last as f64))?.f_neg()?;
+    let distance = inside.f_unsqueeze(-1)?.f_sub(&knots)?.f_abs()?;
+    let heights = distance.f_neg()?.try_add(1.0)?.try_clamp_min(0.0)?.f_to_kind(absent.kind())?;
+    heights.f_where_self(&numbers.present.f_unsqueeze(-1)?, absent)
 }
 
 #[cfg(test)]
@@ -73,7 +83,7 @@ mod tests {
         let (first, last) = name.knots();
         let absent = Tensor::full([last - first + 1], 7.0, (Kind::Double, Device::Cpu));
         let mask = Tensor::ones([1, 1], (Kind::Bool, Device::Cpu));
-        Vec::try_from(hats(name, Some(&numbers), &mask, &absent).reshape([-1])).unwrap()
+        Vec::try_from(hats(name, Some(&numbers), &mask, &absent).unwrap().reshape([-1])).unwrap()
     }
 
     #[test]

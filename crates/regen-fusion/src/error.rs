@@ -77,3 +77,11 @@ pub enum Error {
     #[error(transparent)]
     Torch(#[from] regen_torch::Error),
 }
+
+/// What libtorch gave or said.
+pub(crate) type Torch<T> = std::result::Result<T, tch::TchError>;
+
+/// Says what libtorch failed to do.
+pub(crate) fn torch(action: &'static str) -> impl Fn(tch::TchError) -> Error {
+    move |source| Error::Torch(regen_torch::Error::Torch { action, source })
+}

@@ -1,25 +1,24 @@
 //! Scaling of item vectors before the adapter, vector by vector. Whitening, which needs the whole table, is beside it.
 
+use regen_torch::Numbers;
 use tch::{Kind, Tensor};
 
 use crate::Normalisation;
+use crate::error::Torch;
 
 /// Small enough not to move a real vector, large enough that an all-zero one stays zero instead of NaN.
 const EPSILON: f64 = 1e-12;
 
 /// `vectors [.., dim]` → the same shape in f32, normalised over the last dimension; what is to be whitened stays as it is.
-pub(crate) fn normalise(vectors: &Tensor, how: Normalisation) -> Tensor {
-    let vectors = vectors.to_kind(Kind::Float);
+pub(crate) fn normalise(vectors: &Tensor, how: Normalisation) -> Torch<Tensor> {
+    let vectors = vectors.f_to_kind(Kind::Float)?;
     match how {
-        Normalisation::None | Normalisation::Whiten => vectors,
-        Normalisation::L2 => {
-            let norm = vectors.norm_scalaropt_dim(2, [-1i64], true).clamp_min(EPSILON);
-            vectors / norm
-        }
+        Normalisation::None | Normalisation::Whiten => Ok(vectors),
+        Normalisation::L2 => vectors.f_div(&vectors.f_frobenius_norm([-1i64], true)?.try_clamp_min(EPSILON)?),
         Normalisation::LayerNorm => {
-            let centred = &vectors - vectors.mean_dim([-1i64].as_slice(), true, Kind::Float);
-            let variance = centred.square().mean_dim([-1i64].as_slice(), true, Kind::Float);
-            centred * (variance + EPSILON).rsqrt()
+            let centred = vectors.f_sub(&vectors.f_mean_dim([-1i64].as_slice(), true, Kind::Float)?)?;
+            let variance = centred.f_square()?.f_mean_dim([-1i64].as_slice(), true, Kind::Float)?;
+            centred.f_mul(&variance.try_add(EPSILON)?.f_rsqrt()?)
         }
     }
 }
@@ -43,7 +42,7 @@ mod tests {
 
     #[test]
     fn l2_gives_unit_norm_and_leaves_a_zero_vector_zero() {
-        let normalised = normalise(&rows(), Normalisation::L2);
+        let normalised = normalise(&rows(), Normalisation::L2).unwrap();
         assert!((normalised.get(0).norm().double_value(&[]) - 1.0).abs() < 1e-6);
         assert_eq!(normalised.get(1).abs().sum(Kind::Float).double_value(&[]), 0.0);
         assert!((normalised.double_value(&[0, 0]) - 0.6).abs() < 1e-6);
@@ -51,7 +50,7 @@ mod tests {
 
     #[test]
     fn layer_norm_gives_mean_zero_and_variance_one() {
-        let normalised = normalise(&rows(), Normalisation::LayerNorm).get(2);
+        let normalised = normalise(&rows(), Normalisation::LayerNorm).unwrap().get(2);
         assert!(normalised.mean(Kind::Double).double_value(&[]).abs() < 1e-6);
         assert!((normalised.square().mean(Kind::Double).double_value(&[]) - 1.0).abs() < 1e-6);
     }

@@ -5,6 +5,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::error::{Torch, torch};
 use crate::{Error, Result};
 
 /// Below this share of the largest, an eigenvalue is rounding: the table does not vary along its direction.
@@ -44,14 +45,17 @@ impl Whitening {
     }
 
     /// The map of `vectors: [.., dim]`, in f64.
-    pub fn apply(&self, vectors: &Tensor) -> Tensor {
-        apply(vectors, &self.mean, &self.matrix)
+    ///
+    /// # Errors
+    /// [`Error::Torch`], for vectors of another width too.
+    pub fn apply(&self, vectors: &Tensor) -> Result<Tensor> {
+        apply(vectors, &self.mean, &self.matrix).map_err(torch("whiten vectors"))
     }
 }
 
 /// `vectors: [.., dim]` brought to the kind of the map.
-pub(crate) fn apply(vectors: &Tensor, mean: &Tensor, matrix: &Tensor) -> Tensor {
-    (vectors.to_kind(mean.kind()) - mean).linear(matrix, None::<&Tensor>)
+pub(crate) fn apply(vectors: &Tensor, mean: &Tensor, matrix: &Tensor) -> Torch<Tensor> {
+    vectors.f_to_kind(mean.kind())?.f_sub(mean)?.f_linear(matrix, None::<&Tensor>)
 }
 
 /// Sums over the rows of a table from which its whitening follows, taken block by block, so that a table on disk need not fit

@@ -362,7 +362,7 @@ impl Narrator {
     pub(crate) fn embeddings(&self, batch: &Batch, control: Control) -> Result<Tensor> {
         let text = self.decoder.embed(&batch.ids)?;
         match self.soft_tokens(batch, control)? {
-            Some(soft) => Ok(splice(&text, &soft, &batch.slots)),
+            Some(soft) => Ok(splice(&text, &soft, &batch.slots)?),
             None => Ok(text),
         }
     }
@@ -381,7 +381,10 @@ impl Narrator {
             });
             parts.extend(adapter.user(shown.as_ref().unwrap_or(users))?);
         }
-        Ok(Some(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 1) }))
+        if parts.len() == 1 {
+            return Ok(parts.pop());
+        }
+        Ok(Some(Tensor::f_cat(&parts, 1).map_err(regen_lm::Error::from)?))
     }
 
     /// What the adapter is given of a batch's items under a control.

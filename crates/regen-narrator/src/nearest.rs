@@ -37,7 +37,7 @@ impl Narrator {
         let sequences = self.prompts(requests)?;
         let ids = Tensor::arange(self.config.decoder.vocab(), (Kind::Int64, self.device)).unsqueeze(0);
         tch::no_grad(|| {
-            let words = unit(&self.decoder.embed(&ids)?.squeeze_dim(0));
+            let words = unit(&self.decoder.embed(&ids)?.squeeze_dim(0))?;
             // One at a time: prompts are few, and every word times every soft token of many may not fit.
             sequences
                 .iter()
@@ -48,7 +48,7 @@ impl Narrator {
                     };
                     let slots = batch.slots.reshape([-1]);
                     let slots = slots.index_select(0, &slots.ge(0).nonzero().reshape([-1]));
-                    let placed = unit(&soft.squeeze_dim(0).index_select(0, &slots));
+                    let placed = unit(&soft.squeeze_dim(0).index_select(0, &slots))?;
                     self.near(&placed.matmul(&words.tr()), k)
                 })
                 .collect()

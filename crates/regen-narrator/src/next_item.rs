@@ -3,6 +3,7 @@
 use rand::RngExt;
 use regen_lm::masked_loss;
 use regen_torch::seed::{self, ChaCha8Rng};
+use regen_torch::{Numbers, try_range};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor, nn};
 
@@ -43,8 +44,14 @@ impl NextItemHead {
     }
 
     /// `states: [n, hidden]` → directions of the same shape, scaled by `e^τ`.
-    fn directions(&self, states: &Tensor) -> Tensor {
-        unit(&states.to_kind(Kind::Float).linear(&self.query, None::<&Tensor>)) * self.temperature.exp()
+    fn directions(&self, states: &Tensor) -> regen_lm::Result<Tensor> {
+        let turned = states.f_to_kind(Kind::Float)?.f_linear(&self.query, None::<&Tensor>)?;
+        Ok(unit(&turned)?.f_mul(&self.temperature.f_exp()?)?)
+    }
+
+    /// Scores of items in these directions, `[n, hidden]` and `[items, hidden]` → `[n, items]`.
+    fn scores(&self, states: &Tensor, items: &Tensor) -> regen_lm::Result<Tensor> {
+        Ok(self.directions(states)?.f_matmul(&items.f_tr()?)?)
     }
 }
 
@@ -74,20 +81,12 @@ impl Narrator {
                 let batch = self.batch(&rows, Padding::Right)?;
                 let hidden =
                     self.decoder.forward(&self.embeddings(&batch, Control::Nothing)?, &batch.mask, None)?;
-                let next = batch.next.last(self.device);
-                let scores = head.directions(&next.states(&hidden)).matmul(&items.tr());
-                let own = scores.gather(1, &next.items.unsqueeze(-1), false);
-                let above = scores.ge_tensor(&own);
-                for (row, &index) in chunk.iter().enumerate() {
-                    let bought: Vec<i64> =
-                        requests[index].history.iter().map(|&item| i64::from(item)).collect();
-                    let bought = Tensor::from_slice(&bought).to_device(self.device);
-                    let _ = above.get(row as i64).index_fill_(0, &bought, 0);
-                }
-                // The target itself is among them.
-                let counts = above.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64);
-                for (row, &index) in chunk.iter().enumerate() {
-                    ranks[index] = usize::try_from(counts.int64_value(&[row as i64])).ok();
+                let next = batch.next.last(self.device)?;
+                let scores = head.scores(&next.states(&hidden)?, &items)?;
+                let bought = chunk.iter().map(|&index| requests[index].history.as_slice());
+                let places = places_of(&scores, &next.items, bought)?;
+                for (place, &index) in places.into_iter().zip(chunk) {
+                    ranks[index] = usize::try_from(place).ok();
                 }
             }
             Ok(ranks)
@@ -104,35 +103,26 @@ impl Narrator {
         rng: &mut ChaCha8Rng,
     ) -> Result<NextLoss> {
         let head = self.next_item.as_ref().ok_or(Error::NoNextItem)?;
-        let next = batch.next.all(self.device);
+        let next = batch.next.all(self.device)?;
         if next.items.numel() == 0 {
             let loss = (head.query.sum(Kind::Float) + &head.temperature) * 0.0;
             return Ok(NextLoss { loss, places: 0 });
         }
         let places = next.items.numel();
-        let directions = head.directions(&next.states(hidden));
+        let states = next.states(hidden)?;
         let all = self.tables.items();
         if negatives == 0 || negatives >= all {
-            let scores = directions.matmul(&self.catalogue_directions()?.tr());
-            let loss = mean_loss(&scores, &next.items);
+            let scores = head.scores(&states, &self.catalogue_directions()?)?;
+            let loss = mean_loss(&scores, &next.items)?;
             return Ok(NextLoss { loss, places });
         }
         // Drawn evenly, every candidate is as likely as another, and the correction of a sampled softmax is the same for all.
         // Source: Jean et al. 2015, "On Using Very Large Target Vocabulary", section 3.
         let drawn: Vec<i64> = (0..negatives).map(|_| rng.random_range(0..all) as i64).collect();
-        let drawn = Tensor::from_slice(&drawn).to_device(self.device);
-        let candidates = self.item_directions(&Tensor::cat(&[&next.items, &drawn], 0))?;
-        let count = next.items.numel() as i64;
-        let own = (&directions * candidates.narrow(0, 0, count)).sum_dim_intlist(
-            [1i64].as_slice(),
-            true,
-            Kind::Float,
-        );
-        let others = directions.matmul(&candidates.narrow(0, count, negatives as i64).tr());
-        let others = others.masked_fill(&next.items.unsqueeze(-1).eq_tensor(&drawn), f64::NEG_INFINITY);
-        let first = next.items.zeros_like();
-        let scores = Tensor::cat(&[own, others], 1);
-        let loss = mean_loss(&scores, &first);
+        let drawn = numbers(&drawn, self.device)?;
+        let candidates = Tensor::f_cat(&[&next.items, &drawn], 0).map_err(regen_lm::Error::from)?;
+        let candidates = self.item_directions(&candidates)?;
+        let loss = sampled_loss(&head.directions(&states)?, &candidates, &next.items, &drawn)?;
         Ok(NextLoss { loss, places })
     }
 
@@ -140,22 +130,31 @@ impl Narrator {
     fn catalogue_directions(&self) -> Result<Tensor> {
         /// Items whose soft tokens are made at once.
         const CHUNK: i64 = 8192;
-        let rows = Tensor::arange(self.tables.items() as i64, (Kind::Int64, self.device));
-        let parts =
-            rows.split(CHUNK, 0).iter().map(|rows| self.item_directions(rows)).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::cat(&parts, 0))
+        let items = self.tables.items() as i64;
+        let parts = (0..items).step_by(CHUNK as usize).map(|first| {
+            let rows = try_range(first, items.min(first + CHUNK), self.device);
+            self.item_directions(&rows.map_err(regen_lm::Error::from)?)
+        });
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&parts, 0).map_err(regen_lm::Error::from)?)
     }
 
     /// `rows: [n]` → the directions of those items, `[n, hidden]`.
     fn item_directions(&self, rows: &Tensor) -> Result<Tensor> {
         let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
-        let rows = rows.unsqueeze(0);
-        let there = rows.ones_like().to_kind(Kind::Bool);
+        let all_of = || -> regen_lm::Result<(Tensor, Tensor)> {
+            let rows = rows.f_unsqueeze(0)?;
+            let there = Tensor::f_ones(rows.size(), (Kind::Bool, self.device))?;
+            Ok((rows, there))
+        };
+        let (rows, there) = all_of()?;
         let soft = adapter.forward(&self.tables.gather(&rows, &there)?)?.embeddings;
         let per_item = adapter.config().tokens_per_item;
-        let means =
-            soft.squeeze_dim(0).unflatten(0, [-1, per_item]).mean_dim([1i64].as_slice(), false, Kind::Float);
-        Ok(unit(&means))
+        let means = || -> regen_lm::Result<Tensor> {
+            let each = soft.f_squeeze_dim(0)?.f_unflatten(0, [-1, per_item])?;
+            unit(&each.f_mean_dim([1i64].as_slice(), false, Kind::Float)?)
+        };
+        Ok(means()?)
     }
 
     /// The losses of a batch that training adds up: the narrative's, and the next item's where it is asked for.
@@ -218,35 +217,75 @@ pub(crate) struct NextItems {
 }
 
 impl NextPlaces {
-    fn all(&self, device: Device) -> NextItems {
+    fn all(&self, device: Device) -> regen_lm::Result<NextItems> {
         self.chosen(device, |_| true)
     }
 
-    fn last(&self, device: Device) -> NextItems {
+    fn last(&self, device: Device) -> regen_lm::Result<NextItems> {
         self.chosen(device, |target| target)
     }
 
-    fn chosen(&self, device: Device, wanted: impl Fn(bool) -> bool) -> NextItems {
+    fn chosen(&self, device: Device, wanted: impl Fn(bool) -> bool) -> regen_lm::Result<NextItems> {
         let chosen = self.places.iter().filter(|(_, _, target)| wanted(*target));
         let (places, items): (Vec<i64>, Vec<i64>) = chosen.map(|&(place, item, _)| (place, item)).unzip();
-        let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        NextItems { places: tensor(&places), items: tensor(&items) }
+        Ok(NextItems { places: numbers(&places, device)?, items: numbers(&items, device)? })
     }
 }
 
 impl NextItems {
     /// `hidden: [batch, seq, hidden]` → the states at the places, `[n, hidden]`.
-    fn states(&self, hidden: &Tensor) -> Tensor {
-        hidden.flatten(0, 1).index_select(0, &self.places)
+    fn states(&self, hidden: &Tensor) -> regen_lm::Result<Tensor> {
+        Ok(hidden.f_flatten(0, 1)?.f_index_select(0, &self.places)?)
     }
 }
 
-fn mean_loss(scores: &Tensor, right: &Tensor) -> Tensor {
-    scores.cross_entropy_loss(right, None::<&Tensor>, Reduction::Mean, -100, 0.0)
+fn numbers(values: &[i64], device: Device) -> regen_lm::Result<Tensor> {
+    Ok(Tensor::f_from_slice(values)?.f_to_device(device)?)
+}
+
+/// The place of `items: [n]` among all by `scores: [n, items]`, those that were bought left out; equal scores stand before.
+fn places_of<'a>(
+    scores: &Tensor,
+    items: &Tensor,
+    bought: impl Iterator<Item = &'a [u32]>,
+) -> regen_lm::Result<Vec<i64>> {
+    let own = scores.f_gather(1, &items.f_unsqueeze(-1)?, false)?;
+    let above = scores.f_ge_tensor(&own)?;
+    for (row, bought) in bought.enumerate() {
+        let bought: Vec<i64> = bought.iter().map(|&item| i64::from(item)).collect();
+        let bought = numbers(&bought, scores.device())?;
+        let no = Tensor::f_zeros([0i64; 0], (Kind::Bool, scores.device()))?;
+        let _ = above.f_get(row as i64)?.f_index_fill_int_tensor_(0, &bought, &no)?;
+    }
+    // The item itself is among them.
+    let counts = above.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
+    Ok(Vec::<i64>::try_from(&counts.f_to_device(Device::Cpu)?)?)
+}
+
+/// Mean cross entropy of each item against those drawn, which are the last of `candidates`.
+fn sampled_loss(
+    directions: &Tensor,
+    candidates: &Tensor,
+    items: &Tensor,
+    drawn: &Tensor,
+) -> regen_lm::Result<Tensor> {
+    let (count, negatives) = (items.numel() as i64, drawn.numel() as i64);
+    let own = directions.f_mul(&candidates.f_narrow(0, 0, count)?)?;
+    let own = own.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float)?;
+    let others = directions.f_matmul(&candidates.f_narrow(0, count, negatives)?.f_tr()?)?;
+    // An item that was drawn against itself is no negative.
+    let same = items.f_unsqueeze(-1)?.f_eq_tensor(drawn)?;
+    let others = others.try_masked_fill(&same, f64::NEG_INFINITY)?;
+    mean_loss(&Tensor::f_cat(&[own, others], 1)?, &items.f_zeros_like()?)
+}
+
+fn mean_loss(scores: &Tensor, right: &Tensor) -> regen_lm::Result<Tensor> {
+    Ok(scores.f_cross_entropy_loss(right, None::<&Tensor>, Reduction::Mean, -100, 0.0)?)
 }
 
 /// Rows of norm 1; a zero row stays zero.
-pub(crate) fn unit(rows: &Tensor) -> Tensor {
-    let rows = rows.to_kind(Kind::Float);
-    &rows / rows.norm_scalaropt_dim(2, [-1i64], true).clamp_min(f64::from(f32::MIN_POSITIVE))
+pub(crate) fn unit(rows: &Tensor) -> regen_lm::Result<Tensor> {
+    let rows = rows.f_to_kind(Kind::Float)?;
+    let lengths = rows.f_frobenius_norm([-1i64], true)?.try_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+    Ok(rows.f_div(&lengths)?)
 }

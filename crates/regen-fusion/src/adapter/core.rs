@@ -1,11 +1,13 @@
 //! What every adapter shares: missing sides, normalisation, and the shape of what comes out.
 
+use regen_torch::Numbers;
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::{Kind, Tensor, nn};
 
 use super::maps::{Layer, Map, input_rms};
 use super::resampler::Resampler;
 use crate::details::hats;
+use crate::error::{Torch, torch};
 use crate::inputs::SideName;
 use crate::normalise::{component_rms, normalise};
 use crate::whitening::{self, Whitening};
@@ -108,13 +110,16 @@ impl Adapter {
     /// [`crate::Error::MissingSide`], [`crate::Error::ShapeMismatch`], [`crate::Error::WrongKind`].
     pub fn forward(&self, items: &ItemVectors) -> Result<SoftTokens> {
         let sides = self.prepared(items)?;
-        let tokens = self.map.forward(&sides);
         let (batch, seq) = items.mask.size2().unwrap_or((0, 0));
         let per_item = self.config.tokens_per_item;
-        Ok(SoftTokens {
-            embeddings: tokens.reshape([batch, seq * per_item, self.config.hidden]),
-            mask: items.mask.repeat_interleave_self_int(per_item, 1, None),
-        })
+        let tokens = || -> Torch<SoftTokens> {
+            let tokens = self.map.forward(&sides)?;
+            Ok(SoftTokens {
+                embeddings: tokens.f_reshape([batch, seq * per_item, self.config.hidden])?,
+                mask: items.mask.f_repeat_interleave_self_int(per_item, 1, None)?,
+            })
+        };
+        tokens().map_err(torch("compute soft tokens"))
     }
 
     /// Maps a batch of histories to a fixed number of soft tokens each; `None` unless the adapter is
@@ -131,7 +136,8 @@ impl Adapter {
         let Some(resampler) = &self.resampler else { return Ok(None) };
         let sides = self.prepared(items)?;
         items.check_history(history)?;
-        Ok(Some(resampler.forward(&sides, &history.logical_and(&items.mask))))
+        let read = history.f_logical_and(&items.mask).and_then(|history| resampler.forward(&sides, &history));
+        read.map(Some).map_err(torch("compute soft tokens"))
     }
 
     /// Maps users' own collaborative vectors to a soft token each; `None` unless the adapter reads them.
@@ -146,15 +152,18 @@ impl Adapter {
     pub fn user(&self, users: &Side) -> Result<Option<Tensor>> {
         let Some(user) = &self.user else { return Ok(None) };
         users.check_users(self.config.cf_dim)?;
-        let vectors = fill(users, user_normalisation(&self.config), None, &user.absent);
-        Ok(Some(user.layer.forward(&vectors).unsqueeze(1)))
+        let token = || -> Torch<Tensor> {
+            let vectors = fill(users, user_normalisation(&self.config), None, &user.absent)?;
+            user.layer.forward(&vectors)?.f_unsqueeze(1)
+        };
+        token().map(Some).map_err(torch("compute the token of a user"))
     }
 
     /// The contributions to a projection of each side, then of each detail, `[batch, seq, tokens_per_item · hidden]` each; `None`
     /// for other maps.
     pub(crate) fn contributions(&self, items: &ItemVectors) -> Result<Option<Vec<Tensor>>> {
         let sides = self.prepared(items)?;
-        Ok(self.map.contributions(&sides))
+        self.map.contributions(&sides).map_err(torch("compute soft tokens"))
     }
 
     /// The sides in f32, normalised, with the learned vector where an item has none; then the details.
@@ -163,11 +172,13 @@ impl Adapter {
         let details = items.details(&self.config)?;
         let (of_sides, of_details) = self.absent.split_at(sides.len());
         let mut prepared = Vec::with_capacity(self.absent.len());
+        let prepare = torch("prepare the vectors of items");
         for (index, ((_, side), (_, absent))) in sides.into_iter().zip(of_sides).enumerate() {
-            prepared.push(fill(side, self.config.normalisation, self.whitening.get(index), absent));
+            let filled = fill(side, self.config.normalisation, self.whitening.get(index), absent);
+            prepared.push(filled.map_err(&prepare)?);
         }
         for ((name, numbers), (_, absent)) in details.into_iter().zip(of_details) {
-            prepared.push(hats(name, numbers, &items.mask, absent));
+            prepared.push(hats(name, numbers, &items.mask, absent).map_err(&prepare)?);
         }
         Ok(prepared)
     }
@@ -181,15 +192,20 @@ fn user_normalisation(config: &AdapterConfig) -> Normalisation {
     }
 }
 
-fn fill(side: &Side, how: Normalisation, whitening: Option<&(Tensor, Tensor)>, absent: &Tensor) -> Tensor {
-    let present = side.present.unsqueeze(-1);
+fn fill(
+    side: &Side,
+    how: Normalisation,
+    whitening: Option<&(Tensor, Tensor)>,
+    absent: &Tensor,
+) -> Torch<Tensor> {
+    let present = side.present.f_unsqueeze(-1)?;
     // Values of a missing vector are not read: zeroing them first keeps even a NaN there from spreading.
-    let known = side.vectors.to_kind(Kind::Float).masked_fill(&present.logical_not(), 0.0);
+    let known = side.vectors.f_to_kind(Kind::Float)?.try_masked_fill(&present.f_logical_not()?, 0.0)?;
     let scaled = match whitening {
-        Some((mean, matrix)) => whitening::apply(&known, mean, matrix),
-        None => normalise(&known, how),
+        Some((mean, matrix)) => whitening::apply(&known, mean, matrix)?,
+        None => normalise(&known, how)?,
     };
-    scaled.where_self(&present, absent)
+    scaled.f_where_self(&present, absent)
 }
 
 /// The maps of the sides among `dims`, as tensors of the adapter.

@@ -4,6 +4,7 @@ use tch::Tensor;
 
 use super::core::Adapter;
 use super::maps::double;
+use crate::error::{Torch, torch};
 use crate::{Error, ItemVectors, Result, Sources};
 
 /// What each side contributes to soft tokens, component by component: the integral of the derivative along the side's part of
@@ -56,7 +57,7 @@ impl Adapter {
         let sides = self.path_end(items)?;
         let map = self.map.in_double();
         let shape = [self.config().tokens_per_item, self.config().hidden];
-        integrate(&sides, &|sides| map.forward(sides).unflatten(-1, shape), &items.mask)
+        integrate(&sides, &|sides| map.forward(sides)?.f_unflatten(-1, shape), &items.mask)
     }
 
     /// The contributions to the soft tokens of whole histories, `[batch, tokens, hidden]`; `None` unless the adapter makes
@@ -89,22 +90,22 @@ impl Adapter {
 /// `sides` are the two sides, then what stands still. `real` says which of the first dimensions of the output count.
 fn integrate(
     sides: &[Tensor],
-    output: &dyn Fn(&[Tensor]) -> Tensor,
+    output: &dyn Fn(&[Tensor]) -> Torch<Tensor>,
     real: &Tensor,
 ) -> Result<IntegratedGradients> {
     tch::no_grad(|| {
-        let at = |cf: f64, semantic: f64| {
+        let at = |cf: f64, semantic: f64| -> Result<Tensor> {
             let mut moved = vec![&sides[0] * cf, &sides[1] * semantic];
             moved.extend(sides[2..].iter().map(Tensor::shallow_clone));
-            output(&moved)
+            output(&moved).map_err(torch("compute soft tokens"))
         };
-        let change = at(1.0, 1.0) - at(0.0, 0.0);
+        let change = at(1.0, 1.0)? - at(0.0, 0.0)?;
         let mut nodes = NODES[0];
         loop {
             let (mut cf, mut semantic) = (change.zeros_like(), change.zeros_like());
             for (place, weight) in gauss_legendre(nodes) {
-                cf += along(&|step| at(place + step, place)) * weight;
-                semantic += along(&|step| at(place, place + step)) * weight;
+                cf += along(&|step| at(place + step, place))? * weight;
+                semantic += along(&|step| at(place, place + step))? * weight;
             }
             let residual = miss(&(&cf + &semantic - &change), &change, real);
             if residual <= AIM || nodes >= NODES[1] {
@@ -123,9 +124,9 @@ fn integrate(
 /// A central difference in f64 rather than a backward pass: one directional derivative of every component at once is what is
 /// wanted, and libtorch has that in two backward passes, of which attention has but the first. The step leaves an error of about
 /// 10⁻¹⁰, far below what is asked of completeness, which checks it each time.
-fn along(output: &dyn Fn(f64) -> Tensor) -> Tensor {
+fn along(output: &dyn Fn(f64) -> Result<Tensor>) -> Result<Tensor> {
     const STEP: f64 = 1e-5;
-    (output(STEP) - output(-STEP)) / (2.0 * STEP)
+    Ok((output(STEP)? - output(-STEP)?) / (2.0 * STEP))
 }
 
 /// The largest of `‖off‖ / ‖change‖` over real soft tokens.
@@ -192,12 +193,12 @@ mod tests {
     fn a_product_is_shared_evenly_and_a_jump_is_refused() {
         let one = |value: f64| Tensor::from_slice(&[value]).reshape([1, 1, 1]);
         let real = Tensor::ones([1, 1], (Kind::Bool, Device::Cpu));
-        let product = |sides: &[Tensor]| &sides[0] * &sides[1];
+        let product = |sides: &[Tensor]| Ok(&sides[0] * &sides[1]);
         let found = integrate(&[one(3.0), one(5.0)], &product, &real).unwrap();
         assert!((found.cf.double_value(&[0, 0, 0]) - 7.5).abs() < 1e-8);
         assert!((found.semantic.double_value(&[0, 0, 0]) - 7.5).abs() < 1e-8);
 
-        let jump = |sides: &[Tensor]| sides[0].gt(1.0).to_kind(Kind::Double);
+        let jump = |sides: &[Tensor]| Ok(sides[0].gt(1.0).to_kind(Kind::Double));
         assert!(matches!(integrate(&[one(3.0), one(5.0)], &jump, &real), Err(Error::Incomplete { .. })));
     }
 }

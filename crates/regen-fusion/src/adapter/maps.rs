@@ -4,6 +4,7 @@
 use regen_torch::seed::{self, ChaCha8Rng};
 use tch::{Kind, Tensor, nn};
 
+use crate::error::Torch;
 use crate::inputs::SideName;
 use crate::normalise::component_rms;
 use crate::{AdapterConfig, AdapterKind, HiddenActivation};
@@ -35,8 +36,8 @@ impl Layer {
         }
     }
 
-    pub(super) fn forward(&self, input: &Tensor) -> Tensor {
-        input.linear(&self.weight, Some(&self.bias))
+    pub(super) fn forward(&self, input: &Tensor) -> Torch<Tensor> {
+        input.f_linear(&self.weight, Some(&self.bias))
     }
 
     /// The same numbers in f64.
@@ -134,34 +135,34 @@ impl Map {
         }
     }
 
-    pub(super) fn forward(&self, sides: &[Tensor]) -> Tensor {
+    pub(super) fn forward(&self, sides: &[Tensor]) -> Torch<Tensor> {
         match self {
             Self::Projection { weights, bias } => {
-                project(sides, weights).into_iter().fold(bias.shallow_clone(), |sum, part| sum + part)
+                project(sides, weights)?.iter().try_fold(bias.shallow_clone(), |sum, part| sum.f_add(part))
             }
             Self::Mlp { hidden, activation, output } => {
-                let mut state = Tensor::cat(sides, -1);
+                let mut state = Tensor::f_cat(sides, -1)?;
                 for layer in hidden {
-                    state = activate(&layer.forward(&state), *activation);
+                    state = activate(&layer.forward(&state)?, *activation)?;
                 }
                 output.forward(&state)
             }
             Self::Mixture { experts, gate } => {
-                let input = Tensor::cat(sides, -1);
-                let shares = gate.forward(&input).softmax(-1, input.kind()).unsqueeze(-2);
-                let each = experts.forward(&input);
+                let input = Tensor::f_cat(sides, -1)?;
+                let shares = gate.forward(&input)?.f_softmax(-1, input.kind())?.f_unsqueeze(-2)?;
+                let each = experts.forward(&input)?;
                 // [.., 1, experts] · [.., experts, output]
                 let mut shape = each.size();
                 let (count, width) = (shares.size()[shares.dim() - 1], shape.pop().unwrap_or(0));
                 shape.extend([count, width / count]);
-                shares.matmul(&each.reshape(shape)).squeeze_dim(-2)
+                shares.f_matmul(&each.f_reshape(shape)?)?.f_squeeze_dim(-2)
             }
             Self::Gated { weights, bias, gate } => {
-                let gate = gate.forward(&Tensor::cat(sides, -1)).sigmoid();
-                let parts = project(sides, weights);
+                let gate = gate.forward(&Tensor::f_cat(sides, -1)?)?.f_sigmoid()?;
+                let parts = project(sides, weights)?;
                 // lerp(b, a, g) = b + g·(a − b) = g·a + (1 − g)·b; details are added as they are.
-                let mixed = parts[1].lerp_tensor(&parts[0], &gate) + bias;
-                parts.into_iter().skip(2).fold(mixed, |sum, part| sum + part)
+                let mixed = parts[1].f_lerp_tensor(&parts[0], &gate)?.f_add(bias)?;
+                parts.iter().skip(2).try_fold(mixed, |sum, part| sum.f_add(part))
             }
         }
     }
@@ -187,20 +188,20 @@ impl Map {
         }
     }
 
-    pub(super) fn contributions(&self, sides: &[Tensor]) -> Option<Vec<Tensor>> {
+    pub(super) fn contributions(&self, sides: &[Tensor]) -> Torch<Option<Vec<Tensor>>> {
         match self {
-            Self::Projection { weights, .. } => Some(project(sides, weights)),
-            Self::Mlp { .. } | Self::Gated { .. } | Self::Mixture { .. } => None,
+            Self::Projection { weights, .. } => project(sides, weights).map(Some),
+            Self::Mlp { .. } | Self::Gated { .. } | Self::Mixture { .. } => Ok(None),
         }
     }
 }
 
-fn activate(x: &Tensor, activation: HiddenActivation) -> Tensor {
+fn activate(x: &Tensor, activation: HiddenActivation) -> Torch<Tensor> {
     match activation {
-        HiddenActivation::Gelu => x.gelu("none"),
-        HiddenActivation::Relu => x.relu(),
-        HiddenActivation::Silu => x.silu(),
-        HiddenActivation::Tanh => x.tanh(),
+        HiddenActivation::Gelu => x.f_gelu("none"),
+        HiddenActivation::Relu => x.f_relu(),
+        HiddenActivation::Silu => x.f_silu(),
+        HiddenActivation::Tanh => x.f_tanh(),
     }
 }
 
@@ -209,6 +210,6 @@ pub(super) fn energy(config: &AdapterConfig, dims: &[(SideName, i64)]) -> f64 {
     dims.iter().map(|&(name, dim)| dim as f64 * input_rms(config, name, dim).powi(2)).sum()
 }
 
-fn project(sides: &[Tensor], weights: &[Tensor]) -> Vec<Tensor> {
-    sides.iter().zip(weights).map(|(side, weight)| side.linear(weight, None::<&Tensor>)).collect()
+fn project(sides: &[Tensor], weights: &[Tensor]) -> Torch<Vec<Tensor>> {
+    sides.iter().zip(weights).map(|(side, weight)| side.f_linear(weight, None::<&Tensor>)).collect()
 }

@@ -1,10 +1,12 @@
 //! A fixed number of soft tokens for a history of any length: learned queries attend over its items.
 
 use regen_torch::seed::{self, ChaCha8Rng};
+use regen_torch::{Numbers, try_range};
 use tch::{Kind, Tensor, nn};
 
 use super::maps::{Layer, double, energy};
 use crate::AdapterConfig;
+use crate::error::Torch;
 use crate::inputs::SideName;
 
 /// Reads the items of a history with `tokens` learned queries, layer upon layer.
@@ -101,53 +103,52 @@ impl Resampler {
     }
 
     /// **Shapes** `sides: [batch, seq, dim]` each, `history: [batch, seq]` bool `→ [batch, tokens, hidden]`.
-    pub(super) fn forward(&self, sides: &[Tensor], history: &Tensor) -> Tensor {
-        let keys = self.items.forward(&Tensor::cat(sides, -1));
-        let keys = keys + recency(history, self.nothing.numel() as i64) * &self.recency;
+    pub(super) fn forward(&self, sides: &[Tensor], history: &Tensor) -> Torch<Tensor> {
+        let keys = self.items.forward(&Tensor::f_cat(sides, -1)?)?;
+        let keys = keys.f_add(&recency(history, self.nothing.numel() as i64)?.f_mul(&self.recency)?)?;
         let batch = history.size()[0];
-        let nothing = self.nothing.expand([batch, 1, -1], false);
-        let keys = normal(&Tensor::cat(&[keys, nothing], 1));
-        let seen = Tensor::cat(
-            &[history.shallow_clone(), history.new_ones([batch, 1], (Kind::Bool, history.device()))],
-            1,
-        );
-        let seen = seen.unsqueeze(1).unsqueeze(1);
-        let mut state = self.queries.expand([batch, -1, -1], false);
+        let nothing = self.nothing.f_expand([batch, 1, -1], false)?;
+        let keys = normal(&Tensor::f_cat(&[keys, nothing], 1)?)?;
+        let always = Tensor::f_ones([batch, 1], (Kind::Bool, history.device()))?;
+        let seen = Tensor::f_cat(&[history, &always], 1)?.f_unsqueeze(1)?.f_unsqueeze(1)?;
+        let mut state = self.queries.f_expand([batch, -1, -1], false)?;
         for block in &self.blocks {
-            let split = |rows: Tensor| rows.unflatten(-1, [self.heads, -1]).transpose(1, 2);
-            let read = Tensor::scaled_dot_product_attention(
-                &split(block.query.forward(&normal(&state))),
-                &split(keys.linear(&block.key, None::<&Tensor>)),
-                &split(block.value.forward(&keys)),
+            let split = |rows: Tensor| rows.f_unflatten(-1, [self.heads, -1])?.f_transpose(1, 2);
+            let read = Tensor::f_scaled_dot_product_attention(
+                &split(block.query.forward(&normal(&state)?)?)?,
+                &split(keys.f_linear(&block.key, None::<&Tensor>)?)?,
+                &split(block.value.forward(&keys)?)?,
                 Some(&seen),
                 0.0,
                 false,
                 None,
                 false,
-            );
-            let read = read.transpose(1, 2).flatten(2, 3);
-            state = &state + block.output.forward(&read);
-            state = &state + block.down.forward(&block.up.forward(&normal(&state)).gelu("none"));
+            )?;
+            let read = read.f_transpose(1, 2)?.f_flatten(2, 3)?;
+            state = state.f_add(&block.output.forward(&read)?)?;
+            let wide = block.up.forward(&normal(&state)?)?.f_gelu("none")?;
+            state = state.f_add(&block.down.forward(&wide)?)?;
         }
-        normal(&state) * &self.gain
+        normal(&state)?.f_mul(&self.gain)
     }
 }
 
 /// Each vector to mean 0 and variance 1; scale and shift are left to the layer that reads it.
-fn normal(rows: &Tensor) -> Tensor {
+fn normal(rows: &Tensor) -> Torch<Tensor> {
     let width = rows.size().last().copied().unwrap_or(0);
-    rows.layer_norm([width], None::<&Tensor>, None::<&Tensor>, 1e-5, false)
+    rows.f_layer_norm([width], None::<&Tensor>, None::<&Tensor>, 1e-5, false)
 }
 
 /// Sines and cosines of the number of purchases after each, `[batch, seq] → [batch, seq, width]`.
 ///
 /// **Source** Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
-fn recency(history: &Tensor, width: i64) -> Tensor {
-    let counted = history.to_kind(Kind::Float);
-    let until = counted.cumsum(1, Kind::Float);
-    let after = counted.sum_dim_intlist([1i64].as_slice(), true, Kind::Float) - until;
+fn recency(history: &Tensor, width: i64) -> Torch<Tensor> {
+    let counted = history.f_to_kind(Kind::Float)?;
+    let until = counted.f_cumsum(1, Kind::Float)?;
+    let after = counted.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float)?.f_sub(&until)?;
     let half = (width + 1) / 2;
-    let exponents = Tensor::arange(half, (Kind::Float, history.device())) * (-(1e4f64.ln()) / half as f64);
-    let angles = after.unsqueeze(-1) * exponents.exp();
-    Tensor::cat(&[angles.sin(), angles.cos()], -1).narrow(-1, 0, width)
+    let places = try_range(0, half, history.device())?.f_to_kind(Kind::Float)?;
+    let exponents = places.try_mul(-(1e4f64.ln()) / half as f64)?;
+    let angles = after.f_unsqueeze(-1)?.f_mul(&exponents.f_exp()?)?;
+    Tensor::f_cat(&[angles.f_sin()?, angles.f_cos()?], -1)?.f_narrow(-1, 0, width)
 }

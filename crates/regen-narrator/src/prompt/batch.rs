@@ -2,6 +2,7 @@
 
 use regen_fusion::{AdapterConfig, Details, Numbers, Side};
 use regen_lm::PaddingMask;
+use regen_torch::Numbers as _;
 use tch::{Device, Tensor};
 
 use super::sequence::{SOFT, Sequence};
@@ -169,15 +170,16 @@ fn users(sequences: &[&Sequence], adapter: Option<&AdapterConfig>, device: Devic
 
 /// Puts `soft [batch, soft tokens, hidden]` into the places that `slots [batch, seq]` names, leaving every
 /// other position of `text [batch, seq, hidden]` as it is. Differentiable in both.
-pub(crate) fn splice(text: &Tensor, soft: &Tensor, slots: &Tensor) -> Tensor {
+pub(crate) fn splice(text: &Tensor, soft: &Tensor, slots: &Tensor) -> regen_lm::Result<Tensor> {
     let hidden = text.size().last().copied().unwrap_or(0);
-    let flat = soft.reshape([-1, hidden]).to_kind(text.kind());
+    let flat = soft.f_reshape([-1, hidden])?.f_to_kind(text.kind())?;
     if flat.size()[0] == 0 {
-        return text.shallow_clone();
+        return Ok(text.shallow_clone());
     }
-    let index = slots.clamp_min(0).reshape([-1]);
-    let placed = flat.index_select(0, &index).reshape_as(text);
-    placed.where_self(&slots.ge(0).unsqueeze(-1), text)
+    let there = slots.try_ge(0)?;
+    let index = slots.f_mul(&there)?.f_reshape([-1])?;
+    let placed = flat.f_index_select(0, &index)?.f_reshape_as(text)?;
+    Ok(placed.f_where_self(&there.f_unsqueeze(-1)?, text)?)
 }
 
 #[cfg(test)]
@@ -190,7 +192,7 @@ mod tests {
         let text = Tensor::arange(2 * 4 * 3, (Kind::Float, Device::Cpu)).reshape([2, 4, 3]);
         let soft = -Tensor::arange(2 * 2 * 3, (Kind::Float, Device::Cpu)).reshape([2, 2, 3]) - 1.0;
         let slots = Tensor::from_slice(&[-1i64, 0, 1, -1, 2, -1, -1, -1]).reshape([2, 4]);
-        let spliced = splice(&text, &soft, &slots);
+        let spliced = splice(&text, &soft, &slots).unwrap();
         assert!(spliced.get(0).get(1).equal(&soft.get(0).get(0)));
         assert!(spliced.get(0).get(2).equal(&soft.get(0).get(1)));
         assert!(spliced.get(1).get(0).equal(&soft.get(1).get(0)));
