@@ -286,6 +286,6 @@ fn mean_loss(scores: &Tensor, right: &Tensor) -> regen_lm::Result<Tensor> {
 /// Rows of norm 1; a zero row stays zero.
 pub(crate) fn unit(rows: &Tensor) -> regen_lm::Result<Tensor> {
     let rows = rows.f_to_kind(Kind::Float)?;
-    let lengths = rows.f_frobenius_norm([-1i64], true)?.try_clamp_min(f64::from(f32::MIN_POSITIVE))?;
-    Ok(rows.f_div(&lengths)?)
+    // Its square is a number yet.
+    Ok(rows.f_div(&rows.try_lengths(1e-18)?)?)
 }

@@ -102,7 +102,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Stored embeddings were made from something else.
-    #[error("{} was made with {field} {stored}, now it is {given}", path.display())]
+    #[error("{} was made with {field} {stored}, now it is {given}: write into another folder, or begin anew without resuming", path.display())]
     OtherOrigin {
         /// The manifest.
         path: PathBuf,

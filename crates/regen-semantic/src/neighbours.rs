@@ -22,10 +22,7 @@ pub fn nearest(queries: &Tensor, items: &Tensor, k: i64) -> Result<(Tensor, Tens
     }
     let k = k.clamp(0, right[0]);
     let run = || -> std::result::Result<(Tensor, Tensor), tch::TchError> {
-        let unit = |rows: &Tensor| {
-            let norms = rows.f_frobenius_norm([-1i64], true)?;
-            rows.f_div(&norms.try_clamp_min(1e-12)?)
-        };
+        let unit = |rows: &Tensor| rows.f_div(&rows.try_lengths(1e-12)?);
         let items = unit(items)?.f_transpose(0, 1)?;
         let mut rows = vec![Tensor::f_zeros([0, k], (Kind::Int64, queries.device()))?];
         let mut scores = vec![Tensor::f_zeros([0, k], (Kind::Float, queries.device()))?];

@@ -375,6 +375,6 @@ impl Network {
 
 /// Unit length, with the floor of `torch.nn.functional.normalize`.
 fn normalize(vectors: &Tensor) -> Result<Tensor> {
-    let lengths = || vectors.f_frobenius_norm([-1i64], true)?.try_clamp_min(1e-12);
-    lengths().and_then(|lengths| vectors.f_div(&lengths)).map_err(torch("scale vectors to unit length"))
+    let lengths = vectors.try_lengths(1e-12);
+    lengths.and_then(|lengths| vectors.f_div(&lengths)).map_err(torch("scale vectors to unit length"))
 }

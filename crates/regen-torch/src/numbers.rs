@@ -38,6 +38,13 @@ pub trait Numbers {
     /// What libtorch says.
     fn try_clamp_min(&self, number: f64) -> Torch;
 
+    /// Euclidean lengths over the last dimension, which stays with size 1, each at least `least`. The gradient of a zero vector
+    /// is zero.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn try_lengths(&self, least: f64) -> Torch;
+
     /// The number where `mask` is true, broadcast to the shape of this tensor, which fills the rest.
     ///
     /// # Errors
@@ -108,6 +115,12 @@ impl Numbers for Tensor {
 
     fn try_clamp_min(&self, number: f64) -> Torch {
         self.f_clamp_min_tensor(&alone(number)?)
+    }
+
+    fn try_lengths(&self, least: f64) -> Torch {
+        let squares = self.f_square()?.f_sum_dim_intlist([-1i64].as_slice(), true, self.kind())?;
+        // Before the root, whose slope at zero is infinite.
+        squares.try_clamp_min(least * least)?.f_sqrt()
     }
 
     fn try_masked_fill(&self, mask: &Tensor, number: f64) -> Torch {
@@ -194,6 +207,18 @@ mod tests {
         assert_eq!(try_range(4, 4, Device::Cpu).unwrap().size(), [0]);
     }
 
+    #[test]
+    fn lengths_are_euclidean_and_a_zero_vector_has_no_gradient() {
+        let rows = Tensor::from_slice(&[3f32, 4.0, 0.0, 0.0]).reshape([2, 2]).set_requires_grad(true);
+        let lengths = rows.try_lengths(1e-12).unwrap();
+        assert_eq!(lengths.size(), [2, 1]);
+        assert!((lengths.double_value(&[0, 0]) - 5.0).abs() < 1e-6);
+        assert!((lengths.double_value(&[1, 0]) - 1e-12).abs() < 1e-18);
+        (&rows / &lengths).sum(Kind::Float).backward();
+        let gradient = rows.grad();
+        assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{gradient}");
+    }
+
     /// An exabyte of places, which take no memory until something is computed of them.
     #[test]
     fn memory_that_runs_out_is_an_error() {
@@ -205,6 +230,7 @@ mod tests {
             floats.try_mul(1.0),
             floats.try_div(2.0),
             floats.try_clamp_min(0.0),
+            floats.try_lengths(0.0),
             floats.try_masked_fill(&mask, 0.0),
             whole.try_add_int(1),
             whole.try_mul_int(2),
