@@ -22,7 +22,7 @@ pub enum Block {
     Text(String),
     /// A paragraph of lesser weight.
     Note(String),
-    /// A table: names of columns, rows. The first column is aligned left.
+    /// A table: names of columns, rows. The first column and those of words are aligned left.
     Table(Vec<String>, Vec<Vec<Entry>>),
     /// A chart as inline SVG, with what it shows in words, which may be none. Markdown and terminal have only the words.
     Figure(String, String),
@@ -99,14 +99,18 @@ impl Block {
             Self::Note(text) => write!(page, "<p class=\"note\">{}</p>", escape(text)),
             Self::Table(columns, rows) => {
                 page.push_str("<table><thead><tr>");
-                for column in columns {
-                    write!(page, "<th>{}</th>", escape(column))?;
+                let class: Vec<&str> = left(columns, rows)
+                    .into_iter()
+                    .map(|left| if left { " class=\"written\"" } else { "" })
+                    .collect();
+                for (column, class) in columns.iter().zip(&class) {
+                    write!(page, "<th{class}>{}</th>", escape(column))?;
                 }
                 page.push_str("</tr></thead><tbody>");
                 for row in rows {
                     page.push_str("<tr>");
-                    for cell in row {
-                        write!(page, "<td>{}", escape(&cell.text))?;
+                    for (cell, class) in row.iter().zip(&class) {
+                        write!(page, "<td{class}>{}", escape(&cell.text))?;
                         if !cell.small.is_empty() {
                             write!(page, "<small>{}</small>", escape(&cell.small))?;
                         }
@@ -156,9 +160,10 @@ impl Block {
                     cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
                 };
                 let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+                let left = left(columns, rows);
                 for line in &lines {
-                    for (column, (cell, &width)) in line.iter().zip(&widths).enumerate() {
-                        if column == 0 {
+                    for ((cell, &width), &left) in line.iter().zip(&widths).zip(&left) {
+                        if left {
                             write!(text, "  {cell:<width$}")?;
                         } else {
                             write!(text, "  {cell:>width$}")?;
@@ -186,7 +191,7 @@ impl Block {
             Self::Text(paragraph) | Self::Note(paragraph) => writeln!(text, "{}", plain(paragraph)),
             Self::Table(columns, rows) => {
                 writeln!(text, "| {} |", columns.iter().map(|c| plain(c)).collect::<Vec<_>>().join(" | "))?;
-                let rules = (0..columns.len()).map(|column| if column == 0 { "---" } else { "---:" });
+                let rules = left(columns, rows).into_iter().map(|left| if left { "---" } else { "---:" });
                 writeln!(text, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
                 for row in rows {
                     let cells = row.iter().map(|cell| match cell.small.as_str() {
@@ -211,6 +216,14 @@ impl Block {
     }
 }
 
+/// Which columns are aligned left: the first, and those of words.
+fn left(columns: &[String], rows: &[Vec<Entry>]) -> Vec<bool> {
+    let word = |cell: &Entry| cell.text.starts_with(char::is_alphabetic);
+    (0..columns.len())
+        .map(|column| column == 0 || rows.iter().filter_map(|row| row.get(column)).any(word))
+        .collect()
+}
+
 /// Text without line breaks, and with a backslash before what Markdown or HTML would read as markup.
 fn plain(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -230,6 +243,19 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_words_are_aligned_left_and_those_of_numbers_right() {
+        let columns = ["arm", "BLEU", "verdict"].map(str::to_owned).to_vec();
+        let row = |cells: [&str; 3]| cells.map(Entry::from).to_vec();
+        let rows = vec![row(["cf", "17.2 (semantic)", "holds"]), row(["text", "–", ""])];
+        let document = Document { title: String::new(), blocks: vec![Block::Table(columns, rows)] };
+        assert!(document.markdown().contains("| --- | ---: | --- |"));
+        assert!(
+            document.html().contains("<td class=\"written\">holds") && document.html().contains("<td>17.2")
+        );
+        assert!(document.terminal().contains("cf    17.2 (semantic)  holds"));
+    }
 
     #[test]
     fn what_a_text_says_is_never_read_as_markup() {

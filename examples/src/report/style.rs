@@ -16,7 +16,8 @@ th:first-child,td:first-child{text-align:left}
 thead th{color:var(--soft);font-weight:600}
 td small{display:block;color:var(--soft);font-size:.78rem}
 tr.best td{background:var(--panel);font-weight:600}
-td.written{text-align:left;font-weight:400}
+th.written,td.written{text-align:left}
+td.written{font-weight:400}
 figure{margin:.8rem 0}
 svg{width:100%;height:auto;display:block}
 svg text{font-size:12px;fill:var(--soft)}
