@@ -62,8 +62,7 @@ pub(crate) fn hats(
         _ => known.try_clamp_min(0.0)?.f_log1p()?.try_div(std::f64::consts::LN_2)?,
     };
     let knots = try_range(first, last + 1, mask.device())?.f_to_kind(Kind::Double)?;
-    // No further than the last knot, from either side.
-    let inside = scaled.try_clamp_min(first as f64)?.f_neg()?.try_clamp_min(-(last as f64))?.f_neg()?;
+    let inside = scaled.try_clamp_min(first as f64)?.try_clamp_max(last as f64)?;
     let distance = inside.f_unsqueeze(-1)?.f_sub(&knots)?.f_abs()?;
     let heights = distance.f_neg()?.try_add(1.0)?.try_clamp_min(0.0)?.f_to_kind(absent.kind())?;
     heights.f_where_self(&numbers.present.f_unsqueeze(-1)?, absent)

@@ -14,7 +14,7 @@ pub(crate) fn normalise(vectors: &Tensor, how: Normalisation) -> Torch<Tensor> {
     let vectors = vectors.f_to_kind(Kind::Float)?;
     match how {
         Normalisation::None | Normalisation::Whiten => Ok(vectors),
-        Normalisation::L2 => vectors.f_div(&vectors.try_lengths(EPSILON)?),
+        Normalisation::L2 => vectors.try_unit(EPSILON),
         Normalisation::LayerNorm => {
             let centred = vectors.f_sub(&vectors.f_mean_dim([-1i64].as_slice(), true, Kind::Float)?)?;
             let variance = centred.f_square()?.f_mean_dim([-1i64].as_slice(), true, Kind::Float)?;

@@ -233,7 +233,7 @@ fn bias(keys: &PaddingMask, queries: i64, window: Option<i64>, device: Device, k
     let query = key.f_narrow(0, total - queries, queries)?.f_unsqueeze(1)?;
     let mut allowed = key.f_le_tensor(&query)?;
     if let Some(window) = window {
-        let oldest = query.try_add_int(-window)?;
+        let oldest = query.try_add(-window)?;
         allowed = allowed.f_logical_and(&key.f_gt_tensor(&oldest)?)?;
     }
     let mut allowed = allowed.f_view([1, 1, queries, total])?;

@@ -7,6 +7,13 @@ use crate::Detail;
 /// The result of everything fallible in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
+impl From<tch::TchError> for Error {
+    /// As the language model tells it: exhausted memory apart from other failures.
+    fn from(source: tch::TchError) -> Self {
+        Self::Lm(source.into())
+    }
+}
+
 /// A refused input, a refused bundle, or a failure of one of the parts.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

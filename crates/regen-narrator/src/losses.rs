@@ -127,7 +127,7 @@ impl Chosen {
         }
         let (seq, width) = (batch.ids.size()[1], hidden.size()[2]);
         Ok(Self {
-            rows: places.try_floor_div_int(seq)?,
+            rows: places.try_floor_div(seq)?,
             targets: batch.targets.f_view([-1])?.f_index_select(0, &places)?,
             states: hidden.f_reshape([-1, width])?.f_index_select(0, &places)?,
             places,

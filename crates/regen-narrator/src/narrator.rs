@@ -384,7 +384,7 @@ impl Narrator {
         if parts.len() == 1 {
             return Ok(parts.pop());
         }
-        Ok(Some(Tensor::f_cat(&parts, 1).map_err(regen_lm::Error::from)?))
+        Ok(Some(Tensor::f_cat(&parts, 1)?))
     }
 
     /// What the adapter is given of a batch's items under a control.

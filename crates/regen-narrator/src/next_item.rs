@@ -120,8 +120,7 @@ impl Narrator {
         // Source: Jean et al. 2015, "On Using Very Large Target Vocabulary", section 3.
         let drawn: Vec<i64> = (0..negatives).map(|_| rng.random_range(0..all) as i64).collect();
         let drawn = numbers(&drawn, self.device)?;
-        let candidates = Tensor::f_cat(&[&next.items, &drawn], 0).map_err(regen_lm::Error::from)?;
-        let candidates = self.item_directions(&candidates)?;
+        let candidates = self.item_directions(&Tensor::f_cat(&[&next.items, &drawn], 0)?)?;
         let loss = sampled_loss(&head.directions(&states)?, &candidates, &next.items, &drawn)?;
         Ok(NextLoss { loss, places })
     }
@@ -131,30 +130,21 @@ impl Narrator {
         /// Items whose soft tokens are made at once.
         const CHUNK: i64 = 8192;
         let items = self.tables.items() as i64;
-        let parts = (0..items).step_by(CHUNK as usize).map(|first| {
-            let rows = try_range(first, items.min(first + CHUNK), self.device);
-            self.item_directions(&rows.map_err(regen_lm::Error::from)?)
-        });
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::f_cat(&parts, 0).map_err(regen_lm::Error::from)?)
+        let directions =
+            |first| self.item_directions(&try_range(first, items.min(first + CHUNK), self.device)?);
+        let parts = (0..items).step_by(CHUNK as usize).map(directions).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&parts, 0)?)
     }
 
     /// `rows: [n]` → the directions of those items, `[n, hidden]`.
     fn item_directions(&self, rows: &Tensor) -> Result<Tensor> {
         let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
-        let all_of = || -> regen_lm::Result<(Tensor, Tensor)> {
-            let rows = rows.f_unsqueeze(0)?;
-            let there = Tensor::f_ones(rows.size(), (Kind::Bool, self.device))?;
-            Ok((rows, there))
-        };
-        let (rows, there) = all_of()?;
+        let rows = rows.f_unsqueeze(0)?;
+        let there = Tensor::f_ones(rows.size(), (Kind::Bool, self.device))?;
         let soft = adapter.forward(&self.tables.gather(&rows, &there)?)?.embeddings;
         let per_item = adapter.config().tokens_per_item;
-        let means = || -> regen_lm::Result<Tensor> {
-            let each = soft.f_squeeze_dim(0)?.f_unflatten(0, [-1, per_item])?;
-            unit(&each.f_mean_dim([1i64].as_slice(), false, Kind::Float)?)
-        };
-        Ok(means()?)
+        let each = soft.f_squeeze_dim(0)?.f_unflatten(0, [-1, per_item])?;
+        Ok(unit(&each.f_mean_dim([1i64].as_slice(), false, Kind::Float)?)?)
     }
 
     /// The losses of a batch that training adds up: the narrative's, and the next item's where it is asked for.
@@ -251,10 +241,10 @@ fn places_of<'a>(
 ) -> regen_lm::Result<Vec<i64>> {
     let own = scores.f_gather(1, &items.f_unsqueeze(-1)?, false)?;
     let above = scores.f_ge_tensor(&own)?;
+    let no = Tensor::f_zeros([0i64; 0], (Kind::Bool, scores.device()))?;
     for (row, bought) in bought.enumerate() {
         let bought: Vec<i64> = bought.iter().map(|&item| i64::from(item)).collect();
         let bought = numbers(&bought, scores.device())?;
-        let no = Tensor::f_zeros([0i64; 0], (Kind::Bool, scores.device()))?;
         let _ = above.f_get(row as i64)?.f_index_fill_int_tensor_(0, &bought, &no)?;
     }
     // The item itself is among them.
@@ -285,7 +275,6 @@ fn mean_loss(scores: &Tensor, right: &Tensor) -> regen_lm::Result<Tensor> {
 
 /// Rows of norm 1; a zero row stays zero.
 pub(crate) fn unit(rows: &Tensor) -> regen_lm::Result<Tensor> {
-    let rows = rows.f_to_kind(Kind::Float)?;
-    // Its square is a number yet.
-    Ok(rows.f_div(&rows.try_lengths(1e-18)?)?)
+    // The square of the least length is a number yet.
+    Ok(rows.f_to_kind(Kind::Float)?.try_unit(1e-18)?)
 }

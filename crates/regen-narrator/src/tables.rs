@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regen_fusion::{Details, ItemVectors, Moments, Side, Whitening};
 use regen_torch::{TensorRows, tensor_from_f32, tensor_to_vec_f32};
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::{Error, FoldIn, Result};
 
@@ -122,22 +122,21 @@ impl ItemTable {
 
     /// `rows: [batch, seq]` → the side of those items.
     fn gather(&self, rows: &Tensor) -> Result<Side> {
-        let torch = |result: std::result::Result<Tensor, TchError>| result.map_err(regen_lm::Error::from);
         let (batch, seq) = rows.size2().unwrap_or((0, 0));
-        let flat = torch(rows.f_reshape([-1]))?;
-        let present = torch(self.present.f_index_select(0, &flat))?;
+        let flat = rows.f_reshape([-1])?;
+        let present = self.present.f_index_select(0, &flat)?;
         let vectors = match &self.vectors {
-            Vectors::Memory(vectors) => torch(vectors.f_index_select(0, &flat))?,
+            Vectors::Memory(vectors) => vectors.f_index_select(0, &flat)?,
             Vectors::Stored(stored) => {
-                let wanted = Vec::<i64>::try_from(&flat).map_err(regen_lm::Error::from)?;
-                let vectors = torch(stored.gather(&wanted)?.f_to_kind(Kind::Float))?;
-                check_rows(&vectors, &torch(present.f_to_device(Device::Cpu))?, &wanted)?;
-                torch(vectors.f_to_device(present.device()))?
+                let wanted = Vec::<i64>::try_from(&flat)?;
+                let vectors = stored.gather(&wanted)?.f_to_kind(Kind::Float)?;
+                check_rows(&vectors, &present.f_to_device(Device::Cpu)?, &wanted)?;
+                vectors.f_to_device(present.device())?
             }
         };
         Ok(Side {
-            vectors: torch(vectors.f_reshape([batch, seq, self.dim()]))?,
-            present: torch(present.f_reshape([batch, seq]))?,
+            vectors: vectors.f_reshape([batch, seq, self.dim()])?,
+            present: present.f_reshape([batch, seq])?,
         })
     }
 }

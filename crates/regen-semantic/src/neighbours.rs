@@ -3,7 +3,7 @@
 use regen_torch::Numbers;
 use tch::{Kind, Tensor};
 
-use crate::transformer::torch;
+use crate::transformer::{Torch, torch};
 use crate::{Error, Result};
 
 /// Queries compared at a time: bounds the memory of the scores.
@@ -21,13 +21,12 @@ pub fn nearest(queries: &Tensor, items: &Tensor, k: i64) -> Result<(Tensor, Tens
         return Err(Error::Widths { queries: left, items: right });
     }
     let k = k.clamp(0, right[0]);
-    let run = || -> std::result::Result<(Tensor, Tensor), tch::TchError> {
-        let unit = |rows: &Tensor| rows.f_div(&rows.try_lengths(1e-12)?);
-        let items = unit(items)?.f_transpose(0, 1)?;
+    let run = || -> Torch<(Tensor, Tensor)> {
+        let items = items.try_unit(1e-12)?.f_transpose(0, 1)?;
         let mut rows = vec![Tensor::f_zeros([0, k], (Kind::Int64, queries.device()))?];
         let mut scores = vec![Tensor::f_zeros([0, k], (Kind::Float, queries.device()))?];
         for start in (0..left[0]).step_by(BLOCK as usize) {
-            let block = unit(&queries.f_narrow(0, start, BLOCK.min(left[0] - start))?)?;
+            let block = queries.f_narrow(0, start, BLOCK.min(left[0] - start))?.try_unit(1e-12)?;
             let (best, which) = block.f_matmul(&items)?.f_topk(k, 1, true, true)?;
             rows.push(which);
             scores.push(best);

@@ -1,8 +1,8 @@
 //! Which texts are computed together: sorted by length, cut into batches, and each batch cut into groups for attention.
 
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Tensor};
 
-use crate::transformer::{Batch, Group};
+use crate::transformer::{Batch, Group, Torch};
 
 /// What is done about texts of different length in one batch. Both give the same vectors but for rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) fn batch(
     padding_id: Option<i64>,
     padding: Padding,
     device: Device,
-) -> Result<Batch, TchError> {
+) -> Torch<Batch> {
     let place_numbers = |numbers: &[i64]| Tensor::f_from_slice(numbers)?.f_to_device(device);
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
     let (mut ids, mut positions) = (Vec::new(), Vec::new());

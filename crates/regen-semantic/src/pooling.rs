@@ -1,21 +1,17 @@
 //! Token vectors to one vector per text. Neither padding nor an excluded prompt takes part.
 
 use regen_torch::{Numbers, try_range};
-use tch::{Kind, TchError, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::Pooling;
+use crate::transformer::Torch;
 
 /// `tokens: [texts, seq, hidden]`, `lengths: [texts]` i64 real tokens if some texts are shorter than `seq` (padding on
 /// the right), the first `skip` tokens of each text left out `→ [texts, hidden · modes]` f32.
 ///
 /// # Errors
 /// What libtorch says, above all that memory ran out.
-pub(crate) fn pool(
-    tokens: &Tensor,
-    lengths: Option<&Tensor>,
-    skip: i64,
-    modes: &[Pooling],
-) -> Result<Tensor, TchError> {
+pub(crate) fn pool(tokens: &Tensor, lengths: Option<&Tensor>, skip: i64, modes: &[Pooling]) -> Torch<Tensor> {
     let tokens = tokens.f_to_kind(Kind::Float)?;
     let size = tokens.size();
     let (texts, seq) = (size[0], size[1]);
@@ -41,21 +37,20 @@ pub(crate) fn pool(
         .iter()
         .map(|mode| match mode {
             // The reference's choice if a cut left nothing but the prompt: the very first token.
-            Pooling::Cls => at(&lengths.try_gt(skip)?.f_to_kind(Kind::Int64)?.try_mul_int(skip)?),
+            Pooling::Cls => at(&lengths.try_gt(skip)?.f_to_kind(Kind::Int64)?.try_mul(skip)?),
             Pooling::Mean => sum(&weights)?.f_div(&total(&weights)?),
             Pooling::MeanSqrtLen => sum(&weights)?.f_div(&total(&weights)?.f_sqrt()?),
             Pooling::Max => {
                 let left_out = pooled.f_logical_not()?.f_unsqueeze(-1)?;
                 tokens.try_masked_fill(&left_out, f64::NEG_INFINITY)?.f_amax([1i64].as_slice(), false)
             }
-            Pooling::LastToken => at(&lengths.try_add_int(-1)?),
+            Pooling::LastToken => at(&lengths.try_add(-1)?),
             Pooling::WeightedMean => {
-                let ranks =
-                    positions.try_add_int(1)?.f_to_kind(Kind::Float)?.f_unsqueeze(0)?.f_mul(&weights)?;
+                let ranks = positions.try_add(1)?.f_to_kind(Kind::Float)?.f_unsqueeze(0)?.f_mul(&weights)?;
                 sum(&ranks)?.f_div(&total(&ranks)?)
             }
         })
-        .collect::<Result<Vec<Tensor>, TchError>>()?;
+        .collect::<Torch<Vec<Tensor>>>()?;
     Tensor::f_cat(&vectors, 1)
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use regen_torch::{Checkpoint, Numbers, Placement, settle_vector_math, tensor_from_f32, tensor_to_vec_f32};
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Tensor};
 
 use crate::dense::Dense;
 use crate::folder::{Layout, Tail};
@@ -15,7 +15,7 @@ use crate::memory::in_parts;
 use crate::plan::{self, Padding};
 use crate::pooling::pool;
 use crate::tokens::TextTokens;
-use crate::transformer::{Batch, Engine, Transformer, torch};
+use crate::transformer::{Batch, Engine, Torch, Transformer, torch};
 use crate::{EncoderConfig, Error, Pooling, Result};
 
 /// A loaded sentence-transformers model.
@@ -360,7 +360,7 @@ impl Network {
     }
 
     /// The vectors of a batch's texts from those of their tokens, `[tokens, hidden] → [texts, hidden · modes]`.
-    fn pool(&self, tokens: &Tensor, batch: &Batch, skip: i64) -> std::result::Result<Tensor, TchError> {
+    fn pool(&self, tokens: &Tensor, batch: &Batch, skip: i64) -> Torch<Tensor> {
         let hidden = tokens.size()[1];
         let mut start = 0;
         let pooled = batch.groups.iter().map(|group| {
@@ -369,12 +369,11 @@ impl Network {
             start += rows;
             pool(&own, group.lengths.as_ref(), skip, &self.pooling)
         });
-        Tensor::f_cat(&pooled.collect::<std::result::Result<Vec<Tensor>, TchError>>()?, 0)
+        Tensor::f_cat(&pooled.collect::<Torch<Vec<Tensor>>>()?, 0)
     }
 }
 
 /// Unit length, with the floor of `torch.nn.functional.normalize`.
 fn normalize(vectors: &Tensor) -> Result<Tensor> {
-    let lengths = vectors.try_lengths(1e-12);
-    lengths.and_then(|lengths| vectors.f_div(&lengths)).map_err(torch("scale vectors to unit length"))
+    vectors.try_unit(1e-12).map_err(torch("scale vectors to unit length"))
 }

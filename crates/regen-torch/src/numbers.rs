@@ -10,7 +10,8 @@ use tch::{Device, Kind, TchError, Tensor};
 
 type Torch = Result<Tensor, TchError>;
 
-/// What tch's functions of the same names compute, with errors where those panic.
+/// What tch's functions of the same names compute, with errors where those panic. A number is an `f64` or an integer, as the
+/// elements are.
 ///
 /// Each fails as libtorch does: above all where memory runs out, and for shapes or types that do not suit.
 pub trait Numbers {
@@ -18,146 +19,141 @@ pub trait Numbers {
     ///
     /// # Errors
     /// What libtorch says.
-    fn try_add(&self, number: f64) -> Torch;
+    fn try_add<N: Element>(&self, number: N) -> Torch;
 
     /// Each element times a number.
     ///
     /// # Errors
     /// What libtorch says.
-    fn try_mul(&self, number: f64) -> Torch;
+    fn try_mul<N: Element>(&self, number: N) -> Torch;
 
     /// Each element over a number.
     ///
     /// # Errors
     /// What libtorch says.
-    fn try_div(&self, number: f64) -> Torch;
+    fn try_div<N: Element>(&self, number: N) -> Torch;
+
+    /// Each element over a number, rounded down.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn try_floor_div<N: Element>(&self, number: N) -> Torch;
+
+    /// Each integer shifted to the right by so many bits, its sign kept.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn try_shift_right<N: Element>(&self, number: N) -> Torch;
 
     /// Each element, or the number where that is larger.
     ///
     /// # Errors
     /// What libtorch says.
-    fn try_clamp_min(&self, number: f64) -> Torch;
+    fn try_clamp_min<N: Element>(&self, number: N) -> Torch;
 
-    /// Euclidean lengths over the last dimension, which stays with size 1, each at least `least`. The gradient of a zero vector
-    /// is zero.
+    /// Each element, or the number where that is smaller.
     ///
     /// # Errors
     /// What libtorch says.
-    fn try_lengths(&self, least: f64) -> Torch;
+    fn try_clamp_max<N: Element>(&self, number: N) -> Torch;
+
+    /// Where an element is at least the number.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn try_ge<N: Element>(&self, number: N) -> Torch;
+
+    /// Where an element is above the number.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn try_gt<N: Element>(&self, number: N) -> Torch;
+
+    /// Where an element is at most the number.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn try_le<N: Element>(&self, number: N) -> Torch;
+
+    /// Where an element is not the number.
+    ///
+    /// # Errors
+    /// What libtorch says.
+    fn try_ne<N: Element>(&self, number: N) -> Torch;
 
     /// The number where `mask` is true, broadcast to the shape of this tensor, which fills the rest.
     ///
     /// # Errors
     /// What libtorch says.
-    fn try_masked_fill(&self, mask: &Tensor, number: f64) -> Torch;
+    fn try_masked_fill<N: Element>(&self, mask: &Tensor, number: N) -> Torch;
 
-    /// Each integer plus a number.
+    /// Each vector of the last dimension over its Euclidean length, or over `least` where that is larger. A zero vector stays zero,
+    /// and its length gives no gradient.
     ///
     /// # Errors
     /// What libtorch says.
-    fn try_add_int(&self, number: i64) -> Torch;
-
-    /// Each integer times a number.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    fn try_mul_int(&self, number: i64) -> Torch;
-
-    /// Each integer over a number, rounded down.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    fn try_floor_div_int(&self, number: i64) -> Torch;
-
-    /// Each integer shifted to the right, its sign kept.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    fn try_shift_right(&self, bits: i64) -> Torch;
-
-    /// Where an integer is at least the number.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    fn try_ge(&self, number: i64) -> Torch;
-
-    /// Where an integer is above the number.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    fn try_gt(&self, number: i64) -> Torch;
-
-    /// Where an integer is at most the number.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    fn try_le(&self, number: i64) -> Torch;
-
-    /// Where an integer is not the number.
-    ///
-    /// # Errors
-    /// What libtorch says.
-    fn try_ne(&self, number: i64) -> Torch;
+    fn try_unit(&self, least: f64) -> Torch;
 }
 
 impl Numbers for Tensor {
-    fn try_add(&self, number: f64) -> Torch {
+    fn try_add<N: Element>(&self, number: N) -> Torch {
         self.f_add(&alone(number)?)
     }
 
-    fn try_mul(&self, number: f64) -> Torch {
+    fn try_mul<N: Element>(&self, number: N) -> Torch {
         self.f_mul(&alone(number)?)
     }
 
-    fn try_div(&self, number: f64) -> Torch {
+    fn try_div<N: Element>(&self, number: N) -> Torch {
         self.f_div(&alone(number)?)
     }
 
-    fn try_clamp_min(&self, number: f64) -> Torch {
-        self.f_clamp_min_tensor(&alone(number)?)
-    }
-
-    fn try_lengths(&self, least: f64) -> Torch {
-        let squares = self.f_square()?.f_sum_dim_intlist([-1i64].as_slice(), true, self.kind())?;
-        // Before the root, whose slope at zero is infinite.
-        squares.try_clamp_min(least * least)?.f_sqrt()
-    }
-
-    fn try_masked_fill(&self, mask: &Tensor, number: f64) -> Torch {
-        self.f_masked_fill_tensor(mask, &alone(number)?)
-    }
-
-    fn try_add_int(&self, number: i64) -> Torch {
-        self.f_add(&alone(number)?)
-    }
-
-    fn try_mul_int(&self, number: i64) -> Torch {
-        self.f_mul(&alone(number)?)
-    }
-
-    fn try_floor_div_int(&self, number: i64) -> Torch {
+    fn try_floor_div<N: Element>(&self, number: N) -> Torch {
         self.f_floor_divide(&alone(number)?)
     }
 
-    fn try_shift_right(&self, bits: i64) -> Torch {
-        self.f_bitwise_right_shift(&alone(bits)?)
+    fn try_shift_right<N: Element>(&self, number: N) -> Torch {
+        self.f_bitwise_right_shift(&alone(number)?)
     }
 
-    fn try_ge(&self, number: i64) -> Torch {
+    fn try_clamp_min<N: Element>(&self, number: N) -> Torch {
+        self.f_clamp_min_tensor(&alone(number)?)
+    }
+
+    fn try_clamp_max<N: Element>(&self, number: N) -> Torch {
+        self.f_clamp_max_tensor(&alone(number)?)
+    }
+
+    fn try_ge<N: Element>(&self, number: N) -> Torch {
         self.f_ge_tensor(&alone(number)?)
     }
 
-    fn try_gt(&self, number: i64) -> Torch {
+    fn try_gt<N: Element>(&self, number: N) -> Torch {
         self.f_gt_tensor(&alone(number)?)
     }
 
-    fn try_le(&self, number: i64) -> Torch {
+    fn try_le<N: Element>(&self, number: N) -> Torch {
         self.f_le_tensor(&alone(number)?)
     }
 
-    fn try_ne(&self, number: i64) -> Torch {
+    fn try_ne<N: Element>(&self, number: N) -> Torch {
         self.f_ne_tensor(&alone(number)?)
     }
+
+    fn try_masked_fill<N: Element>(&self, mask: &Tensor, number: N) -> Torch {
+        self.f_masked_fill_tensor(mask, &alone(number)?)
+    }
+
+    fn try_unit(&self, least: f64) -> Torch {
+        self.f_div(&lengths(self, least)?)
+    }
+}
+
+/// Euclidean lengths over the last dimension, which stays with size 1, each at least `least`.
+fn lengths(vectors: &Tensor, least: f64) -> Torch {
+    let squares = vectors.f_square()?.f_sum_dim_intlist([-1i64].as_slice(), true, vectors.kind())?;
+    // Before the root, whose slope at zero is infinite.
+    squares.try_clamp_min(least * least)?.f_sqrt()
 }
 
 /// `start, start + 1, …, end − 1` as i64; `[end − start]`.
@@ -166,7 +162,7 @@ impl Numbers for Tensor {
 /// What libtorch says: above all that memory ran out.
 pub fn try_range(start: i64, end: i64, device: Device) -> Torch {
     let ones = Tensor::f_ones([(end - start).max(0)], (Kind::Int64, device))?;
-    ones.f_cumsum(0, Kind::Int64)?.try_add_int(start - 1)
+    ones.f_cumsum(0, Kind::Int64)?.try_add(start - 1)
 }
 
 /// A number as a tensor without dimensions, on the host.
@@ -191,13 +187,14 @@ mod tests {
             same(&some.try_mul(0.1118).unwrap(), &(&some * 0.1118));
             same(&some.try_div(30.0).unwrap(), &(&some / 30.0));
             same(&some.try_clamp_min(1e-3).unwrap(), &some.clamp_min(1e-3));
+            same(&some.try_clamp_max(1e-3).unwrap(), &some.clamp_max(1e-3));
             let mask = Tensor::from_slice(&[true, false, false, true]);
             let lowest = f64::NEG_INFINITY;
             same(&some.try_masked_fill(&mask, lowest).unwrap(), &some.masked_fill(&mask, lowest));
         }
-        same(&whole.try_add_int(-2).unwrap(), &(&whole - 2));
-        same(&whole.try_mul_int(5).unwrap(), &(&whole * 5));
-        same(&whole.try_floor_div_int(2).unwrap(), &whole.floor_divide_scalar(2));
+        same(&whole.try_add(-2).unwrap(), &(&whole - 2));
+        same(&whole.try_mul(5).unwrap(), &(&whole * 5));
+        same(&whole.try_floor_div(2).unwrap(), &whole.floor_divide_scalar(2));
         same(&whole.try_shift_right(1).unwrap(), &whole.bitwise_right_shift_tensor_scalar(1));
         same(&whole.try_ge(0).unwrap(), &whole.ge(0));
         same(&whole.try_gt(0).unwrap(), &whole.gt(0));
@@ -210,10 +207,11 @@ mod tests {
     #[test]
     fn lengths_are_euclidean_and_a_zero_vector_has_no_gradient() {
         let rows = Tensor::from_slice(&[3f32, 4.0, 0.0, 0.0]).reshape([2, 2]).set_requires_grad(true);
-        let lengths = rows.try_lengths(1e-12).unwrap();
+        let lengths = lengths(&rows, 1e-12).unwrap();
         assert_eq!(lengths.size(), [2, 1]);
         assert!((lengths.double_value(&[0, 0]) - 5.0).abs() < 1e-6);
         assert!((lengths.double_value(&[1, 0]) - 1e-12).abs() < 1e-18);
+        assert!(rows.try_unit(1e-12).unwrap().equal(&(&rows / &lengths)));
         (&rows / &lengths).sum(Kind::Float).backward();
         let gradient = rows.grad();
         assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{gradient}");
@@ -230,11 +228,12 @@ mod tests {
             floats.try_mul(1.0),
             floats.try_div(2.0),
             floats.try_clamp_min(0.0),
-            floats.try_lengths(0.0),
+            floats.try_clamp_max(0.0),
+            floats.try_unit(0.0),
             floats.try_masked_fill(&mask, 0.0),
-            whole.try_add_int(1),
-            whole.try_mul_int(2),
-            whole.try_floor_div_int(2),
+            whole.try_add(1),
+            whole.try_mul(2),
+            whole.try_floor_div(2),
             whole.try_shift_right(1),
             try_range(0, 1 << 57, Device::Cpu),
         ];

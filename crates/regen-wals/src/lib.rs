@@ -17,6 +17,7 @@ mod kernel;
 mod model;
 mod npy;
 mod objective;
+mod ordered;
 pub mod persist;
 mod ranking;
 mod replace;

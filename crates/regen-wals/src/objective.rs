@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::config::{Confidence, Frequency, UnobservedScope, WalsConfig};
 use crate::interactions::{Compressed, InteractionMatrix, Row};
+use crate::ordered::in_order;
 
 /// The function that a fit minimises, once, for solver, report and tests:
 ///
@@ -266,14 +267,7 @@ pub(crate) fn gram(factors: &[f32], rank: usize) -> Array2<f64> {
 pub(crate) fn add_gram(sum: &mut Array2<f64>, factors: &[f32]) {
     const CHUNK: usize = 2048;
     let rank = sum.nrows();
-    // A long side has many sums, of rank² numbers each: not all of them need be in memory at once.
-    for wave in factors.chunks(2 * rayon::current_num_threads() * CHUNK * rank) {
-        let partial: Vec<Array2<f64>> =
-            wave.par_chunks(CHUNK * rank).map(|chunk| precise_gram(chunk, rank)).collect();
-        for part in &partial {
-            *sum += part;
-        }
-    }
+    in_order(factors, CHUNK * rank, |chunk| precise_gram(chunk, rank), |part| *sum += &part);
 }
 
 /// FᵀF of some rows, on this thread.

@@ -205,19 +205,7 @@ impl PackedBlock {
                 self.join(mixed, counts, 0, joined);
                 joined
             };
-            add_branch(
-                level,
-                &self.output,
-                self.after_attention.as_ref(),
-                read,
-                x,
-                branch,
-                Cores::All(products),
-            );
-            self.mlp_norm.apply_to(level, x, normed);
-            let inner = room(inner, tokens * self.into.outputs());
-            self.into.multiply_shared(normed, inner, products);
-            add_branch(level, &self.down, self.after_mlp.as_ref(), inner, x, branch, Cores::All(products));
+            self.add_branches(level, read, x, [normed, inner, branch], Cores::All(products));
             return;
         };
         x.par_chunks_mut(share * hidden).enumerate().for_each(|(piece, x)| {
@@ -225,29 +213,25 @@ impl PackedBlock {
                 let tokens = x.len() / hidden;
                 let joined = room(joined, tokens * queries);
                 self.join(mixed, counts, piece * share, joined);
-                add_branch(
-                    level,
-                    &self.output,
-                    self.after_attention.as_ref(),
-                    joined,
-                    x,
-                    branch,
-                    Cores::This(products),
-                );
-                self.mlp_norm.apply_to(level, x, normed);
-                let inner = room(inner, tokens * self.into.outputs());
-                self.into.multiply(normed, inner, products);
-                add_branch(
-                    level,
-                    &self.down,
-                    self.after_mlp.as_ref(),
-                    inner,
-                    x,
-                    branch,
-                    Cores::This(products),
-                );
+                self.add_branches(level, joined, x, [normed, inner, branch], Cores::This(products));
             });
         });
+    }
+
+    /// Adds what attention `read` to the state `x`, then what the MLP makes of that.
+    fn add_branches(
+        &self,
+        level: Level,
+        read: &[f32],
+        x: &mut [f32],
+        [normed, inner, branch]: [&mut Vec<f32>; 3],
+        mut cores: Cores<'_>,
+    ) {
+        add_branch(level, &self.output, self.after_attention.as_ref(), read, x, branch, &mut cores);
+        self.mlp_norm.apply_to(level, x, normed);
+        let inner = room(inner, x.len() / self.qkv.inputs() * self.into.outputs());
+        cores.multiply(&self.into, normed, inner);
+        add_branch(level, &self.down, self.after_mlp.as_ref(), inner, x, branch, &mut cores);
     }
 
     /// What [`attend`](Self::attend) made of each key head, side by side for the tokens from `first` on.
@@ -402,14 +386,14 @@ enum Cores<'a> {
 }
 
 impl Cores<'_> {
-    fn multiply(self, matrix: &Matrix, x: &[f32], out: &mut [f32]) {
+    fn multiply(&mut self, matrix: &Matrix, x: &[f32], out: &mut [f32]) {
         match self {
             Self::This(scratch) => matrix.multiply(x, out, scratch),
             Self::All(scratch) => matrix.multiply_shared(x, out, scratch),
         }
     }
 
-    fn multiply_add(self, matrix: &Matrix, x: &[f32], out: &mut [f32]) {
+    fn multiply_add(&mut self, matrix: &Matrix, x: &[f32], out: &mut [f32]) {
         match self {
             Self::This(scratch) => matrix.multiply_add(x, out, scratch),
             Self::All(scratch) => matrix.multiply_add_shared(x, out, scratch),
@@ -425,7 +409,7 @@ fn add_branch(
     x: &[f32],
     state: &mut [f32],
     branch: &mut Vec<f32>,
-    cores: Cores<'_>,
+    cores: &mut Cores<'_>,
 ) {
     match norm {
         None => cores.multiply_add(last, x, state),

@@ -1,7 +1,9 @@
 //! Tokens of several texts, one after another.
 
 use regen_torch::try_range;
-use tch::{TchError, Tensor};
+use tch::Tensor;
+
+use super::encoder::Torch;
 
 /// Texts of a batch that attention computes together: rows `[texts · seq]` of the batch, text by text.
 #[derive(Debug)]
@@ -14,7 +16,7 @@ pub(crate) struct Group {
 
 impl Group {
     /// `[texts, 1, 1, seq]`, true at real tokens; `None` where all are.
-    pub(crate) fn real(&self) -> Result<Option<Tensor>, TchError> {
+    pub(crate) fn real(&self) -> Torch<Option<Tensor>> {
         let Some(lengths) = &self.lengths else { return Ok(None) };
         let positions = try_range(0, self.seq, lengths.device())?;
         positions.f_lt_tensor(&lengths.f_reshape([-1, 1, 1, 1])?).map(Some)

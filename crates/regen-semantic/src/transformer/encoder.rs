@@ -9,7 +9,8 @@ use super::layer::{Layer, Shared};
 use super::parts::{Norm, Rotary, normed};
 use crate::{Activation, Error, Result};
 
-pub(super) type Torch<T> = std::result::Result<T, tch::TchError>;
+/// What libtorch gave or said.
+pub(crate) type Torch<T> = std::result::Result<T, tch::TchError>;
 
 /// The transformer of a sentence encoder.
 #[derive(Debug)]

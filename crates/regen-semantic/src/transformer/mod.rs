@@ -19,5 +19,5 @@ mod parts;
 mod relative;
 
 pub(crate) use batch::{Batch, Group};
-pub(crate) use encoder::{Transformer, torch};
+pub(crate) use encoder::{Torch, Transformer, torch};
 pub(crate) use engine::Engine;

@@ -2,14 +2,16 @@
 //!
 //! **Source** Song et al. 2020, "MPNet"; the buckets are those of Raffel et al. 2020 (T5).
 
-use tch::{TchError, Tensor};
+use tch::Tensor;
+
+use super::encoder::Torch;
 
 /// Distances are told apart one by one up to 7, then in ever wider buckets up to 128; both directions apart.
 pub(super) const BUCKETS: i64 = 32;
 const FARTHEST: f64 = 128.0;
 
 /// `table: [buckets, heads] → [1, heads, longest, longest]`, the bias of looking from row to column.
-pub(super) fn relative_bias(table: &Tensor, longest: i64) -> Result<Tensor, TchError> {
+pub(super) fn relative_bias(table: &Tensor, longest: i64) -> Torch<Tensor> {
     let half = BUCKETS / 2;
     let exact = half / 2;
     let bucket = |distance: i64| {

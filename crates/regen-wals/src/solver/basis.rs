@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::kernel::product::{Panels, Start, Table, gather, upper_product};
+use crate::ordered::in_order;
 use crate::simd::{Kernel, Lanes, Level, dispatch, flat};
 
 /// An orthogonal basis.
@@ -99,18 +100,12 @@ fn apply(turn: &Mat<f32>, factors: &mut [f32]) {
 pub(crate) fn fast_gram(level: Level, factors: &[f32], rank: usize) -> Array2<f64> {
     let parts = GramParts::of(factors.len() / rank, rank);
     let mut gram = Array2::zeros((rank, rank));
-    // Added in order, so however many are in memory at once, the sum is the same.
-    for wave in factors.chunks(2 * rayon::current_num_threads() * parts.rows * rank) {
-        let partial: Vec<Vec<f64>> = wave
-            .par_chunks(parts.rows * rank)
-            .map(|part| {
-                let mut sum = parts.zero();
-                parts.add(level, part, &mut sum);
-                sum
-            })
-            .collect();
-        parts.sum(&partial, &mut gram);
-    }
+    let piece = |rows: &[f32]| {
+        let mut sum = parts.zero();
+        parts.add(level, rows, &mut sum);
+        sum
+    };
+    in_order(factors, parts.rows * rank, piece, |sum| parts.take(&sum, &mut gram));
     mirror(&mut gram);
     gram
 }
@@ -148,18 +143,16 @@ impl GramParts {
     /// The whole from its pieces, both triangles filled.
     pub(crate) fn reduce(&self, pieces: &[Vec<f64>]) -> Array2<f64> {
         let mut gram = Array2::zeros((self.rank, self.rank));
-        self.sum(pieces, &mut gram);
+        pieces.iter().for_each(|piece| self.take(piece, &mut gram));
         mirror(&mut gram);
         gram
     }
 
-    /// Adds the upper triangles of pieces, in order.
-    fn sum(&self, pieces: &[Vec<f64>], gram: &mut Array2<f64>) {
-        for piece in pieces {
-            for i in 0..self.rank {
-                for j in i..self.rank {
-                    gram[[i, j]] += piece[i * self.rank + j];
-                }
+    /// Adds the upper triangle of a piece.
+    fn take(&self, piece: &[f64], gram: &mut Array2<f64>) {
+        for i in 0..self.rank {
+            for j in i..self.rank {
+                gram[[i, j]] += piece[i * self.rank + j];
             }
         }
     }

@@ -103,14 +103,19 @@ fn failing_with_number(text: &str) -> Option<&str> {
     library_code(text).find(|line| panicking.iter().any(|name| line.contains(name)))
 }
 
-/// The sources of libraries, without files of tests.
-fn of_libraries() -> impl Iterator<Item = (PathBuf, String)> {
-    rust_files().into_iter().filter(|(path, _)| {
+/// What `find` finds in the sources of libraries, files of tests left out.
+fn in_libraries(find: impl Fn(&str) -> Option<&str>) -> Vec<String> {
+    let of_library = |path: &Path| {
         path.starts_with("crates")
             && !path.starts_with("crates/xtask")
             && path.components().any(|part| part.as_os_str() == "src")
             && !path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
-    })
+    };
+    rust_files()
+        .iter()
+        .filter(|(path, _)| of_library(path))
+        .filter_map(|(path, text)| Some(format!("{}: {}", path.display(), find(text)?)))
+        .collect()
 }
 
 #[test]
@@ -147,17 +152,12 @@ fn a_mod_rs_only_declares() {
 
 #[test]
 fn libraries_leave_the_surroundings_to_their_caller() {
-    let violations: Vec<_> = of_libraries()
-        .filter_map(|(path, text)| Some(format!("{}: {}", path.display(), contact(&text)?)))
-        .collect();
-    assert_none("a library prints, reads the environment or is unfinished", &violations);
+    assert_none("a library prints, reads the environment or is unfinished", &in_libraries(contact));
 }
 
 #[test]
 fn libraries_do_not_call_what_panics_where_memory_runs_out() {
-    let violations: Vec<_> = of_libraries()
-        .filter_map(|(path, text)| Some(format!("{}: {}", path.display(), failing_with_number(&text)?)))
-        .collect();
+    let violations = in_libraries(failing_with_number);
     assert_none("a fallible function of tch with a number, see regen_torch::Numbers", &violations);
 }
 
