@@ -25,6 +25,7 @@ PARSER.add_argument("--threads", type=int, default=2)
 PARSER.add_argument("--short", type=int, default=2000)
 PARSER.add_argument("--long", type=int, default=500)
 PARSER.add_argument("--skip-onnx", action="store_true")
+PARSER.add_argument("--skip-bf16", action="store_true", help="for processors without bf16 instructions")
 ARGS = PARSER.parse_args()
 # For the Rust side: the libraries that it was linked with, as `cargo xtask setup` laid them.
 os.environ.setdefault("LD_LIBRARY_PATH", str(pathlib.Path(__file__).parents[2] / ".regen/libtorch/torch/lib"))
@@ -128,6 +129,8 @@ def main():
             "regen f32": lambda name: run_regen(name, "f32", folder),
             "regen bf16": lambda name: run_regen(name, "bf16", folder),
         }
+        if ARGS.skip_bf16:
+            contenders = {label: run for label, run in contenders.items() if "bf16" not in label}
         if not ARGS.skip_onnx:
             onnx = onnx_runner(folder)
             for batches in [{"short": 16, "long": 1}, {"short": 32, "long": 4}, {"short": 64, "long": 8}]:
@@ -136,7 +139,7 @@ def main():
         tokens = SentenceTransformer(ARGS.model, device="cpu").tokenizer
         for name, found in SETS.items():
             lengths = [len(ids) for ids in tokens(found, truncation=True, max_length=256)["input_ids"]]
-            print(f"{name}: {len(found)} texts of {statistics.mean(lengths):.1f} tokens")
+            print(f"{name}: {len(found)} texts of {statistics.mean(lengths):.1f} tokens", flush=True)
             reference = plain(name)[1]
             seconds = {label: [] for label in contenders}
             closeness = {}

@@ -5,7 +5,7 @@
 
 As many users as items, about ten pairs each, power-law on both sides, and before them the matrix of wals.py, in memory.
 Every line has a process of its own; its first iteration is not counted. Peak memory is the matrix and the fit: without
-making the matrix, and without what the process held before (the program and its libraries). At the end stands what the
+making the matrix, and without what the process held before, nor pages of the program and its libraries that came in since. At the end stands what the
 rates of the largest matrix of each kind give for 1 M to 1 B items, as the tables of docs/scale.md, and a plot is
 written beside the numbers. Needs nothing but Python; shards are written below DIR and removed.
 
@@ -79,7 +79,7 @@ def shards_bytes(rows, pairs):
 
 def measure(args, shape, kind, folder):
     with Regen(args.binary) as regen:
-        before = regen.ask(command="peak_memory")["bytes"]
+        before = regen.ask(command="peak_memory")
         if kind == "memory":
             matrix = regen.ask(command="generate", **shape)
             regen.ask(command="peak_memory")
@@ -92,7 +92,8 @@ def measure(args, shape, kind, folder):
                 command="fit_shards", config=config(args.rank, args.iterations + 1), folder=str(shards), work=str(work)
             )
             shutil.rmtree(folder)
-        peak = regen.ask(command="peak_memory")["bytes"] - before
+        after = regen.ask(command="peak_memory")
+        peak = after["bytes"] - before["bytes"] - (after["program_bytes"] - before["program_bytes"])
     both = shape["users"] + shape["items"]
     return dict(
         kind=kind, pairs=matrix["pairs"], rows=both, seconds=fit["seconds"][1:], peak_bytes=peak,

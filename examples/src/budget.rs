@@ -52,7 +52,7 @@ pub struct Budget {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_one(count: &i64) -> bool {
+pub(crate) fn is_one(count: &i64) -> bool {
     *count == 1
 }
 

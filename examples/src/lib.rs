@@ -30,6 +30,7 @@ pub mod scalars;
 pub mod scores;
 pub mod sharded;
 pub mod similarity;
+pub mod together;
 pub mod tuning;
 pub mod wals_args;
 pub mod whole_file;

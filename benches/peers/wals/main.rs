@@ -169,13 +169,33 @@ fn fit_shards(config: &WalsConfig, matrix: &ShardedMatrix, work: &Path) -> Resul
     }
 }
 
-/// Reads the high-water mark of Linux's `/proc` and resets it.
+/// Reads the high-water mark of Linux's `/proc` and resets it; and what of the memory now is pages of the program and its libraries.
 fn peak_memory() -> Result<Value> {
     let status = std::fs::read_to_string("/proc/self/status").context("only Linux tells")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     let kibibytes: u64 = line.split_whitespace().next().context("no number")?.parse()?;
     std::fs::write("/proc/self/clear_refs", "5").context("cannot reset the mark")?;
-    Ok(json!({ "bytes": kibibytes * 1024 }))
+    Ok(json!({ "bytes": kibibytes * 1024, "program_bytes": program_bytes()? }))
+}
+
+/// Pages of the program and its libraries come into memory as they are first run, and are no part of what a fit holds.
+fn program_bytes() -> Result<u64> {
+    let program = std::env::current_exe()?;
+    let maps = std::fs::read_to_string("/proc/self/smaps").context("only Linux tells")?;
+    let (mut inside, mut kibibytes) = (false, 0u64);
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        if first == "Rss:" && inside {
+            kibibytes += words.next().context("no number")?.parse::<u64>()?;
+        } else if !first.ends_with(':') {
+            // A mapping: addresses, rights, offset, device, inode, and the file if there is one.
+            let file = Path::new(words.nth(4).unwrap_or_default());
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            inside = file == program || name.contains(".so");
+        }
+    }
+    Ok(kibibytes * 1024)
 }
 
 fn describe(matrix: &InteractionMatrix) -> Result<Value> {

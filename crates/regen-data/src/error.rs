@@ -210,6 +210,12 @@ pub enum Error {
         /// The words that exist.
         expected: String,
     },
+    /// Two of the data sets that were to be joined have one label.
+    #[error("two data sets are labelled {label:?}: give each a label of its own")]
+    RepeatedLabel {
+        /// The label.
+        label: String,
+    },
     /// A split that would leave one part without any user.
     #[error("the {part} part of the split would be empty: {available} users to divide")]
     EmptyPart {

@@ -13,6 +13,7 @@ mod from_reviews;
 mod history;
 mod ids;
 mod inspect;
+mod joined;
 mod key_phrases;
 mod leaks;
 mod lines;
@@ -50,6 +51,7 @@ pub use from_reviews::{BuildReport, FileReport, PriceReport, ReviewsConfig, from
 pub use history::{Example, HistoryConfig, PurchaseDetail, examples};
 pub use ids::{DenseId, IdMap, ItemId, UserId};
 pub use inspect::{FieldReport, Inspection, Layout, inspect};
+pub use joined::{joined, qualified};
 pub use key_phrases::KeyPhrases;
 pub use leaks::{Leak, LeakAudit, audit_leaks};
 pub use lines::Lines;

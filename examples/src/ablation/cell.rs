@@ -10,8 +10,9 @@ use regen_semantic::SentenceEncoder;
 use serde_json::{Value, json};
 
 use super::attribution::shares;
+use super::cells::Cell;
 use super::co_training::ranks;
-use super::plan::{Cell, Plan};
+use super::plan::Plan;
 use super::records::CellRecord;
 use super::world::{Vectors, World};
 use crate::arms::{Arm, new_narrator, train, write};

@@ -24,6 +24,8 @@ struct DataTable {
     synthetic: Option<SyntheticConfig>,
     xrec: Option<Vertical>,
     #[serde(default)]
+    beside: Vec<Vertical>,
+    #[serde(default)]
     cold_items: f64,
 }
 
@@ -31,10 +33,21 @@ impl TryFrom<DataTable> for NamedData {
     type Error = String;
 
     fn try_from(table: DataTable) -> Result<Self, String> {
-        let DataTable { name, synthetic, xrec, cold_items } = table;
+        let DataTable { name, synthetic, xrec, beside, cold_items } = table;
         let source = match (synthetic, xrec) {
-            (Some(world), None) => DataSource::Synthetic(world),
-            (None, Some(vertical)) => DataSource::Xrec(vertical),
+            (Some(world), None) if beside.is_empty() => DataSource::Synthetic(world),
+            (None, Some(vertical)) if beside.is_empty() => DataSource::Xrec(vertical),
+            (None, Some(judged)) => {
+                let mut all = beside.clone();
+                all.push(judged);
+                if (1..all.len()).any(|index| all[..index].contains(&all[index])) {
+                    return Err(format!("data {name:?}: a vertical stands there twice"));
+                }
+                DataSource::XrecTogether { judged, beside }
+            }
+            (Some(_), None) => {
+                return Err(format!("data {name:?}: only verticals have others `beside` them"));
+            }
             _ => return Err(format!("data {name:?}: give one of `synthetic` and `xrec`")),
         };
         // With no item left there is nothing to factorise.
@@ -53,4 +66,11 @@ pub enum DataSource {
     Synthetic(SyntheticConfig),
     /// A vertical of the XRec release, in the folder that the program is given.
     Xrec(Vertical),
+    /// The same, with everybody of other verticals in training.
+    XrecTogether {
+        /// The vertical that validation and test are of.
+        judged: Vertical,
+        /// Those that are learned from beside it.
+        beside: Vec<Vertical>,
+    },
 }

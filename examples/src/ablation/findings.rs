@@ -243,7 +243,11 @@ fn variant_name(record: &CellRecord) -> String {
             format!("{}, {tokens} tokens by attention ({layers} layers)", record.cell.arm)
         }
     };
-    let mut name = adapter + record.cell.co_training.in_words();
+    let mut name = adapter;
+    if record.cell.tokens_per_item > 1 {
+        name.push_str(&format!(", {} tokens an item", record.cell.tokens_per_item));
+    }
+    name.push_str(record.cell.co_training.in_words());
     if !record.cell.inputs.is_none() {
         name.push_str(&format!(", with {}", record.cell.inputs.to_string().replace('+', ", ")));
     }

@@ -8,6 +8,7 @@
 mod across;
 mod attribution;
 mod cell;
+mod cells;
 mod claims;
 mod co_training;
 mod cold;
@@ -25,6 +26,7 @@ mod run;
 mod tables;
 mod world;
 
+pub use cells::Cell;
 pub use claims::{Claim, Verdict};
 pub use co_training::{CoTraining, CoTrainingSettings, NextItemRanks, NextItemScores, ranks};
 pub use cold::{ColdScores, ColdVectors, PartScores};
@@ -33,7 +35,7 @@ pub use document::{Block, Document};
 pub use findings::{Findings, Setting};
 pub use jobs::Jobs;
 pub use kinds::KindWorth;
-pub use plan::{Cell, Plan};
+pub use plan::Plan;
 pub use pooled::Pooled;
 pub use published::{Published, PublishedValue};
 pub use records::{CellRecord, WorldRecord, Written};

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use regen_data::synthetic::SyntheticConfig;
-use regen_fusion::{AdapterKind, HiddenActivation, Sources};
+use regen_fusion::AdapterKind;
 use regen_narrator::Memory;
 use serde::{Deserialize, Serialize};
 
+use super::cells::{Cell, slug};
 use super::co_training::{CoTraining, CoTrainingSettings};
 use super::cold::ColdVectors;
 use super::data::{DataSource, NamedData};
@@ -34,6 +35,9 @@ pub struct Plan {
     /// arms that have them.
     #[serde(default = "projection")]
     pub adapters: Vec<AdapterKind>,
+    /// Soft tokens of an item. An arm without vectors is run once, and so is an adapter that sums a history up in tokens of its own.
+    #[serde(default = "one")]
+    pub tokens_per_item: Vec<i64>,
     /// What is trained beside adapter and language model. An arm without vectors is run once.
     #[serde(default = "nothing_more")]
     pub co_training: Vec<CoTraining>,
@@ -88,41 +92,8 @@ pub struct Training {
     pub kernels: bool,
 }
 
-/// One training run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
-    /// Name of the data set.
-    pub data: String,
-    /// The seed.
-    pub seed: u64,
-    /// Longest history.
-    pub history: usize,
-    /// Preset of the language model.
-    pub language_model: String,
-    /// The adapter; `None` for an arm without vectors.
-    pub adapter: Option<AdapterKind>,
-    /// The arm.
-    pub arm: Given,
-    /// What is trained beside adapter and language model.
-    #[serde(default, skip_serializing_if = "CoTraining::is_none")]
-    pub co_training: CoTraining,
-    /// What is read beside the vectors of items.
-    #[serde(default, skip_serializing_if = "Inputs::is_none")]
-    pub inputs: Inputs,
-    /// How these are scaled.
-    #[serde(default, skip_serializing_if = "Scaling::is_usual")]
-    pub scaling: Scaling,
-    /// What stands for the collaborative vectors of items that the factorisation has not seen.
-    #[serde(default, skip_serializing_if = "ColdVectors::is_absent")]
-    pub cold_vectors: ColdVectors,
-    /// Rank of low-rank updates; 0 for none.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub lora_rank: i64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(rank: &i64) -> bool {
-    *rank == 0
+fn one() -> Vec<i64> {
+    vec![1]
 }
 
 fn no_inputs() -> Vec<Inputs> {
@@ -193,6 +164,11 @@ impl Plan {
         distinct("seeds", &self.seeds)?;
         distinct("arms", &self.arms.iter().map(Given::to_string).collect::<Vec<_>>())?;
         distinct("adapters", &self.adapters)?;
+        distinct("tokens_per_item", &self.tokens_per_item)?;
+        ensure!(
+            self.tokens_per_item.iter().all(|&count| count > 0),
+            "tokens_per_item: an item has at least one"
+        );
         distinct("co_training", &self.co_training)?;
         distinct("inputs", &self.inputs)?;
         distinct("scalings", &self.scalings)?;
@@ -231,85 +207,6 @@ impl Plan {
         Ok(())
     }
 
-    /// Every training run: data set by data set, seed by seed, so that what cells share is prepared once.
-    pub fn cells(&self) -> Vec<Cell> {
-        let mut cells = Vec::new();
-        for data in &self.data {
-            for &seed in &self.seeds {
-                for &history in &self.histories {
-                    for language_model in &self.language_models {
-                        cells.extend(self.variants().into_iter().map(|variant| Cell {
-                            data: data.name.clone(),
-                            seed,
-                            history,
-                            language_model: language_model.clone(),
-                            ..variant
-                        }));
-                    }
-                }
-            }
-        }
-        cells
-    }
-
-    /// The arms with each adapter that they can use, and each of what is trained and read beside: cells without data, seed,
-    /// history and language model.
-    fn variants(&self) -> Vec<Cell> {
-        let mut variants = Vec::new();
-        for &arm in &self.arms {
-            let plain = Cell {
-                data: String::new(),
-                seed: 0,
-                history: 0,
-                language_model: String::new(),
-                adapter: None,
-                arm,
-                co_training: CoTraining::None,
-                inputs: Inputs::default(),
-                scaling: Scaling::default(),
-                cold_vectors: ColdVectors::default(),
-                lora_rank: 0,
-            };
-            for &lora_rank in &self.lora_ranks {
-                let plain = Cell { lora_rank, ..plain.clone() };
-                match arm.vectors {
-                    None => variants.push(plain),
-                    Some(sources) => variants.extend(self.of_vectors(sources, &plain)),
-                }
-            }
-        }
-        variants
-    }
-
-    fn of_vectors(&self, sources: Sources, plain: &Cell) -> Vec<Cell> {
-        let mut variants = Vec::new();
-        for &kind in
-            self.adapters.iter().filter(|&&kind| kind != AdapterKind::Gated || sources == Sources::Fusion)
-        {
-            for &co_training in &self.co_training {
-                for &inputs in self.inputs.iter().filter(|inputs| inputs.of(sources) == **inputs) {
-                    // Users are folded in against the factors, so a table that moves cannot serve.
-                    if inputs.user && co_training.tables() {
-                        continue;
-                    }
-                    for &scaling in &self.scalings {
-                        // What is not read is put in one way.
-                        let ways = if sources.cf() { self.cold_vectors.len() } else { 1 };
-                        variants.extend(self.cold_vectors[..ways].iter().map(|&cold_vectors| Cell {
-                            adapter: Some(kind),
-                            co_training,
-                            inputs,
-                            scaling,
-                            cold_vectors,
-                            ..plain.clone()
-                        }));
-                    }
-                }
-            }
-        }
-        variants
-    }
-
     /// The data set of that name.
     pub fn data(&self, name: &str) -> Option<&NamedData> {
         self.data.iter().find(|data| data.name == name)
@@ -327,51 +224,12 @@ impl Plan {
         let Training { steps, reading_steps, batch, learning_rate, kernels, .. } = self.training;
         let mut budget =
             Budget::new(&cell.language_model, steps, reading_steps, batch, learning_rate, cell.seed);
-        budget.max_history = cell.history;
+        (budget.max_history, budget.tokens_per_item) = (cell.history, cell.tokens_per_item);
         (budget.inputs, budget.scaling) = (cell.inputs, cell.scaling);
         budget.lora = (cell.lora_rank > 0).then(|| low_rank(cell.lora_rank));
         cell.co_training.apply(&self.training.co_training, cell.arm.vectors, &mut budget);
         budget.with_memory(Memory { kernels, ..Memory::default() })
     }
-}
-
-impl Cell {
-    /// A name that is a file's too, one for each cell of a plan.
-    pub fn name(&self) -> String {
-        let mut name = format!("{}_{}", slug(&self.data), self.arm);
-        match self.adapter {
-            None | Some(AdapterKind::Projection) => {}
-            Some(AdapterKind::Mlp { width, depth, activation }) => {
-                let of = if activation == HiddenActivation::Gelu { "" } else { activation.as_str() };
-                name.push_str(&format!("_mlp{depth}x{width}{of}"));
-            }
-            Some(AdapterKind::Gated) => name.push_str("_gated"),
-            Some(AdapterKind::MixtureOfExperts { experts }) => name.push_str(&format!("_experts{experts}")),
-            Some(AdapterKind::CrossAttention { tokens, heads, layers }) => {
-                name.push_str(&format!("_attention{tokens}x{heads}x{layers}"));
-            }
-        }
-        name.push_str(self.co_training.suffix());
-        if !self.inputs.is_none() {
-            name.push_str(&format!("_{}", self.inputs));
-        }
-        if !self.scaling.is_usual() {
-            name.push_str(&format!("_{}", self.scaling.normalisation().as_str()));
-        }
-        if !self.cold_vectors.is_absent() {
-            name.push_str("_content");
-        }
-        if self.lora_rank > 0 {
-            name.push_str(&format!("_lora{}", self.lora_rank));
-        }
-        format!("{name}_h{}_{}_s{}", self.history, slug(&self.language_model), self.seed)
-    }
-}
-
-/// Letters and digits of a name, in lower case, with one hyphen for everything between.
-pub(super) fn slug(name: &str) -> String {
-    let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
 }
 
 fn distinct<T: PartialEq + std::fmt::Debug>(key: &str, values: &[T]) -> Result<()> {
@@ -403,51 +261,6 @@ mod tests {
     "#;
 
     #[test]
-    fn every_combination_that_makes_sense_is_a_cell_of_its_own() {
-        let plan = Plan::parse(PLAN).unwrap();
-        let cells = plan.cells();
-        // cf with two adapters, fusion with three, text with none; two data sets, seeds and histories.
-        assert_eq!(cells.len(), (2 + 3 + 1) * 8);
-        let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
-        assert_eq!(names.len(), cells.len());
-        assert_eq!(cells[0].name(), "small-world_cf_h5_2m_s1");
-        assert!(cells.iter().any(|cell| cell.name() == "books_fusion_mlp1x8_h50_2m_s2"));
-        assert!(cells.iter().all(|cell| cell.arm.vectors.is_some() == cell.adapter.is_some()));
-        assert_eq!(plan.budget(&cells[0]).max_history, 5);
-    }
-
-    #[test]
-    fn what_is_read_beside_vectors_is_an_axis_of_the_arms_that_can() {
-        let more = r#"histories = [5]
-        inputs = ["", "rating", "position+user"]
-        scalings = ["l2", "whiten"]
-        co_training = ["none", "tables"]"#;
-        let text = PLAN.replace("histories = [5, 50]", more).replace("\"cf\", ", "\"semantic\", ");
-        let cells = Plan::parse(&text).unwrap().cells();
-        // Two data sets and seeds. Semantic: two adapters, no user; fusion: three adapters, the user only with tables that stay;
-        // two scalings each.
-        assert_eq!(cells.len(), 4 * (2 * 2 * 2 * 2 + 3 * (3 + 2) * 2 + 1));
-        let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
-        assert_eq!(names.len(), cells.len());
-        assert!(names.contains("books_fusion_gated_position+user_whiten_h5_2m_s2"), "{names:?}");
-    }
-
-    #[test]
-    fn what_stands_for_cold_items_is_an_axis_of_arms_that_read_collaborative_vectors() {
-        let more = "histories = [5]\n cold_vectors = [\"absent\", \"content\"]";
-        let text = PLAN.replace("histories = [5, 50]", more).replace("\"cf\", ", "\"semantic\", ");
-        let plan =
-            Plan::parse(&text.replace("xrec = \"amazon\"", "xrec = \"amazon\"\n cold_items = 0.25")).unwrap();
-        assert_eq!(plan.data.iter().map(|data| data.cold_items).collect::<Vec<_>>(), [0.0, 0.25]);
-        let cells = plan.cells();
-        // Two data sets and seeds: semantic with two adapters, fusion with three in two ways, text.
-        assert_eq!(cells.len(), 4 * (2 + 3 * 2 + 1));
-        let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
-        assert_eq!(names.len(), cells.len());
-        assert!(names.contains("books_fusion_gated_content_h5_2m_s2"), "{names:?}");
-    }
-
-    #[test]
     fn what_makes_no_sense_is_named() {
         let refused = |from: &str, to: &str| {
             assert!(PLAN.contains(from), "{from}");
@@ -461,6 +274,14 @@ mod tests {
         assert!(refused("\"cf\"", "\"collaborative\"").contains("collaborative"));
         assert!(refused("steps = 10", "steps = 10\n paces = 3").contains("paces"));
         assert!(refused("[5, 50]", "[0]").contains("histories"));
+        assert!(refused("[5, 50]", "[5]\n tokens_per_item = [0]").contains("tokens_per_item"));
+        let beside = |others: &str| format!("xrec = \"amazon\"\n beside = {others}");
+        assert!(refused("xrec = \"amazon\"", &beside("[\"amazon\"]")).contains("twice"));
+        assert!(refused("xrec = \"amazon\"", &beside("[\"yelp\"]")).contains("yelp"));
+        assert!(
+            refused("mean_history = 6.0 }", "mean_history = 6.0 }\n beside = [\"google\"]")
+                .contains("vertical")
+        );
         assert!(refused("users = 40", "seed = 9, users = 40").contains("seeds"));
         assert!(refused("users = 40", "user = 40").contains("user"));
         assert!(refused("\"books\"", "\"small world\"").contains("small-world"));

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::attribution::Shares;
+use super::cells::Cell;
 use super::co_training::NextItemRanks;
-use super::plan::Cell;
 use crate::report::FactShare;
 use crate::scores::ArmScores;
 

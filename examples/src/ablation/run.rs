@@ -9,9 +9,10 @@ use regen_semantic::SentenceEncoder;
 use serde_json::{Value, json};
 
 use super::cell;
+use super::cells::Cell;
 use super::findings::Findings;
 use super::jobs::Claim;
-use super::plan::{Cell, Plan};
+use super::plan::Plan;
 use super::records::{CellRecord, Record, WorldRecord, find, keep};
 use super::world::World;
 use crate::cli::Session;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use regen_data::synthetic::SyntheticConfig;
+use regen_data::xrec::Vertical;
 use regen_data::{
     Example, HistoryConfig, Interaction, LeakAudit, Part, Split, audit_leaks, examples, training_interactions,
 };
@@ -13,9 +14,10 @@ use regen_semantic::SentenceEncoder;
 use regen_wals::WalsConfig;
 use serde_json::{Value, json};
 
+use super::cells::{Cell, slug};
 use super::cold::{self, ColdVectors};
 use super::data::DataSource;
-use super::plan::{Cell, Plan, slug};
+use super::plan::Plan;
 use super::records::{Identified, WorldRecord, Written};
 use crate::arms::Task;
 use crate::cli::Session;
@@ -24,6 +26,7 @@ use crate::features::{Factorisation, ItemVectors, embed, embed_items, fit_factor
 use crate::identity::Identity;
 use crate::input::{self, Input};
 use crate::pipeline;
+use crate::together::together;
 
 /// Data, split and examples.
 pub(super) struct World {
@@ -67,19 +70,33 @@ impl World {
     /// The world of `cell`; `folder` is that of real data.
     pub(super) fn prepare(plan: &Plan, cell: &Cell, folder: Option<&Path>, common: &Value) -> Result<Self> {
         let data = plan.data(&cell.data).context("a cell's data set is in the plan")?;
-        let input = match &data.source {
+        let vertical = |vertical: Vertical| {
+            let Some(folder) = folder else {
+                bail!("data {:?} is read from a folder: name it with --data", data.name);
+            };
+            let one = input::load(folder, Some(vertical))?.pop();
+            one.with_context(|| format!("{} holds no {vertical}", folder.display()))
+        };
+        let (input, split) = match &data.source {
             DataSource::Synthetic(world) => {
-                input::synthetic(&SyntheticConfig { seed: cell.seed, ..world.clone() })?
+                let input = input::synthetic(&SyntheticConfig { seed: cell.seed, ..world.clone() })?;
+                let split = pipeline::split(&input.dataset, cell.seed)?;
+                (input, split)
             }
-            DataSource::Xrec(vertical) => {
-                let Some(folder) = folder else {
-                    bail!("data {:?} is read from a folder: name it with --data", data.name);
-                };
-                let one = input::load(folder, Some(*vertical))?.pop();
-                one.with_context(|| format!("{} holds no {vertical}", folder.display()))?
+            DataSource::Xrec(one) => {
+                let input = vertical(*one)?;
+                let split = pipeline::split(&input.dataset, cell.seed)?;
+                (input, split)
+            }
+            DataSource::XrecTogether { judged, beside } => {
+                let others = beside.iter().map(|&one| anyhow::Ok((one.as_str(), vertical(one)?)));
+                together(
+                    (judged.as_str(), vertical(*judged)?),
+                    &others.collect::<Result<Vec<_>>>()?,
+                    cell.seed,
+                )?
             }
         };
-        let split = pipeline::split(&input.dataset, cell.seed)?;
         let cold = cold::draw(data.cold_items, input.dataset.items.len(), cell.seed);
         let interactions = cold::without(training_interactions(&input.dataset, &split), &cold);
         let examples = examples(&input.dataset, &HistoryConfig { max_history: cell.history })?;

@@ -86,13 +86,15 @@ pub(crate) const CHUNK: usize = 512;
 fn apply(turn: &Mat<f32>, factors: &mut [f32]) {
     let rank = turn.nrows();
     factors.par_chunks_mut(CHUNK * rank).for_each_init(Vec::new, |source: &mut Vec<f32>, chunk| {
-        source.clear();
-        source.extend_from_slice(chunk);
-        let rows = chunk.len() / rank;
-        // Rows of ours are columns to faer: Fᵀ ← turnᵀ Fᵀ.
-        let from = MatRef::from_column_major_slice(source, rank, rows);
-        let to = MatMut::from_column_major_slice_mut(chunk, rank, rows);
-        matmul(to, Accum::Replace, turn.transpose(), from, 1.0f32, Par::Seq);
+        for chunk in chunk.chunks_mut(CHUNK / 4 * rank) {
+            source.clear();
+            source.extend_from_slice(chunk);
+            let rows = chunk.len() / rank;
+            // Rows of ours are columns to faer: Fᵀ ← turnᵀ Fᵀ.
+            let from = MatRef::from_column_major_slice(source, rank, rows);
+            let to = MatMut::from_column_major_slice_mut(chunk, rank, rows);
+            matmul(to, Accum::Replace, turn.transpose(), from, 1.0f32, Par::Seq);
+        }
     });
 }
 

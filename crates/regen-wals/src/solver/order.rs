@@ -59,7 +59,8 @@ impl Order {
             }
         }
         for (_, members) in &mut groups {
-            members.sort_by_key(|&row| std::cmp::Reverse(rows.length(row as usize)));
+            members.shrink_to_fit();
+            members.sort_unstable_by_key(|&row| (std::cmp::Reverse(rows.length(row as usize)), row));
         }
         Self { groups }
     }

@@ -43,9 +43,12 @@ pub(crate) struct RotatedSweep<'a> {
     pub(crate) relaxation: f32,
 }
 
-/// Rows that are solved between two visits to the factors, for each thread: they are scattered there, so results gather in a
-/// buffer first. Enough that threads which finish early wait little, and few enough that nobody misses the memory.
-const WAVE: usize = 1024;
+/// Numbers that are solved for between two visits to the factors, for each thread: rows are scattered there, so results gather in
+/// a buffer first. Enough that threads which finish early wait little, and few enough that nobody misses the memory.
+const WAVE: usize = 1 << 15;
+
+/// The fewest rows of a thread between two visits.
+const FEWEST: usize = 128;
 
 impl RotatedSweep<'_> {
     /// Solves all rows. `factors: [rows, rank]`, rotated, holds the start values of the iterative
@@ -59,7 +62,7 @@ impl RotatedSweep<'_> {
         }
         let threads = rayon::current_num_threads().max(1);
         let scratch: Vec<Mutex<Scratch>> = (0..threads).map(|_| Mutex::new(Scratch(None))).collect();
-        let wave_rows = WAVE * threads;
+        let wave_rows = (WAVE / rank).max(FEWEST) * threads;
         let mut buffer = vec![0f32; wave_rows.min(self.order.longest_group()) * rank];
         for (road, rows) in self.order.groups() {
             for wave in rows.chunks(wave_rows) {
