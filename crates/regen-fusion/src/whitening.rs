@@ -3,6 +3,7 @@
 //! The eigen-decomposition is libtorch's own in f64: `ndarray-linalg` would bring a second LAPACK into a crate that links
 //! libtorch, which is what the workspace's decision 0001 fences in, for one call on a small matrix at set-up time.
 
+use regen_torch::Numbers;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Torch, torch};
@@ -77,7 +78,7 @@ impl Moments {
     /// Counts the rows of `vectors: [rows, dim]` that `present: [rows]` says are there.
     ///
     /// # Errors
-    /// [`Error::ShapeMismatch`], [`Error::WrongKind`].
+    /// [`Error::ShapeMismatch`], [`Error::WrongKind`], [`Error::Torch`].
     pub fn add(&mut self, vectors: &Tensor, present: &Tensor) -> Result<()> {
         let dim = self.sum.numel() as i64;
         let rows = present.size().first().copied().unwrap_or(0);
@@ -91,13 +92,15 @@ impl Moments {
         if present.kind() != Kind::Bool {
             return Err(Error::WrongKind { tensor: "present", expected: "Bool", got: present.kind() });
         }
-        tch::no_grad(|| {
-            let there = present.nonzero().reshape([-1]);
-            let known = vectors.index_select(0, &there).to_device(Device::Cpu).to_kind(Kind::Double);
-            self.count += known.size()[0] as f64;
-            self.sum += known.sum_dim_intlist([0i64].as_slice(), false, Kind::Double);
-            self.products += known.tr().matmul(&known);
-        });
+        tch::no_grad(|| self.take(vectors, present)).map_err(torch("sum up rows of a table"))
+    }
+
+    fn take(&mut self, vectors: &Tensor, present: &Tensor) -> Torch<()> {
+        let there = present.f_nonzero()?.f_reshape([-1])?;
+        let known = vectors.f_index_select(0, &there)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
+        let sum = self.sum.f_add(&known.f_sum_dim_intlist([0i64].as_slice(), false, Kind::Double)?)?;
+        self.products = self.products.f_add(&known.f_tr()?.f_matmul(&known)?)?;
+        (self.sum, self.count) = (sum, self.count + known.size()[0] as f64);
         Ok(())
     }
 
@@ -110,24 +113,27 @@ impl Moments {
         if self.count < 2.0 {
             return refuse("fewer than two of its rows are there");
         }
-        tch::no_grad(|| {
-            let mean = &self.sum / self.count;
-            let covariance = &self.products / self.count - mean.outer(&mean);
-            if covariance.isfinite().all().int64_value(&[]) == 0 {
-                return refuse("it holds a number that is not finite");
-            }
-            let (values, vectors) = covariance
-                .f_linalg_eigh("L")
-                .map_err(|source| regen_torch::Error::Torch { action: "decompose a covariance", source })?;
-            let largest = values.max().double_value(&[]);
-            if largest <= 0.0 {
-                return refuse("its rows are all alike");
-            }
-            let varies = values.gt(largest * FLAT);
-            let scales = values.clamp_min(largest * FLAT).rsqrt() * varies.to_kind(Kind::Double);
-            let matrix = (&vectors * scales).matmul(&vectors.tr());
-            let directions = varies.sum(Kind::Int64).int64_value(&[]) as usize;
-            Ok(Whitening { mean, matrix, directions })
-        })
+        let found = tch::no_grad(|| self.decompose()).map_err(torch("decompose a covariance"))?;
+        found.or_else(refuse)
+    }
+
+    /// The map, or why there is none.
+    fn decompose(&self) -> Torch<std::result::Result<Whitening, &'static str>> {
+        let mean = self.sum.try_div(self.count)?;
+        let covariance = self.products.try_div(self.count)?.f_sub(&mean.f_outer(&mean)?)?;
+        if covariance.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            return Ok(Err("it holds a number that is not finite"));
+        }
+        let (values, vectors) = covariance.f_linalg_eigh("L")?;
+        let largest = values.f_max()?.f_double_value(&[])?;
+        if largest <= 0.0 {
+            return Ok(Err("its rows are all alike"));
+        }
+        let varies = values.try_gt(largest * FLAT)?;
+        let scales =
+            values.try_clamp_min(largest * FLAT)?.f_rsqrt()?.f_mul(&varies.f_to_kind(Kind::Double)?)?;
+        let matrix = vectors.f_mul(&scales)?.f_matmul(&vectors.f_tr()?)?;
+        let directions = varies.f_sum(Kind::Int64)?.f_int64_value(&[])? as usize;
+        Ok(Ok(Whitening { mean, matrix, directions }))
     }
 }

@@ -214,7 +214,7 @@ impl Narrator {
             let rng = &mut seed::rng(seed, stream::NEXT_ITEM);
             NextItemHead::new(&next_vs.root(), config.decoder.hidden(), rng)
         });
-        let tables = tables.to_device(device);
+        let tables = tables.to_device(device)?;
         Ok(Self {
             config,
             device,

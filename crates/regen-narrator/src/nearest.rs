@@ -1,8 +1,8 @@
 //! Which words a soft token lies near: the nearest entries of the vocabulary.
 
-use regen_torch::tensor_to_vec_f32;
+use regen_torch::{Numbers, tensor_to_vec_f32, try_range};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::losses::Control;
 use crate::next_item::unit;
@@ -35,9 +35,9 @@ impl Narrator {
             return Err(Error::NoAdapter);
         }
         let sequences = self.prompts(requests)?;
-        let ids = Tensor::arange(self.config.decoder.vocab(), (Kind::Int64, self.device)).unsqueeze(0);
+        let ids = try_range(0, self.config.decoder.vocab(), self.device)?.f_unsqueeze(0)?;
         tch::no_grad(|| {
-            let words = unit(&self.decoder.embed(&ids)?.squeeze_dim(0))?;
+            let words = unit(&self.decoder.embed(&ids)?.f_squeeze_dim(0)?)?;
             // One at a time: prompts are few, and every word times every soft token of many may not fit.
             sequences
                 .iter()
@@ -46,10 +46,11 @@ impl Narrator {
                     let Some(soft) = self.soft_tokens(&batch, Control::Nothing)? else {
                         return Ok(Vec::new());
                     };
-                    let slots = batch.slots.reshape([-1]);
-                    let slots = slots.index_select(0, &slots.ge(0).nonzero().reshape([-1]));
-                    let placed = unit(&soft.squeeze_dim(0).index_select(0, &slots))?;
-                    self.near(&placed.matmul(&words.tr()), k)
+                    let slots = batch.slots.f_reshape([-1])?;
+                    let there = slots.try_ge(0)?.f_nonzero()?.f_reshape([-1])?;
+                    let slots = slots.f_index_select(0, &there)?;
+                    let placed = unit(&soft.f_squeeze_dim(0)?.f_index_select(0, &slots)?)?;
+                    self.near(&placed.f_matmul(&words.f_tr()?)?, k)
                 })
                 .collect()
         })
@@ -61,11 +62,12 @@ impl Narrator {
         if k == 0 {
             return Ok(vec![Vec::new(); cosines.size()[0] as usize]);
         }
-        let (best, ids) = cosines.topk(k, 1, true, true);
+        let (best, ids) = cosines.f_topk(k, 1, true, true)?;
         let best = tensor_to_vec_f32(&best)?;
-        let tokens =
-            (0..best.len() as i64).map(|at| self.tokenizer.piece(ids.int64_value(&[at / k, at % k])));
-        let near = tokens.zip(best).map(|(token, cosine)| Ok(NearToken { token: token?, cosine }));
+        let near = (0..).zip(best).map(|(at, cosine)| {
+            let token = self.tokenizer.piece(ids.f_int64_value(&[at / k, at % k])?)?;
+            Ok(NearToken { token, cosine })
+        });
         let near: Vec<NearToken> = near.collect::<Result<_>>()?;
         Ok(near.chunks(k as usize).map(<[NearToken]>::to_vec).collect())
     }

@@ -35,7 +35,7 @@ impl ItemTable {
     pub fn new(vectors: &[f32], dim: usize, present: &[bool]) -> Result<Self> {
         let tensor = tensor_from_f32(vectors, &[present.len() as i64, dim as i64])?;
         check_values(vectors, dim, present, 0, f32::MAX)?;
-        Ok(Self::from_tensors(tensor, Tensor::from_slice(present)))
+        Ok(Self::from_tensors(tensor, Tensor::f_from_slice(present)?))
     }
 
     pub(crate) fn from_tensors(vectors: Tensor, present: Tensor) -> Self {
@@ -93,18 +93,18 @@ impl ItemTable {
     /// Vectors and presence of consecutive rows, `[rows, dim]` and `[rows]`, as they are.
     pub(crate) fn block(&self, first: i64, rows: i64) -> Result<(Tensor, Tensor)> {
         let vectors = match &self.vectors {
-            Vectors::Memory(vectors) => vectors.narrow(0, first, rows),
+            Vectors::Memory(vectors) => vectors.f_narrow(0, first, rows)?,
             Vectors::Stored(stored) => stored.gather(&(first..first + rows).collect::<Vec<_>>())?,
         };
-        Ok((vectors, self.present.narrow(0, first, rows)))
+        Ok((vectors, self.present.f_narrow(0, first, rows)?))
     }
 
-    fn to_device(&self, device: Device) -> Self {
+    fn to_device(&self, device: Device) -> Result<Self> {
         let vectors = match &self.vectors {
-            Vectors::Memory(vectors) => Vectors::Memory(vectors.to_device(device)),
+            Vectors::Memory(vectors) => Vectors::Memory(vectors.f_to_device(device)?),
             Vectors::Stored(stored) => Vectors::Stored(Arc::clone(stored)),
         };
-        Self { vectors, present: self.present.to_device(device) }
+        Ok(Self { vectors, present: self.present.f_to_device(device)? })
     }
 
     /// The whitening of the rows that are there, read block by block.
@@ -174,11 +174,11 @@ pub(crate) fn check_values(
 
 /// Refuses gathered values that nobody looked at before. `vectors: [n, dim]`, `present`: `[n]`.
 fn check_rows(vectors: &Tensor, present: &Tensor, rows: &[i64]) -> Result<()> {
-    let fits = vectors.isfinite().all_dim(1, false).logical_or(&present.logical_not());
-    if fits.all().int64_value(&[]) == 1 {
+    let fits = vectors.f_isfinite()?.f_all_dim(1, false)?.f_logical_or(&present.f_logical_not()?)?;
+    if fits.f_all()?.f_int64_value(&[])? == 1 {
         return Ok(());
     }
-    let place = fits.to_kind(Kind::Int64).argmin(0, false).int64_value(&[]);
+    let place = fits.f_to_kind(Kind::Int64)?.f_argmin(0, false)?.f_int64_value(&[])?;
     Err(not_finite(rows[place as usize] as usize))
 }
 
@@ -251,8 +251,8 @@ impl ItemTables {
         if distinct.is_empty() {
             return Ok(None);
         }
-        let side =
-            tch::no_grad(|| cf.gather(&Tensor::from_slice(&distinct).unsqueeze(0).to_device(cf.device())))?;
+        let rows = Tensor::f_from_slice(&distinct)?.f_unsqueeze(0)?.f_to_device(cf.device())?;
+        let side = tch::no_grad(|| cf.gather(&rows))?;
         let present = tensor_to_vec_f32(&side.present)?;
         let all = tensor_to_vec_f32(&side.vectors)?;
         let (mut vectors, mut values) = (Vec::with_capacity(all.len()), Vec::with_capacity(distinct.len()));
@@ -285,14 +285,15 @@ impl ItemTables {
         self.semantic.as_ref()
     }
 
-    pub(crate) fn to_device(&self, device: Device) -> Self {
-        let place = |table: &Option<ItemTable>| table.as_ref().map(|table| table.to_device(device));
-        Self {
+    pub(crate) fn to_device(&self, device: Device) -> Result<Self> {
+        let place =
+            |table: &Option<ItemTable>| table.as_ref().map(|table| table.to_device(device)).transpose();
+        Ok(Self {
             items: self.items,
-            cf: place(&self.cf),
-            semantic: place(&self.semantic),
+            cf: place(&self.cf)?,
+            semantic: place(&self.semantic)?,
             fold_in: self.fold_in.clone(),
-        }
+        })
     }
 
     /// The tables of each side, by its name.
@@ -307,7 +308,7 @@ impl ItemTables {
         Ok(ItemVectors {
             cf: side(&self.cf)?,
             semantic: side(&self.semantic)?,
-            mask: mask.to_kind(Kind::Bool),
+            mask: mask.f_to_kind(Kind::Bool)?,
             details: Details::default(),
         })
     }

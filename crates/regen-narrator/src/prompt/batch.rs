@@ -3,6 +3,7 @@
 use regen_fusion::{AdapterConfig, Details, Numbers, Side};
 use regen_lm::PaddingMask;
 use regen_torch::Numbers as _;
+use tch::kind::Element;
 use tch::{Device, Tensor};
 
 use super::sequence::{SOFT, Sequence};
@@ -100,28 +101,26 @@ impl Batch {
         }
         let wide = [sequences.len() as i64, seq as i64];
         let short = [sequences.len() as i64, items as i64];
-        let ids_tensor =
-            |values: &[i64], shape: &[i64; 2]| Tensor::from_slice(values).reshape(shape).to_device(device);
-        let flags =
-            |values: &[bool], shape: &[i64; 2]| Tensor::from_slice(values).reshape(shape).to_device(device);
+        let ids_tensor = |values: &[i64], shape: &[i64; 2]| placed(values, shape, device);
+        let flags = |values: &[bool], shape: &[i64; 2]| placed(values, shape, device);
         let lengths: Vec<i64> = sequences.iter().map(|s| s.len() as i64).collect();
         let mask = match padding {
             Padding::Right => PaddingMask::right(&lengths, seq as i64)?,
             Padding::Left => PaddingMask::left(&lengths, seq as i64)?,
         };
         Ok(Self {
-            ids: ids_tensor(&ids, &wide),
+            ids: ids_tensor(&ids, &wide)?,
             mask,
-            slots: ids_tensor(&slots, &wide),
-            rows: ids_tensor(&rows, &short),
-            row_mask: flags(&row_mask, &short),
-            history: flags(&history, &short),
-            details: details(sequences, items, config.adapter.as_ref(), device),
-            user: users(sequences, config.adapter.as_ref(), device),
+            slots: ids_tensor(&slots, &wide)?,
+            rows: ids_tensor(&rows, &short)?,
+            row_mask: flags(&row_mask, &short)?,
+            history: flags(&history, &short)?,
+            details: details(sequences, items, config.adapter.as_ref(), device)?,
+            user: users(sequences, config.adapter.as_ref(), device)?,
             next,
-            passage: flags(&passage, &wide),
-            targets: ids_tensor(&targets, &wide),
-            loss_mask: flags(&loss_mask, &wide),
+            passage: flags(&passage, &wide)?,
+            targets: ids_tensor(&targets, &wide)?,
+            loss_mask: flags(&loss_mask, &wide)?,
         })
     }
 }
@@ -132,29 +131,30 @@ fn details(
     items: usize,
     adapter: Option<&AdapterConfig>,
     device: Device,
-) -> Details {
+) -> Result<Details> {
     let read = adapter.map(|adapter| adapter.details).unwrap_or_default();
-    let numbers = |wanted: bool, of: &dyn Fn(&Sequence, usize) -> f32| {
-        wanted.then(|| {
+    let numbers = |wanted: bool, of: &dyn Fn(&Sequence, usize) -> f32| -> Result<Option<Numbers>> {
+        let read = wanted.then(|| {
             let rows = sequences.iter().flat_map(|sequence| {
                 let known = (0..sequence.history).map(|at| of(sequence, at));
                 known.chain(std::iter::repeat(f32::NAN)).take(items).collect::<Vec<_>>()
             });
             let values: Vec<f32> = rows.collect();
             let shape = [sequences.len() as i64, items as i64];
-            let values = Tensor::from_slice(&values).reshape(shape).to_device(device);
-            Numbers { present: values.isnan().logical_not(), values }
-        })
+            let values = placed(&values, &shape, device)?;
+            Ok(Numbers { present: values.f_isnan()?.f_logical_not()?, values })
+        });
+        read.transpose()
     };
-    Details {
-        rating: numbers(read.rating, &|sequence, at| sequence.ratings.0[at]),
-        recency: numbers(read.recency, &|sequence, at| sequence.days.0[at]),
-        position: numbers(read.position, &|sequence, at| (sequence.history - 1 - at) as f32),
-    }
+    Ok(Details {
+        rating: numbers(read.rating, &|sequence, at| sequence.ratings.0[at])?,
+        recency: numbers(read.recency, &|sequence, at| sequence.days.0[at])?,
+        position: numbers(read.position, &|sequence, at| (sequence.history - 1 - at) as f32)?,
+    })
 }
 
-fn users(sequences: &[&Sequence], adapter: Option<&AdapterConfig>, device: Device) -> Option<Side> {
-    let adapter = adapter.filter(|adapter| adapter.user)?;
+fn users(sequences: &[&Sequence], adapter: Option<&AdapterConfig>, device: Device) -> Result<Option<Side>> {
+    let Some(adapter) = adapter.filter(|adapter| adapter.user) else { return Ok(None) };
     let width = adapter.cf_dim as usize;
     let present: Vec<bool> = sequences.iter().map(|sequence| sequence.user.0.len() == width).collect();
     let rows = sequences.iter().flat_map(|sequence| {
@@ -162,10 +162,15 @@ fn users(sequences: &[&Sequence], adapter: Option<&AdapterConfig>, device: Devic
     });
     let vectors: Vec<f32> = rows.collect();
     let shape = [sequences.len() as i64, adapter.cf_dim];
-    Some(Side {
-        vectors: Tensor::from_slice(&vectors).reshape(shape).to_device(device),
-        present: Tensor::from_slice(&present).to_device(device),
-    })
+    Ok(Some(Side {
+        vectors: placed(&vectors, &shape, device)?,
+        present: placed(&present, &shape[..1], device)?,
+    }))
+}
+
+/// `values` in a tensor of `shape` on `device`.
+fn placed<T: Element>(values: &[T], shape: &[i64], device: Device) -> Result<Tensor> {
+    Ok(Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_device(device)?)
 }
 
 /// Puts `soft [batch, soft tokens, hidden]` into the places that `slots [batch, seq]` names, leaving every
