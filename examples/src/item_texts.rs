@@ -1,12 +1,14 @@
 //! The texts that are embedded: lines of a file, or what a template makes of records or of a prepared folder's items. They are read
-//! as often as needed and never held together; of a prepared folder, what it holds itself is.
+//! as often as needed and never held together. A prepared folder is held only where reviews say something of its items, or where
+//! its tables are Parquet.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use regen_data::{Dataset, prepared};
+use regen_data::Dataset;
+use regen_data::prepared::{self, TableFormat};
 use regen_semantic::{ItemText, TextsHash};
 use serde_json::Value;
 
@@ -25,7 +27,13 @@ pub struct ItemTexts {
 enum Source {
     Lines,
     JsonLines,
-    Items { dataset: Box<Dataset>, reviews: Option<ItemReviews> },
+    /// The items of a prepared folder, line by line.
+    ItemLines,
+    /// The same of a folder that is held.
+    Items {
+        dataset: Box<Dataset>,
+        reviews: Option<ItemReviews>,
+    },
 }
 
 /// What one reading of all texts says of them.
@@ -49,6 +57,7 @@ impl ItemTexts {
     pub fn open(path: &Path, template: &str, reviews: &[PathBuf]) -> Result<Self> {
         let template = ItemText::parse(template)?;
         let asked = template.fields().find(|(name, _)| *name == REVIEWS);
+        let mut path = path.to_owned();
         let source = match path.extension().and_then(|extension| extension.to_str()) {
             _ if path.is_dir() => {
                 let given = !reviews.is_empty();
@@ -56,15 +65,21 @@ impl ItemTexts {
                     asked.is_some() == given,
                     "{{{REVIEWS}}} in the template and --reviews belong together"
                 );
-                let dataset = Box::new(prepared::read(path)?);
-                let reviews = match asked {
-                    Some((_, words)) => {
-                        let split = pipeline::read_split(path, &dataset)?;
-                        Some(training_reviews(reviews, &dataset, &split, words.unwrap_or(MOST_WORDS))?)
+                let format = prepared::verify(&path)?;
+                match asked {
+                    None if format == TableFormat::Text => {
+                        path.push(prepared::ITEMS);
+                        Source::ItemLines
                     }
-                    None => None,
-                };
-                Source::Items { dataset, reviews }
+                    None => Source::Items { dataset: Box::new(prepared::read(&path)?), reviews: None },
+                    Some((_, words)) => {
+                        let dataset = Box::new(prepared::read(&path)?);
+                        let split = pipeline::read_split(&path, &dataset)?;
+                        let words = words.unwrap_or(MOST_WORDS);
+                        let reviews = Some(training_reviews(reviews, &dataset, &split, words)?);
+                        Source::Items { dataset, reviews }
+                    }
+                }
             }
             _ if !reviews.is_empty() => {
                 bail!("--reviews belong to a prepared folder, and {} is a file", path.display())
@@ -73,7 +88,7 @@ impl ItemTexts {
             Some("jsonl") => Source::JsonLines,
             _ => bail!("{} is neither .txt nor .jsonl nor a folder", path.display()),
         };
-        Ok(Self { path: path.to_owned(), source, template })
+        Ok(Self { path, source, template })
     }
 
     /// Whether a template makes them.
@@ -83,7 +98,7 @@ impl ItemTexts {
 
     /// Whether they are those of a prepared folder's items.
     pub fn of_items(&self) -> bool {
-        matches!(self.source, Source::Items { .. })
+        matches!(self.source, Source::Items { .. } | Source::ItemLines)
     }
 
     /// Reviews that were left out because they give orders to a model.
@@ -144,6 +159,7 @@ impl ItemTexts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use regen_data::synthetic::SyntheticConfig;
 
     fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -175,5 +191,30 @@ mod tests {
         assert!(error.to_string().contains("neither .txt nor .jsonl"), "{error}");
         let error = ItemTexts::open(Path::new("a.txt"), "{title}", &[path]).unwrap_err();
         assert!(error.to_string().contains("belong to a prepared folder"), "{error}");
+    }
+
+    #[test]
+    fn items_of_a_folder_give_the_texts_that_they_give_held_in_memory_and_a_changed_folder_is_refused() {
+        let config = SyntheticConfig { users: 40, items: 130, mean_history: 6.0, ..Default::default() };
+        let mut dataset = config.generate().unwrap().dataset;
+        dataset.catalogue[3] = None;
+        let dir = tempfile::tempdir().unwrap();
+        prepared::write(dir.path(), &dataset, None).unwrap();
+        let lines = ItemTexts::open(dir.path(), "{title} {brand} {category}", &[]).unwrap();
+        assert!(lines.of_items() && matches!(lines.source, Source::ItemLines));
+        let held = ItemTexts {
+            path: dir.path().to_owned(),
+            source: Source::Items { dataset: Box::new(dataset), reviews: None },
+            template: ItemText::parse("{title} {brand} {category}").unwrap(),
+        };
+        let survey = lines.survey().unwrap();
+        assert_eq!(survey, held.survey().unwrap());
+        assert_eq!((survey.texts, survey.empty.as_slice()), (130, [3].as_slice()));
+
+        let items = dir.path().join(prepared::ITEMS);
+        let changed = std::fs::read_to_string(&items).unwrap().replacen("title", "Title", 1);
+        std::fs::write(&items, changed).unwrap();
+        let error = ItemTexts::open(dir.path(), "{title}", &[]).unwrap_err();
+        assert!(error.to_string().contains("items.jsonl"), "{error}");
     }
 }

@@ -74,14 +74,28 @@ pub fn write_as(
 /// [`Error::NeedsFeature`] for Parquet in a build without it.
 pub fn read(folder: impl AsRef<Path>) -> Result<Dataset> {
     let folder = folder.as_ref();
-    let (manifest, format) = Manifest::load(folder)?;
-    manifest.verify(folder)?;
+    let (manifest, format) = verified(folder)?;
     let mut data = Dataset { name: manifest.name, chronology: manifest.chronology, ..Default::default() };
     match format {
         TableFormat::Text => text::read(folder, &mut data)?,
         TableFormat::Parquet => read_parquet(folder, &mut data)?,
     }
     Ok(data)
+}
+
+/// Checks that a prepared folder is finished and that its tables are those that were written, without holding them; says in which form
+/// they are. Of text, [`ITEMS`](super::ITEMS) can then be read line by line.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::UnsupportedVersion`], [`Error::Checksum`], as of [`read()`].
+pub fn verify(folder: impl AsRef<Path>) -> Result<TableFormat> {
+    Ok(verified(folder.as_ref())?.1)
+}
+
+fn verified(folder: &Path) -> Result<(Manifest, TableFormat)> {
+    let (manifest, format) = Manifest::load(folder)?;
+    manifest.verify(folder)?;
+    Ok((manifest, format))
 }
 
 #[cfg(feature = "parquet")]

@@ -38,7 +38,7 @@ mod manifest;
 mod text;
 
 pub(crate) use self::files::replace;
-pub use self::folder::{read, write, write_as};
+pub use self::folder::{read, verify, write, write_as};
 pub(crate) use self::manifest::MANIFEST;
 pub use self::manifest::{TableFormat, VERSION};
-pub use self::text::write_interactions;
+pub use self::text::{ITEMS, write_interactions};

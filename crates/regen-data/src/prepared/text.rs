@@ -13,7 +13,8 @@ use crate::table::{Columns, InteractionTable};
 use crate::{Dataset, Error, IdMap, Interaction, ItemMetadata, Narrative, NarrativeKind, Result};
 
 const USERS: &str = "users.txt";
-const ITEMS: &str = "items.jsonl";
+/// The items of a prepared folder in text: one JSON object a line, in the order of the indices.
+pub const ITEMS: &str = "items.jsonl";
 const INTERACTIONS: &str = "interactions.csv";
 const NARRATIVES: &str = "narratives.jsonl";
 /// All of them.
