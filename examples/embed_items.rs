@@ -6,15 +6,16 @@
 //!     --template "{title}. {brand}. {description:60}" --neighbours 5 --out out
 //! ```
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
 use regen_examples::cli::{Common, Session};
 use regen_examples::item_texts::ItemTexts;
-use regen_examples::pipeline;
+use regen_examples::pipeline::{self, WITHOUT_TEXT};
 use regen_semantic::{
     EmbeddingStore, EncodeOptions, Error, Origin, Prompt, SentenceEncoder, Storage, hash_model,
     load_embeddings, nearest,
@@ -92,6 +93,18 @@ fn main() -> Result<()> {
     let texts = ItemTexts::open(&args.input, &args.template, &args.reviews)?;
     let survey = texts.survey()?;
     let total = survey.texts;
+    if !survey.empty.is_empty() {
+        let (empty, input) = (survey.empty.len(), args.input.display());
+        if empty == total && texts.of_records() {
+            bail!(
+                "none of the {total} texts of {input} holds a word: does --template {:?} name fields that are there?",
+                args.template
+            );
+        }
+        session.note(&format!(
+            "{empty} of {total} texts of {input} are empty; their rows stand in {WITHOUT_TEXT}"
+        ));
+    }
     if texts.instructing_reviews() > 0 {
         let count = texts.instructing_reviews();
         session.note(&format!("{count} reviews give orders to a model and are left out"));
@@ -115,9 +128,7 @@ fn main() -> Result<()> {
         true => EmbeddingStore::resume(out, origin)?,
         false => EmbeddingStore::create(out, origin)?,
     };
-    if texts.of_items() {
-        pipeline::write_without_text(out, &survey.empty)?;
-    }
+    pipeline::write_without_text(out, &survey.empty)?;
     let resumed = store.rows();
     let prompt = args.prompt.map_or(Prompt::OfFolder, Prompt::Text);
     let options = EncodeOptions { prompt, ..EncodeOptions::default() };
@@ -177,7 +188,8 @@ fn embed(
     });
     match vectors {
         Err(Error::Stopped { .. }) => bail!("stopped by the user; --resume goes on after {before} texts"),
-        vectors => Ok(vectors?),
+        // Whatever number of a text the encoder tells is one of this block's.
+        vectors => vectors.with_context(|| format!("in the block that begins with text {before} (from 0)")),
     }
 }
 
@@ -188,8 +200,18 @@ fn look(path: &Path, texts: &ItemTexts, k: i64, quietly: bool) -> Result<()> {
     let shown: Vec<i64> = (0..total.min(10)).map(|row| row * total / total.min(10)).collect();
     // One more than asked: the nearest of all is the item itself.
     let (rows, scores) = nearest(&vectors.index_select(0, &Tensor::from_slice(&shown)), &vectors, k + 1)?;
-    let texts = texts.rows()?.collect::<Result<Vec<String>>>()?;
-    let short = |row: i64| texts[row as usize].chars().take(90).collect::<String>();
+    let mut wanted: HashMap<i64, String> = shown
+        .iter()
+        .copied()
+        .chain(Vec::<i64>::try_from(rows.reshape([-1]))?)
+        .map(|row| (row, String::new()))
+        .collect();
+    for (row, text) in (0..).zip(texts.rows()?) {
+        if let Some(wanted) = wanted.get_mut(&row) {
+            *wanted = text?.chars().take(90).collect();
+        }
+    }
+    let short = |row: i64| wanted.get(&row).map_or("", String::as_str);
     for (line, &item) in shown.iter().enumerate() {
         println!("\n{}", short(item));
         let columns = rows.size()[1];

@@ -11,7 +11,9 @@ Losses are those after the same number of iterations.
 """
 
 import argparse
+import concurrent.futures
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -159,6 +161,11 @@ def main():
             print(f"rank {rank}: syrk + Cholesky {floor / 1e9:.1f} GFlop an iteration: floor {floor / best_sgemm / 1e9:.3f} s;"
                   f" the exact solver's best takes {min(times[rank, 'exact', 'regen']) / (floor / best_sgemm / 1e9):.2f} of it"
                   " (below 1: fewer flops than the normal equations need)")
+            once, gathered = floor_bytes(users, items, matrix, rank)
+            rate = reading()
+            print(f"rank {rank}: {once / 1e6:.0f} MB an iteration if every number is read once: floor {once / rate:.3f} s at"
+                  f" {rate / 1e9:.1f} GB/s; factors gathered pair by pair {gathered / 1e9:.2f} GB: {gathered / rate:.3f} s where"
+                  " no cache holds any")
 
         for rank in (int(rank) for rank in args.block_ranks.split(",") if rank):
             report["races"].append(race(regen, rank, args.rounds))
@@ -194,6 +201,25 @@ def floor_flops(users, items, matrix, rank):
     """Multiplications and additions of the normal equations by rank: syrk of every row and its Cholesky factor."""
     rows = len(numpy.unique(users)) + len(numpy.unique(items))
     return 2 * matrix["pairs"] * rank * (rank + 1) + rows * rank**3 / 3
+
+
+def floor_bytes(users, items, matrix, rank):
+    """Bytes of both orientations of the pairs and of both sides' factors, read and written once; and of a factor for every pair."""
+    rows = len(numpy.unique(users)) + len(numpy.unique(items))
+    return 16 * matrix["pairs"] + 2 * 4 * rank * rows, 2 * 4 * rank * matrix["pairs"]
+
+
+def reading():
+    """Bytes a second that all threads read together, from 256 MB each; the best of five."""
+    threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count()))
+    blocks = [numpy.ones(1 << 25) for _ in range(threads)]
+    best = math.inf
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for _ in range(5):
+            started = time.perf_counter()
+            list(pool.map(numpy.max, blocks))
+            best = min(best, time.perf_counter() - started)
+    return sum(block.nbytes for block in blocks) / best
 
 
 if __name__ == "__main__":

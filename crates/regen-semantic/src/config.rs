@@ -120,6 +120,7 @@ const HARMLESS: &[&str] = &[
     "return_dict",
     "seq_classif_dropout",
     "tie_word_embeddings",
+    "tokenizer_class",
     "torch_dtype",
     "transformers_version",
     "use_cache",
@@ -149,6 +150,6 @@ impl EncoderConfig {
 
     /// Longest sequence that has a position for every token, special ones included.
     pub fn longest(&self) -> i64 {
-        self.max_positions - self.padding_id.map_or(0, |id| id + 1)
+        self.max_positions.saturating_sub(self.padding_id.map_or(0, |id| id.saturating_add(1)))
     }
 }

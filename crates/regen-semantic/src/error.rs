@@ -70,6 +70,21 @@ pub enum Error {
         /// Rows of the model's embedding table.
         vocab: i64,
     },
+    /// A text holds a token that the tokenizer knows and the model does not, such as a placeholder for images.
+    #[error(
+        "text {text} has the token {id} of {}, but the model embeds only {vocab}: take that token out of the text",
+        path.display()
+    )]
+    UnknownToken {
+        /// The text's index, counted from 0.
+        text: usize,
+        /// The token's id.
+        id: i64,
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Rows of the model's embedding table.
+        vocab: i64,
+    },
     /// The folder has no prompt of this name.
     #[error("no prompt is called {name}, known are {known:?}")]
     UnknownPrompt {
@@ -138,6 +153,15 @@ pub enum Error {
         got: usize,
         /// Rows it was made for.
         expected: usize,
+    },
+    /// An embedding holds a number that is not finite, or that the storage cannot hold.
+    #[error(
+        "the embedding of row {row} is not finite, or too large for the storage: a model computes such vectors when a setting or a \
+         weight is wrong, or in f16 when numbers overflow; compute in f32 or bf16"
+    )]
+    NotFinite {
+        /// The row, from 0.
+        row: usize,
     },
     /// A template of texts is not well formed.
     #[error("template {template:?}: {reason}")]

@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::fields::{Fields, read_object, read_text};
 use crate::{Error, Result};
@@ -60,18 +59,28 @@ pub(crate) struct Layout {
     pub(crate) default_prompt: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Module {
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
+/// Where the length limit may stand, by the names that the library had for its transformers; the first that exists counts.
+const LIMITS: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// The file of the length limit, or where it would be.
+pub(crate) fn limits_path(dir: &Path) -> PathBuf {
+    let mut paths = LIMITS.iter().map(|name| dir.join(name));
+    paths.find(|path| path.exists()).unwrap_or_else(|| dir.join(LIMITS[0]))
 }
 
 impl Layout {
     /// Reads `modules.json` and the files that it and the folder name; `width` is that of a token's vector.
     pub(crate) fn load(dir: &Path, width: i64) -> Result<Self> {
         let path = dir.join("modules.json");
-        let modules: Vec<Module> = serde_json::from_str(&read_text(&path)?)
+        let modules: Vec<Map<String, Value>> = serde_json::from_str(&read_text(&path)?)
             .map_err(|source| Error::Json { path: path.clone(), source })?;
         let unsupported = |field: String, value: &str| Error::UnsupportedConfig {
             path: path.clone(),
@@ -79,27 +88,54 @@ impl Layout {
             value: value.to_owned(),
         };
         let (mut pooling, mut tail) = (None, Vec::new());
-        for (index, module) in modules.iter().enumerate() {
-            // The class's last name is the same in all versions of the library; its package moved.
-            let name = module.kind.rsplit('.').next().unwrap_or(&module.kind);
-            let folder = dir.join(&module.path);
+        for (index, module) in modules.into_iter().enumerate() {
+            let Module { below, kind } = Module::read(&path, index, module)?;
+            // The class's last name is the same in all versions of the library; its package moved. A class of another
+            // library may be called the same and compute something else.
+            let name = match kind.strip_prefix("sentence_transformers.") {
+                Some(rest) => rest.rsplit('.').next().unwrap_or(rest),
+                None => return Err(unsupported(format!("[{index}].type"), &kind)),
+            };
+            let folder = dir.join(&below);
             match (index, name) {
-                (0, "Transformer") if module.path.is_empty() => {}
+                (0, "Transformer") if below.is_empty() => {}
+                (0, "Transformer") => return Err(unsupported("[0].path".into(), &below)),
                 (1, "Pooling") => pooling = Some(load_pooling(&folder.join("config.json"), width)?),
                 (2.., "Normalize") => {
                     check_names(&folder.join("config.json"))?;
                     tail.push(Tail::Normalize);
                 }
                 (2.., "Dense") => tail.push(Tail::Dense(folder)),
-                _ => return Err(unsupported(format!("[{index}].type"), &module.kind)),
+                _ => return Err(unsupported(format!("[{index}].type"), &kind)),
             }
         }
         let Some((pooling, include_prompt)) = pooling else {
             return Err(unsupported("[1].type".into(), "nothing, where a pooling is expected"));
         };
-        let (max_tokens, lowercase) = load_limits(&dir.join("sentence_bert_config.json"))?;
+        let (max_tokens, lowercase) = load_limits(&limits_path(dir))?;
         let (prompts, default_prompt) = load_prompts(&dir.join("config_sentence_transformers.json"))?;
         Ok(Self { pooling, include_prompt, tail, max_tokens, lowercase, prompts, default_prompt })
+    }
+}
+
+/// An entry of `modules.json`.
+struct Module {
+    /// Its folder within the model's.
+    below: String,
+    /// Its class.
+    kind: String,
+}
+
+impl Module {
+    /// Reads entry `index`, refusing what an entry says beside its name, its folder and its class.
+    fn read(path: &Path, index: usize, entry: Map<String, Value>) -> Result<Self> {
+        let named = |(field, value)| (format!("[{index}].{field}"), value);
+        let mut fields = Fields { path, values: entry.into_iter().map(named).collect() };
+        let below = fields.text(&format!("[{index}].path"))?;
+        let kind = fields.text(&format!("[{index}].type"))?;
+        let harmless = ["idx", "name"].map(|field| format!("[{index}].{field}"));
+        fields.finish_except(&harmless.each_ref().map(String::as_str))?;
+        Ok(Self { below, kind })
     }
 }
 
@@ -109,10 +145,10 @@ fn load_pooling(path: &Path, width: i64) -> Result<(Vec<Pooling>, bool)> {
         fields.allow(field, &[&width.to_string()])?;
     }
     let include_prompt = fields.flag("include_prompt")?.unwrap_or(true);
-    let mut flagged = Vec::new();
+    let mut flags = Vec::new();
     for (_, flag, mode) in MODES {
-        if fields.flag(flag)?.unwrap_or(false) {
-            flagged.push(mode);
+        if let Some(on) = fields.flag(flag)? {
+            flags.push((flag, mode, on));
         }
     }
     let named = fields.values.remove("pooling_mode");
@@ -126,11 +162,27 @@ fn load_pooling(path: &Path, width: i64) -> Result<(Vec<Pooling>, bool)> {
         let found = MODES.iter().find(|(name, _, _)| value.as_str() == Some(name));
         found.map(|(_, _, mode)| *mode).ok_or_else(|| unsupported(value.to_string()))
     };
-    let modes = match named {
-        None if flagged.is_empty() => vec![Pooling::Mean],
-        None => flagged,
-        Some(Value::Array(names)) => names.iter().map(by_name).collect::<Result<_>>()?,
-        Some(name) => vec![by_name(&name)?],
+    let modes: Vec<Pooling> = match named {
+        None => {
+            let flagged: Vec<_> = flags.iter().filter(|(_, _, on)| *on).map(|(_, mode, _)| *mode).collect();
+            if flagged.is_empty() { vec![Pooling::Mean] } else { flagged }
+        }
+        Some(named) => {
+            let modes = match &named {
+                Value::Array(names) => names.iter().map(by_name).collect::<Result<_>>()?,
+                name => vec![by_name(name)?],
+            };
+            // Both spellings may be there, but must say the same: which one counts depends on the library's version.
+            if let Some((flag, mode, on)) = flags.iter().find(|(_, mode, on)| *on != modes.contains(mode)) {
+                return Err(Error::InvalidConfig {
+                    path: path.to_owned(),
+                    field: (*flag).to_owned(),
+                    value: on.to_string(),
+                    expected: format!("{}, as its pooling_mode {named} says", modes.contains(mode)),
+                });
+            }
+            modes
+        }
     };
     if modes.is_empty() { Err(unsupported("[]".into())) } else { Ok((modes, include_prompt)) }
 }

@@ -25,7 +25,7 @@ pub fn hash_file(path: &Path) -> Result<String> {
 /// [`Error::Io`].
 pub fn hash_model(dir: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
-    for file in files(dir, true)? {
+    for file in files(dir, DEEPEST)? {
         let name = file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().into_owned();
         hasher.update(name.as_bytes());
         hasher.update([0]);
@@ -34,15 +34,18 @@ pub fn hash_model(dir: &Path) -> Result<String> {
     Ok(digits(hasher))
 }
 
-fn files(dir: &Path, deeper: bool) -> Result<Vec<std::path::PathBuf>> {
+/// Folders below a model's own that are looked into: modules lie one deep, and a link back must not be followed for ever.
+const DEEPEST: u32 = 4;
+
+fn files(dir: &Path, deeper: u32) -> Result<Vec<std::path::PathBuf>> {
     let io = |source| Error::Io { path: dir.to_owned(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
         if path.is_dir() {
-            if deeper {
-                found.extend(files(&path, false)?);
+            if deeper > 0 {
+                found.extend(files(&path, deeper - 1)?);
             }
         } else if matches!(extension, Some("json" | "safetensors")) {
             found.push(path);

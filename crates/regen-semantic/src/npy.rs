@@ -1,5 +1,7 @@
 //! Rows of numbers as NumPy's arrays hold them, and back.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use half::f16;
@@ -24,6 +26,12 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn row_bytes(&self) -> usize {
         self.number_bytes * self.columns.unwrap_or(1)
+    }
+
+    /// Bytes of the file when `rows` are written; `None` if no file can have as many.
+    pub(crate) fn written(&self, rows: usize) -> Option<u64> {
+        let bytes = rows.checked_mul(self.row_bytes())?.checked_add(self.header().len())?;
+        u64::try_from(bytes).ok()
     }
 
     /// **Source** NumPy's format description, version 1.0: the data begins at a multiple of 64.
@@ -86,14 +94,14 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot =
         |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };
     let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms > 0.0 { (dot(a, b) / norms).min(1.0) } else { 1.0 }
+    if norms == 0.0 { 1.0 } else { (dot(a, b) / norms).min(1.0) }
 }
 
 /// The embeddings of a `.npy` file, `[rows, dim]` in `f32` on the CPU: what an [`EmbeddingStore`](crate::EmbeddingStore)
 /// wrote with any [`Storage`], for one-byte numbers with the `scales.npy` beside it.
 ///
 /// # Errors
-/// [`Error::Io`] if the file is missing, [`Error::Npy`] if it or its scales are not such an array, [`Error::RowCount`] if
+/// [`Error::Io`] if the file is missing, [`Error::Truncated`] if it ends before its last number, [`Error::Npy`] if it or its scales are not such an array, [`Error::RowCount`] if
 /// there are more or fewer scales than rows.
 pub fn load_embeddings(path: &Path) -> Result<Tensor> {
     let vectors = read(path, 2)?;
@@ -108,10 +116,54 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor> {
     Ok(vectors.to_kind(Kind::Float) * scales.to_kind(Kind::Float).unsqueeze(-1))
 }
 
+/// Bytes of a whole file whose header stands at its beginning, or what is wrong with that.
+///
+/// **Source** NumPy's format description, versions 1.0 to 3.0.
+fn promised(file: &mut impl Read) -> std::result::Result<u64, String> {
+    let mut begin = [0u8; 8];
+    let short = |_| "its header is cut off".to_owned();
+    file.read_exact(&mut begin).map_err(short)?;
+    if &begin[..6] != b"\x93NUMPY" {
+        return Err("it does not begin as NumPy's arrays do".to_owned());
+    }
+    let mut length = [0u8; 4];
+    let width = if begin[6] == 1 { 2 } else { 4 };
+    file.read_exact(&mut length[..width]).map_err(short)?;
+    let length = u64::from(u32::from_le_bytes(length));
+    let mut header = String::new();
+    let taken = file.take(length).read_to_string(&mut header).map_err(short)?;
+    if taken as u64 != length {
+        return Err("its header is cut off".to_owned());
+    }
+    let value = |key: &str| header.split_once(key).map(|(_, rest)| rest);
+    let size = value("'descr':").and_then(|rest| rest.split('\'').nth(1)).and_then(|descr| {
+        let digits = descr.trim_start_matches(|c: char| !c.is_ascii_digit());
+        digits.parse::<u64>().ok()
+    });
+    let shape =
+        value("'shape':").and_then(|rest| rest.split_once('(')?.1.split_once(')')).map(|(shape, _)| shape);
+    let (Some(size), Some(shape)) = (size, shape) else {
+        return Err("its header names no type and shape".to_owned());
+    };
+    let numbers = shape.split(',').map(str::trim).filter(|number| !number.is_empty());
+    numbers
+        .map(|number| number.parse::<u64>().ok())
+        .try_fold(size, |bytes, number| bytes.checked_mul(number?))
+        .and_then(|bytes| bytes.checked_add(8 + width as u64 + length))
+        .filter(|&bytes| i64::try_from(bytes).is_ok())
+        .ok_or_else(|| format!("its shape ({shape}) is no shape of numbers that fit anywhere"))
+}
+
 fn read(path: &Path, dimensions: usize) -> Result<Tensor> {
     let refused = |reason| Error::Npy { path: path.to_owned(), reason };
-    // A missing file is told apart from a damaged one.
-    std::fs::metadata(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    // libtorch's reader believes the header: what it promises must be there.
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(io)?;
+    let got = file.metadata().map_err(io)?.len();
+    let expected = promised(&mut file).map_err(refused)?;
+    if got < expected {
+        return Err(Error::Truncated { path: path.to_owned(), expected, got });
+    }
     let array = Tensor::read_npy(path).map_err(|error| refused(error.to_string()))?;
     let floats = matches!(array.kind(), Kind::Half | Kind::Float | Kind::Double);
     if array.dim() != dimensions || !(floats || (array.kind() == Kind::Int8 && dimensions == 2)) {

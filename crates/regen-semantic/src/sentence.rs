@@ -194,7 +194,8 @@ impl SentenceEncoder {
     /// Embeds texts: `[n, dim]` f32 on the CPU, in the order given. Zero texts give `[0, dim]`.
     ///
     /// # Errors
-    /// [`Error::UnknownPrompt`], [`Error::NoTokens`], [`Error::Tokenizer`], [`Error::Torch`], [`Error::OutOfMemory`].
+    /// [`Error::UnknownPrompt`], [`Error::NoTokens`], [`Error::UnknownToken`], [`Error::Tokenizer`], [`Error::Torch`],
+    /// [`Error::OutOfMemory`].
     pub fn encode<S: AsRef<str>>(&self, texts: &[S], options: &EncodeOptions) -> Result<Tensor> {
         self.encode_with(texts, options, &mut |_, _| ControlFlow::Continue(()))
     }

@@ -2,7 +2,7 @@
 //! many rows are there. A run that was killed goes on after the last whole block.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,16 @@ pub enum Storage {
     /// One byte a number, and a scale a row in `scales.npy`: the row's largest number over 127. Unit vectors of 384
     /// dimensions lose less than 1e-4 of cosine; see [`EmbeddingStore::least_cosine`].
     Int8,
+}
+
+impl Storage {
+    /// Whether a number stays one.
+    fn keeps(self, value: f32) -> bool {
+        match self {
+            Self::F16 => half::f16::from_f32(value).is_finite(),
+            Self::F32 | Self::Int8 => value.is_finite(),
+        }
+    }
 }
 
 /// What embeddings were made from. Rows are continued only where all of it is the same.
@@ -99,7 +109,8 @@ impl EmbeddingStore {
     ///
     /// # Errors
     /// [`Error::OtherOrigin`] if model, texts or a setting changed, [`Error::Truncated`] if rows are lacking that the
-    /// manifest counts, [`Error::Json`], [`Error::Io`], [`Error::Write`].
+    /// manifest counts, [`Error::RowCount`] if it counts more than there are to be, [`Error::Npy`] for an array of another shape,
+    /// [`Error::Json`], [`Error::Io`], [`Error::Write`].
     pub fn resume(folder: &Path, origin: Origin) -> Result<Self> {
         let manifest_path = folder.join(MANIFEST);
         if !manifest_path.exists() {
@@ -116,18 +127,29 @@ impl EmbeddingStore {
             let unfinished = folder.join(partial(layout.name));
             let path =
                 if !manifest.complete && unfinished.exists() { unfinished } else { folder.join(layout.name) };
+            let written = layout.written(manifest.rows_written);
+            let Some(expected) = written.filter(|_| counts(&manifest)) else {
+                return Err(Error::RowCount { got: manifest.rows_written, expected: origin.texts });
+            };
             let mut file = OpenOptions::new()
                 .read(true)
                 .write(true)
                 .open(&path)
                 .map_err(|source| Error::Io { path: path.clone(), source })?;
-            let expected = (layout.header().len() + manifest.rows_written * layout.row_bytes()) as u64;
             let got = file.metadata().map_err(write(&path))?.len();
             if got < expected {
                 return Err(Error::Truncated { path, expected, got });
             }
+            let mut header = vec![0; layout.header().len()];
+            file.read_exact(&mut header).map_err(|source| Error::Io { path: path.clone(), source })?;
+            if header != layout.header() {
+                let reason = "its header is not that of the rows which the manifest counts".to_owned();
+                return Err(Error::Npy { path, reason });
+            }
             // Rows of a block that was cut off are written again.
-            file.set_len(expected).map_err(write(&path))?;
+            if !manifest.complete {
+                file.set_len(expected).map_err(write(&path))?;
+            }
             file.seek(SeekFrom::End(0)).map_err(write(&path))?;
             arrays.push(Array { layout, path, file });
         }
@@ -153,13 +175,18 @@ impl EmbeddingStore {
     /// Appends a block of whole rows, `[rows · dim]`.
     ///
     /// # Errors
-    /// [`Error::RowCount`] if there is a part of a row or more rows than the origin says, [`Error::Write`].
+    /// [`Error::RowCount`] if there is a part of a row or more rows than the origin says, [`Error::NotFinite`] for a number that is
+    /// not finite or does not fit the storage, [`Error::Write`].
     pub fn append(&mut self, values: &[f32]) -> Result<()> {
         let Origin { dim, texts, storage, .. } = self.manifest.origin;
         let rows = values.len() / dim.max(1);
         let total = self.manifest.rows_written + rows;
         if rows * dim != values.len() || total > texts {
             return Err(Error::RowCount { got: total, expected: texts });
+        }
+        let finite = |row: &[f32]| row.iter().all(|value| storage.keeps(*value));
+        if let Some(row) = values.chunks(dim.max(1)).position(|row| !finite(row)) {
+            return Err(Error::NotFinite { row: self.manifest.rows_written + row });
         }
         let stored = Stored::of(values, dim.max(1), storage);
         for (array, bytes) in self.arrays.iter_mut().zip([&stored.numbers, &stored.scales]) {
@@ -204,7 +231,9 @@ impl EmbeddingStore {
         let (path, temporary) = (self.folder.join(MANIFEST), self.folder.join("manifest.json.partial"));
         let text = serde_json::to_vec_pretty(&self.manifest)
             .map_err(|source| Error::Json { path: path.clone(), source })?;
-        std::fs::write(&temporary, text).map_err(write(&temporary))?;
+        let mut file = File::create(&temporary).map_err(write(&temporary))?;
+        file.write_all(&text).map_err(write(&temporary))?;
+        file.sync_data().map_err(write(&temporary))?;
         std::fs::rename(&temporary, &path).map_err(write(&path))
     }
 }
@@ -215,6 +244,12 @@ const MANIFEST: &str = "manifest.json";
 fn write(path: &Path) -> impl Fn(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Write { path: path.clone(), source }
+}
+
+/// Whether a manifest can be true.
+fn counts(manifest: &Manifest) -> bool {
+    let (written, texts) = (manifest.rows_written, manifest.origin.texts);
+    written == texts || (written < texts && !manifest.complete)
 }
 
 fn partial(name: &str) -> String {

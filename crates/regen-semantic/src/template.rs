@@ -7,7 +7,7 @@ use crate::{Error, Result};
 /// A template such as `{title}. {brand}. {description:60}`: fields in braces, after a colon the most words of one.
 ///
 /// A literal part stands only between two fields that both have a value, so an absent brand leaves no stray comma; the
-/// literal before the first field always stands. Lists are joined by `, `; numbers are written as they are.
+/// literals before the first field and after the last stand around any text. Lists are joined by `, `; numbers are written as they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemText {
     source: String,
@@ -68,16 +68,14 @@ impl ItemText {
     /// The text of a record; empty if it has none of the fields.
     pub fn render(&self, record: &Map<String, Value>) -> String {
         let mut text = String::new();
-        for (index, field) in self.fields.iter().enumerate() {
+        for field in &self.fields {
             let value = record.get(&field.name).map(plain).unwrap_or_default();
             let words: Vec<&str> =
                 value.split_whitespace().take(field.most_words.unwrap_or(usize::MAX)).collect();
             if words.is_empty() {
                 continue;
             }
-            if index == 0 || !text.is_empty() {
-                text += &field.before;
-            }
+            text += if text.is_empty() { &self.fields[0].before } else { &field.before };
             text += &words.join(" ");
         }
         if text.is_empty() { text } else { text + &self.end }
@@ -119,6 +117,7 @@ mod tests {
             .map(|(name, words)| (name.to_owned(), words))
             .collect();
         assert_eq!(fields[1..], [("brand".to_owned(), None), ("description".to_owned(), Some(3))]);
+        check("Item: {title}. {brand}", serde_json::json!({"brand": "Uni"}), "Item: Uni");
         check("price {price}", serde_json::json!({"price": 2.5}), "price 2.5");
     }
 

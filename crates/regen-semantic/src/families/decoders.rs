@@ -11,7 +11,7 @@ use crate::fields::Fields;
 
 /// Scores of the vocabulary, which are not computed, and windows that are switched off.
 pub(super) const HARMLESS: &[&str] =
-    &["_sliding_window_pattern", "cache_implementation", "final_logit_softcapping", "max_window_layers"];
+    &["cache_implementation", "final_logit_softcapping", "max_window_layers"];
 
 pub(super) fn qwen3(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
     fields.allow("use_sliding_window", &["false"])?;
@@ -27,13 +27,12 @@ pub(super) fn qwen3(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
 pub(super) fn gemma3(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
     fields.allow("attn_logit_softcapping", &["null"])?;
     let both_ways = fields.flag("use_bidirectional_attention")?.unwrap_or(false);
-    let pattern = match fields.optional_positive("sliding_window_pattern")? {
-        Some(pattern) => pattern,
-        None => fields.values.get("_sliding_window_pattern").and_then(serde_json::Value::as_i64).unwrap_or(6),
-    };
-    let width = fields.positive("sliding_window")?;
-    let score_width = fields.number("query_pre_attn_scalar")?;
-    let rule = |layer: i64| (layer + 1) % pattern.max(1) != 0;
+    // Older files spell it without the underscore. Neither counts where there are `layer_types`.
+    let newer = fields.optional_size("_sliding_window_pattern")?;
+    let pattern = fields.optional_size("sliding_window_pattern")?.or(newer).unwrap_or(6);
+    let width = fields.size("sliding_window")?;
+    let score_width = fields.divisor("query_pre_attn_scalar")?;
+    let rule = |layer: i64| (layer + 1) % pattern != 0;
     let config = decoder(fields, Family::Gemma3, "hidden_activation", rule, 1_000_000.0)?;
     // Both ways, the window is around the token; otherwise it ends with it.
     let reach = if both_ways { width / 2 } else { width - 1 };
@@ -48,32 +47,32 @@ fn decoder(
     rule: impl Fn(i64) -> bool,
     default_base: f64,
 ) -> Result<EncoderConfig> {
-    let hidden = fields.positive("hidden_size")?;
-    let heads = fields.positive("num_attention_heads")?;
-    let kv_heads = fields.positive("num_key_value_heads")?;
+    let hidden = fields.size("hidden_size")?;
+    let heads = fields.size("num_attention_heads")?;
+    let kv_heads = fields.size("num_key_value_heads")?;
     divides(fields, "num_key_value_heads", kv_heads, heads, "the heads")?;
-    let head_dim = match fields.optional_positive("head_dim")? {
+    let head_dim = match fields.optional_size("head_dim")? {
         Some(head_dim) => head_dim,
         None => {
             divides(fields, "num_attention_heads", heads, hidden, "the width")?;
             hidden / heads
         }
     };
-    let layers = fields.positive("num_hidden_layers")?;
+    let layers = fields.size("num_hidden_layers")?;
     let local = layer_types(fields, layers, rule)?;
     let bases = Bases { global: "rope_theta", local: "rope_local_base_freq", default: default_base };
     let positions = bases.read(fields, &local)?;
     let attention_bias = fields.flag("attention_bias")?.unwrap_or(false);
     Ok(EncoderConfig {
         family,
-        vocab: fields.positive("vocab_size")?,
+        vocab: fields.vocabulary()?,
         hidden,
         layers,
         heads,
         kv_heads,
         head_dim: even(fields, "head_dim", head_dim)?,
-        intermediate: fields.positive("intermediate_size")?,
-        max_positions: fields.positive("max_position_embeddings")?,
+        intermediate: fields.size("intermediate_size")?,
+        max_positions: fields.size("max_position_embeddings")?,
         positions,
         padding_id: None,
         token_types: 0,

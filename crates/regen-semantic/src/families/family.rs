@@ -72,6 +72,62 @@ pub(crate) fn read(
     }
 }
 
+/// Largest of the sizes but the vocabulary's. Real ones are far below; products of two, and sums of such, stay within an i64.
+const LARGEST: i64 = 1 << 24;
+/// Largest vocabulary: ids of the tokenizer are 32 bits wide.
+const LARGEST_VOCABULARY: i64 = 1 << 31;
+
+impl Fields<'_> {
+    /// A size, in bounds within which nothing overflows.
+    pub(super) fn size(&mut self, field: &str) -> Result<i64> {
+        let size = self.positive(field)?;
+        self.at_most(field, size, LARGEST)
+    }
+
+    /// An optional size; `null` is none.
+    pub(super) fn optional_size(&mut self, field: &str) -> Result<Option<i64>> {
+        let size = self.optional_positive(field)?;
+        size.map(|size| self.at_most(field, size, LARGEST)).transpose()
+    }
+
+    /// `vocab_size`, which in large vocabularies exceeds what any other size may be.
+    pub(super) fn vocabulary(&mut self) -> Result<i64> {
+        let size = self.positive("vocab_size")?;
+        self.at_most("vocab_size", size, LARGEST_VOCABULARY)
+    }
+
+    fn at_most(&self, field: &str, size: i64, largest: i64) -> Result<i64> {
+        if size <= largest {
+            return Ok(size);
+        }
+        Err(self.invalid(field, &size.to_string(), format!("at most {largest}")))
+    }
+
+    /// A number that something is divided by, or a base of powers.
+    pub(super) fn divisor(&mut self, field: &str) -> Result<f64> {
+        let value = self.number(field)?;
+        self.above_zero(field, value)
+    }
+
+    /// The same where it is optional; `null` is none.
+    pub(super) fn optional_divisor(&mut self, field: &str) -> Result<Option<f64>> {
+        let value = self.optional_number(field)?;
+        value.map(|value| self.above_zero(field, value)).transpose()
+    }
+
+    fn above_zero(&self, field: &str, value: f64) -> Result<f64> {
+        if divides_anything(value) {
+            return Ok(value);
+        }
+        Err(self.invalid(field, &value.to_string(), "a number above 0 that f32 can hold".into()))
+    }
+}
+
+/// Whether a number is above 0 and finite also where it is computed with, in f32.
+pub(super) fn divides_anything(value: f64) -> bool {
+    (value as f32).is_normal() && value > 0.0
+}
+
 /// The non-linearity of `field`, by the reference's names.
 pub(super) fn activation(fields: &mut Fields<'_>, field: &str, known: &[&str]) -> Result<Activation> {
     let name = fields.text(field)?;

@@ -15,7 +15,7 @@ pub(super) fn read(family: Family, fields: &mut Fields<'_>) -> Result<EncoderCon
     fields.allow("is_decoder", &["false"])?;
     fields.allow("add_cross_attention", &["false"])?;
     let padding_id = match family {
-        Family::Roberta => Some(fields.positive("pad_token_id")?),
+        Family::Roberta => Some(fields.size("pad_token_id")?),
         // Written into the reference's model, whatever the configuration says.
         Family::Mpnet => Some(1),
         _ => None,
@@ -27,24 +27,24 @@ pub(super) fn read(family: Family, fields: &mut Fields<'_>) -> Result<EncoderCon
         Family::Mpnet => fields.allow("relative_attention_num_buckets", &["32"])?,
         _ => {}
     }
-    let hidden = fields.positive(name("hidden_size", "dim"))?;
+    let hidden = fields.size(name("hidden_size", "dim"))?;
     let heads_field = name("num_attention_heads", "n_heads");
-    let heads = fields.positive(heads_field)?;
+    let heads = fields.size(heads_field)?;
     divides(fields, heads_field, heads, hidden, "the width")?;
     Ok(EncoderConfig {
         family,
-        vocab: fields.positive("vocab_size")?,
+        vocab: fields.vocabulary()?,
         hidden,
-        layers: fields.positive(name("num_hidden_layers", "n_layers"))?,
+        layers: fields.size(name("num_hidden_layers", "n_layers"))?,
         heads,
         kv_heads: heads,
         head_dim: hidden / heads,
-        intermediate: fields.positive(name("intermediate_size", "hidden_dim"))?,
-        max_positions: fields.positive("max_position_embeddings")?,
+        intermediate: fields.size(name("intermediate_size", "hidden_dim"))?,
+        max_positions: fields.size("max_position_embeddings")?,
         positions: Positions::Table,
         padding_id,
         token_types: match family.names().token_types {
-            Some(_) => fields.positive("type_vocab_size")?,
+            Some(_) => fields.size("type_vocab_size")?,
             None => 0,
         },
         // DistilBERT's is written into the reference's model.

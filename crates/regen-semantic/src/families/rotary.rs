@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::Family;
-use super::family::{activation, divides};
+use super::family::{activation, divides, divides_anything};
 use crate::Result;
 use crate::config::{Activation, EncoderConfig, Positions, Window};
 use crate::fields::Fields;
@@ -55,24 +55,24 @@ pub(super) const NOMIC_HARMLESS: &[&str] = &[
 ];
 
 pub(super) fn modernbert(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
-    let hidden = fields.positive("hidden_size")?;
-    let heads = fields.positive("num_attention_heads")?;
+    let hidden = fields.size("hidden_size")?;
+    let heads = fields.size("num_attention_heads")?;
     divides(fields, "num_attention_heads", heads, hidden, "the width")?;
-    let layers = fields.positive("num_hidden_layers")?;
-    let every = fields.optional_positive("global_attn_every_n_layers")?.unwrap_or(3);
+    let layers = fields.size("num_hidden_layers")?;
+    let every = fields.optional_size("global_attn_every_n_layers")?.unwrap_or(3);
     let local = layer_types(fields, layers, |layer| layer % every != 0)?;
     let bases = Bases { global: "global_rope_theta", local: "local_rope_theta", default: 160_000.0 };
     let positions = bases.read(fields, &local)?;
     Ok(EncoderConfig {
         family: Family::ModernBert,
-        vocab: fields.positive("vocab_size")?,
+        vocab: fields.vocabulary()?,
         hidden,
         layers,
         heads,
         kv_heads: heads,
         head_dim: even(fields, "num_attention_heads", hidden / heads)?,
-        intermediate: fields.positive("intermediate_size")?,
-        max_positions: fields.positive("max_position_embeddings")?,
+        intermediate: fields.size("intermediate_size")?,
+        max_positions: fields.size("max_position_embeddings")?,
         positions,
         padding_id: None,
         token_types: 0,
@@ -85,7 +85,7 @@ pub(super) fn modernbert(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
         activation: activation(fields, "hidden_activation", &["gelu", "gelu_pytorch_tanh", "relu", "silu"])?,
         score_width: (hidden / heads) as f64,
         causal: false,
-        window: Some(Window { reach: fields.positive("local_attention")? / 2, layers: local }),
+        window: Some(Window { reach: fields.size("local_attention")? / 2, layers: local }),
     })
 }
 
@@ -93,9 +93,9 @@ pub(super) fn nomic_bert(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
     // The authors wrote the fields of GPT-2, the reference library those of BERT.
     let old = fields.values.contains_key("n_embd");
     let name = |old_name: &'static str, new: &'static str| if old { old_name } else { new };
-    let hidden = fields.positive(name("n_embd", "hidden_size"))?;
+    let hidden = fields.size(name("n_embd", "hidden_size"))?;
     let heads_field = name("n_head", "num_attention_heads");
-    let heads = fields.positive(heads_field)?;
+    let heads = fields.size(heads_field)?;
     divides(fields, heads_field, heads, hidden, "the width")?;
     let base = if old {
         for (field, value) in [
@@ -116,7 +116,7 @@ pub(super) fn nomic_bert(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
             fields.allow(field, &[value])?;
         }
         fields.allow("use_rms_norm", &["false", "null"])?;
-        fields.number("rotary_emb_base")?
+        fields.divisor("rotary_emb_base")?
     } else {
         fields.allow("hidden_act", &["silu"])?;
         let rope = take_rope(fields)?;
@@ -124,17 +124,17 @@ pub(super) fn nomic_bert(fields: &mut Fields<'_>) -> Result<EncoderConfig> {
     };
     Ok(EncoderConfig {
         family: Family::NomicBert,
-        vocab: fields.positive("vocab_size")?,
+        vocab: fields.vocabulary()?,
         hidden,
-        layers: fields.positive(name("n_layer", "num_hidden_layers"))?,
+        layers: fields.size(name("n_layer", "num_hidden_layers"))?,
         heads,
         kv_heads: heads,
         head_dim: even(fields, heads_field, hidden / heads)?,
-        intermediate: fields.positive(name("n_inner", "intermediate_size"))?,
-        max_positions: fields.positive(name("n_positions", "max_position_embeddings"))?,
+        intermediate: fields.size(name("n_inner", "intermediate_size"))?,
+        max_positions: fields.size(name("n_positions", "max_position_embeddings"))?,
         positions: Positions::Rotary { base, local_base: base },
         padding_id: None,
-        token_types: fields.positive("type_vocab_size")?,
+        token_types: fields.size("type_vocab_size")?,
         norm_eps: fields.number(name("layer_norm_epsilon", "layer_norm_eps"))?,
         biases: [true, false, false],
         activation: Activation::Silu,
@@ -176,7 +176,7 @@ pub(super) struct Bases {
 impl Bases {
     /// Of `rope_parameters`, one for each kind of layer, or of the older fields.
     pub(super) fn read(&self, fields: &mut Fields<'_>, local: &[bool]) -> Result<Positions> {
-        let (old, old_local) = (fields.optional_number(self.global)?, fields.optional_number(self.local)?);
+        let (old, old_local) = (fields.optional_divisor(self.global)?, fields.optional_divisor(self.local)?);
         let Some(mut rope) = take_rope(fields)? else {
             return Ok(Positions::Rotary {
                 base: old.unwrap_or(self.default),
@@ -214,7 +214,7 @@ pub(super) fn theta(fields: &Fields<'_>, rope: Option<&Map<String, Value>>) -> R
     let mut base = None;
     for (key, value) in rope {
         match (key.as_str(), value) {
-            ("rope_theta", value) if value.as_f64().is_some_and(|v| v.is_finite() && v > 0.0) => {
+            ("rope_theta", value) if value.as_f64().is_some_and(divides_anything) => {
                 base = value.as_f64();
             }
             ("rope_type", Value::String(kind)) if kind == "default" => {}

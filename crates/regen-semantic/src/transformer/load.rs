@@ -68,10 +68,14 @@ impl Source<'_> {
             let before = norms.before.filter(|_| !(first && names.first_reads_normed));
             Ok(Around { before: norm(before)?, branch: norm(norms.branch)?, after: norm(norms.after)? })
         };
-        let joined = config.heads * head_dim;
-        let widths = [joined, config.kv_heads * head_dim, config.kv_heads * head_dim];
+        // A product that is too large saturates: no tensor has that shape, so the checkpoint refuses it.
+        let joined = config.heads.saturating_mul(head_dim);
+        let shared = config.kv_heads.saturating_mul(head_dim);
+        let widths = [joined, shared, shared];
         let query_key_value = match &names.projections {
-            Projections::Fused(part) => self.linear(&name(part), widths.iter().sum(), hidden, bias)?,
+            Projections::Fused(part) => {
+                self.linear(&name(part), widths.into_iter().fold(0, i64::saturating_add), hidden, bias)?
+            }
             Projections::Apart(parts) => {
                 let apart = parts.iter().zip(widths);
                 let apart = apart.map(|(part, width)| self.linear(&name(part), width, hidden, bias));
@@ -86,7 +90,9 @@ impl Source<'_> {
         let wide = config.intermediate;
         let (inner, gated) = match &names.inner {
             Inner::Plain(part) => (self.linear(&name(part), wide, hidden, wide_bias)?, false),
-            Inner::GatedFused(part) => (self.linear(&name(part), 2 * wide, hidden, wide_bias)?, true),
+            Inner::GatedFused(part) => {
+                (self.linear(&name(part), wide.saturating_mul(2), hidden, wide_bias)?, true)
+            }
             Inner::Gated { gate, up } => {
                 let both = [gate, up].map(|part| self.linear(&name(part), wide, hidden, wide_bias));
                 let both = both.into_iter().collect::<Result<_>>()?;

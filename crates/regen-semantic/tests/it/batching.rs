@@ -7,6 +7,23 @@ use regen_semantic::{EncodeOptions, Error, Padding};
 
 use crate::support::{difference, encode, family, texts};
 
+/// Every folder of golden vectors.
+const ALL: [&str; 13] = [
+    "bert",
+    "bert_dense",
+    "bert_prompt",
+    "distilbert",
+    "gemma3",
+    "gemma3_causal",
+    "modernbert",
+    "modernbert_biased",
+    "mpnet",
+    "nomic_bert",
+    "qwen3",
+    "roberta",
+    "xlm_roberta",
+];
+
 fn close(a: &[Vec<f32>], b: &[Vec<f32>]) {
     assert_eq!(a.len(), b.len());
     for (row, (a, b)) in a.iter().zip(b).enumerate() {
@@ -16,7 +33,7 @@ fn close(a: &[Vec<f32>], b: &[Vec<f32>]) {
 
 #[test]
 fn a_batch_gives_what_each_text_gives_alone() {
-    for name in ["bert", "mpnet", "roberta"] {
+    for name in ALL {
         let encoder = family(name);
         let alone: Vec<Vec<f32>> =
             texts().iter().flat_map(|text| encode(&encoder, &[text], &EncodeOptions::default())).collect();
@@ -26,7 +43,7 @@ fn a_batch_gives_what_each_text_gives_alone() {
 
 #[test]
 fn padding_changes_no_vector() {
-    for name in ["bert", "mpnet", "roberta", "bert_prompt"] {
+    for name in ALL {
         let encoder = family(name);
         let with = |padding| EncodeOptions { padding: Some(padding), ..EncodeOptions::default() };
         let padded = encode(&encoder, &texts(), &with(Padding::ToLongest));

@@ -25,11 +25,16 @@ fn check_encoder(name: &str, encoder: &SentenceEncoder, is: Family, dim: i64) {
         let options = EncodeOptions { padding: Some(padding), batch_texts: 6, ..EncodeOptions::default() };
         let got = encode(encoder, &texts(), &options);
         assert_eq!(got.len(), expected.vectors.len());
+        let (mut worst, mut least) = (0f32, 1f64);
         for (text, (got, expected)) in texts().iter().zip(got.iter().zip(&expected.vectors)) {
             let off = difference(got, expected);
             assert!(off <= 1e-5, "{name} {padding:?} {text:?}: {off}");
             assert!(cosine(got, expected) >= 0.99999, "{name} {padding:?} {text:?}");
+            (worst, least) = (worst.max(off), least.min(cosine(got, expected)));
         }
+        // The table of docs/benchmarks.md: `cargo test --test it families -- --nocapture`.
+        let way = if encoder.is_packed() { "kernels" } else { "libtorch" };
+        println!("| {name} | {way} | {padding:?} | {worst:.1e} | {:.1e} |", 1.0 - least);
     }
 }
 

@@ -4,5 +4,7 @@ mod batching;
 mod families;
 mod folders;
 mod minilm;
+mod parity;
+mod settings;
 mod stores;
 mod support;

@@ -102,6 +102,10 @@ fn the_hash_of_a_model_sees_every_file_that_matters() {
     assert_eq!(before, hash_model(dir.path()).unwrap());
     edit(&dir.path().join("1_Pooling/config.json"), "true", "false");
     assert_ne!(before, hash_model(dir.path()).unwrap());
+    let (before, deep) = (hash_model(dir.path()).unwrap(), dir.path().join("a/b"));
+    std::fs::create_dir_all(&deep).unwrap();
+    std::fs::write(deep.join("model.safetensors"), "weights of a module further down").unwrap();
+    assert_ne!(before, hash_model(dir.path()).unwrap());
     // SHA-256 of "abc", FIPS 180-4.
     let file = dir.path().join("abc");
     std::fs::write(&file, "abc").unwrap();
@@ -179,4 +183,73 @@ fn arrays_that_are_no_embeddings_are_refused_by_name() {
     let scales = dir.path().join("scales.npy");
     tch::Tensor::from_slice(&[1.0f32, 2.0]).write_npy(&scales).unwrap();
     assert!(matches!(load_embeddings(&path), Err(Error::RowCount { got: 2, expected: 3 })));
+}
+
+#[test]
+fn a_manifest_that_cannot_be_true_is_refused_and_a_finished_file_is_never_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EmbeddingStore::create(dir.path(), origin(Storage::F32)).unwrap();
+    store.append(&rows(0..5)).unwrap();
+    store.finish().unwrap();
+    let (manifest, vectors) = (dir.path().join("manifest.json"), dir.path().join("embeddings.npy"));
+    let (good, bytes) = (std::fs::read_to_string(&manifest).unwrap(), std::fs::read(&vectors).unwrap());
+    for written in ["2", "7", "18446744073709551615"] {
+        let bad = good.replace("\"rows_written\": 5", &format!("\"rows_written\": {written}"));
+        assert_ne!(bad, good);
+        std::fs::write(&manifest, bad).unwrap();
+        let error = EmbeddingStore::resume(dir.path(), origin(Storage::F32)).unwrap_err();
+        assert!(matches!(error, Error::RowCount { expected: 5, .. }), "{error}");
+        assert_eq!(std::fs::read(&vectors).unwrap(), bytes);
+    }
+    std::fs::write(&manifest, &good).unwrap();
+    let mut other = bytes.clone();
+    let at = other.iter().position(|&byte| byte == b'5').unwrap();
+    other[at] = b'6';
+    std::fs::write(&vectors, other).unwrap();
+    let error = EmbeddingStore::resume(dir.path(), origin(Storage::F32)).unwrap_err();
+    assert!(matches!(error, Error::Npy { .. }), "{error}");
+}
+
+#[test]
+fn numbers_that_are_not_finite_or_do_not_fit_are_refused_with_their_row() {
+    let cases = [
+        (Storage::F32, f32::NAN),
+        (Storage::F16, f32::INFINITY),
+        (Storage::F16, 70_000.0),
+        (Storage::Int8, f32::NAN),
+    ];
+    for (storage, bad) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = EmbeddingStore::create(dir.path(), origin(storage)).unwrap();
+        store.append(&rows(0..2)).unwrap();
+        let error = store.append(&[0.0, 1.0, 2.0, 3.0, bad, 5.0]).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { row: 3 }), "{error}");
+        assert_eq!(store.rows(), 2);
+    }
+}
+
+#[test]
+fn a_file_that_ends_before_its_last_number_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = EmbeddingStore::create(dir.path(), origin(Storage::F32)).unwrap();
+    store.append(&rows(0..5)).unwrap();
+    let path = store.finish().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for length in [0, 5, 8, 9, 30, whole.len() - 1] {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let error = load_embeddings(&path).unwrap_err();
+        assert!(matches!(error, Error::Npy { .. } | Error::Truncated { .. }), "{length}: {error}");
+    }
+    for shape in ["(900000, 3)", "(18446744073709551615, 3)", "(-5, 3)"] {
+        let mut header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
+        header.resize(117, b' ');
+        header.push(b'\n');
+        let mut lying = b"\x93NUMPY\x01\x00v\x00".to_vec();
+        lying.extend(header);
+        lying.extend([0; 60]);
+        std::fs::write(&path, lying).unwrap();
+        let error = load_embeddings(&path).unwrap_err();
+        assert!(matches!(error, Error::Npy { .. } | Error::Truncated { .. }), "{shape}: {error}");
+    }
 }

@@ -151,6 +151,18 @@ fn a_mod_rs_only_declares() {
 }
 
 #[test]
+fn every_file_of_tests_is_compiled() {
+    let files = rust_files();
+    let in_it = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("tests/it"));
+    for (path, _) in files.iter().filter(|(path, _)| in_it(path) && !path.ends_with("main.rs")) {
+        let main = path.with_file_name("main.rs");
+        let module = format!("mod {};", path.file_stem().unwrap().to_string_lossy());
+        let declares = files.iter().any(|(other, text)| *other == main && text.contains(&module));
+        assert!(declares, "{} is no module of {}", path.display(), main.display());
+    }
+}
+
+#[test]
 fn libraries_leave_the_surroundings_to_their_caller() {
     assert_none("a library prints, reads the environment or is unfinished", &in_libraries(contact));
 }

@@ -1,0 +1,88 @@
+//! Embedding as a user runs it: killed, gone on with, and given what it cannot embed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program that `cargo test` built beside this test, with the tiny encoder of regen-semantic's tests.
+fn embed_items(input: &Path, out: &Path, more: &[&str]) -> Command {
+    let test = std::env::current_exe().expect("a test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../crates/regen-semantic/tests/golden/tiny_bert/model");
+    let mut command = Command::new(profile.join("examples/embed_items"));
+    command.args(["--threads", "1", "--model"]).arg(model).arg("--input").arg(input);
+    command.arg("--out").arg(out).args(more);
+    command
+}
+
+fn run(input: &Path, out: &Path, more: &[&str]) -> Output {
+    embed_items(input, out, more).output().expect("the program starts")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn texts(count: usize) -> String {
+    (0..count).map(|k| format!("a red pen and paper number {k}\n")).collect()
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, whole, killed) =
+        (dir.path().join("t.txt"), dir.path().join("whole"), dir.path().join("killed"));
+    fs::write(&input, texts(3000)).unwrap();
+    assert!(run(&input, &whole, &["--store", "int8"]).status.success());
+
+    let more = ["--store", "int8", "--block", "7", "--resume"];
+    let written = || -> u64 {
+        let manifest = fs::read_to_string(killed.join("manifest.json")).unwrap_or_default();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap_or_default();
+        manifest["rows_written"].as_u64().unwrap_or(0)
+    };
+    let mut kills = 0;
+    for wanted in [1, 400, 900] {
+        let mut child =
+            embed_items(&input, &killed, &more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begin = Instant::now();
+        while written() < wanted && begin.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        kills += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(kills > 0, "every run ended before it was killed");
+    assert!(!killed.join("embeddings.npy").exists());
+    let resumed = run(&input, &killed, &more);
+    assert!(resumed.status.success(), "{}", told(&resumed));
+    for name in ["embeddings.npy", "scales.npy"] {
+        assert_eq!(fs::read(killed.join(name)).unwrap(), fs::read(whole.join(name)).unwrap(), "{name}");
+    }
+
+    // A change of the texts is noticed, also one that leaves their number.
+    fs::write(&input, texts(3000).replacen("red", "blue", 1)).unwrap();
+    let other = run(&input, &killed, &more);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(told(&other).contains("input"), "{}", told(&other));
+}
+
+#[test]
+fn records_without_the_fields_of_the_template_are_not_embedded_as_if_they_had_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("items.jsonl"), dir.path().join("out"));
+    fs::write(&input, "{\"title\": \"a red pen\"}\n{\"brand\": \"x\"}\n").unwrap();
+    for more in [&[][..], &["--template", "{titel}"]] {
+        let failed = run(&input, &out, more);
+        assert_eq!(failed.status.code(), Some(1));
+        let told = told(&failed);
+        assert!(told.contains("items.jsonl") && told.contains("--template"), "{told}");
+        assert!(!out.join("manifest.json").exists());
+    }
+    let some = run(&input, &out, &["--template", "{title}"]);
+    assert!(some.status.success() && told(&some).contains("1 of 2 texts"), "{}", told(&some));
+    assert_eq!(fs::read_to_string(out.join("without_text.json")).unwrap(), "[1]");
+}
