@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use regen_examples::cli::Common;
 use regen_lm::{Decoder, GenerateOptions, PaddingMask, Sampling, TextTokenizer, Writer};
-use regen_torch::{Placement, Precision};
+use regen_torch::{Placement, Precision, read_npy};
 use serde_json::json;
 use tch::{Kind, Tensor};
 
@@ -75,7 +75,13 @@ fn main() -> Result<()> {
     ));
     let tokenizer = match args.text.is_empty() {
         true => None,
-        false => Some(TextTokenizer::load(&args.model)?),
+        false => {
+            let tokenizer = TextTokenizer::load(&args.model)?;
+            tokenizer
+                .check_fits(decoder.config().vocab)
+                .with_context(|| format!("tokenizer.json in {} is not this model's", args.model.display()))?;
+            Some(tokenizer)
+        }
     };
     let (embeds, mask) = read_input(&args, &decoder, tokenizer.as_ref())?;
 
@@ -144,17 +150,25 @@ fn read_input(
     decoder: &Decoder,
     tokenizer: Option<&TextTokenizer>,
 ) -> Result<(Tensor, PaddingMask)> {
-    let mut given_mask = args.mask.as_deref().map(read_npy).transpose()?;
+    let mut given_mask = args.mask.as_deref().map(mask_of).transpose()?;
     let mut embeds = match (&args.ids, &args.embeds, tokenizer) {
-        (Some(path), _, _) => decoder.embed(&read_npy(path)?.to_kind(Kind::Int64))?,
-        (_, Some(path), _) => read_npy(path)?.to_kind(decoder.kind()).to_device(decoder.device()),
+        (Some(path), _, _) => decoder.embed(&whole_numbers(path)?)?,
+        (_, Some(path), _) => vectors(path, decoder)?,
         (_, _, Some(tokenizer)) => {
             if given_mask.is_some() {
                 bail!("--mask belongs to --ids or --embeds: texts are padded here");
             }
             let rows = args.text.iter().map(|text| tokenizer.encode_with_special(text));
             let rows = rows.collect::<Result<Vec<_>, _>>()?;
+            if let Some(empty) = rows.iter().position(Vec::is_empty) {
+                bail!("text {} of --text has no tokens: there is nothing to go on from", empty + 1);
+            }
             let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
+            if args.soft.is_some() && rows.iter().any(|row| row.len() != longest) {
+                bail!(
+                    "--soft replaces first positions, which in texts of different length are padding: give one text"
+                );
+            }
             let padded: Vec<i64> = rows
                 .iter()
                 .flat_map(|row| std::iter::repeat_n(0, longest - row.len()).chain(row.iter().copied()))
@@ -170,7 +184,7 @@ fn read_input(
         bail!("the embeddings have shape {:?}, expected [batch, seq, hidden]", embeds.size());
     }
     if let Some(path) = &args.soft {
-        let soft = read_npy(path)?.to_kind(decoder.kind()).to_device(decoder.device());
+        let soft = vectors(path, decoder)?;
         let (size, whole) = (soft.size(), embeds.size());
         if size.len() != 3 || size[0] != whole[0] || size[1] > whole[1] || size[2] != whole[2] {
             bail!("--soft has shape {size:?}, expected [{}, up to {}, {}]", whole[0], whole[1], whole[2]);
@@ -178,12 +192,46 @@ fn read_input(
         embeds = Tensor::cat(&[&soft, &embeds.narrow(1, size[1], whole[1] - size[1])], 1);
     }
     let mask = match &given_mask {
-        Some(mask) => PaddingMask::from_tensor(mask)?,
+        Some(mask) => {
+            let real = mask.f_sum_dim_intlist([-1i64].as_slice(), false, Kind::Int64)?;
+            if mask.dim() == 2 && real.numel() > 0 && real.min().int64_value(&[]) == 0 {
+                bail!("a row of --mask has no real position: there is nothing to go on from");
+            }
+            PaddingMask::from_tensor(mask)?
+        }
         None => PaddingMask::full(embeds.size()[0], embeds.size()[1]),
     };
     Ok((embeds, mask))
 }
 
-fn read_npy(path: &Path) -> Result<Tensor> {
-    Tensor::read_npy(path).with_context(|| format!("cannot read {} as .npy", path.display()))
+/// i64, from whatever whole numbers a file holds.
+fn whole_numbers(path: &Path) -> Result<Tensor> {
+    let array = read_npy(path)?;
+    if !matches!(array.kind(), Kind::Int64 | Kind::Int | Kind::Int16 | Kind::Int8 | Kind::Uint8 | Kind::Bool)
+    {
+        bail!("{} holds {:?}, expected whole numbers (i64)", path.display(), array.kind());
+    }
+    Ok(array.f_to_kind(Kind::Int64)?)
+}
+
+/// Ones at real positions, zeros at padding.
+fn mask_of(path: &Path) -> Result<Tensor> {
+    let mask = whole_numbers(path)?;
+    if mask.numel() > 0 && (mask.min().int64_value(&[]) < 0 || mask.max().int64_value(&[]) > 1) {
+        bail!("{} holds other numbers than 1 (real) and 0 (padding)", path.display());
+    }
+    Ok(mask)
+}
+
+/// Given vectors as the model computes.
+fn vectors(path: &Path, decoder: &Decoder) -> Result<Tensor> {
+    let array = read_npy(path)?;
+    if !matches!(array.kind(), Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16) {
+        bail!("{} holds {:?}, expected floats", path.display(), array.kind());
+    }
+    let array = array.f_to_kind(decoder.kind())?.f_to_device(decoder.device())?;
+    if array.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        bail!("{} holds a number that is not finite in {:?}", path.display(), decoder.kind());
+    }
+    Ok(array)
 }

@@ -6,20 +6,21 @@
 //! ```
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, ValueEnum};
-use regen_examples::cli::Common;
-use regen_examples::pairs::Pairs;
+use regen_examples::cli::{Common, check_writable, wrong_usage};
+use regen_examples::pairs::{HeldOut, Pairs, print_ranking};
 use regen_examples::run_log::peak_rss_bytes;
-use regen_examples::sharded;
-use regen_examples::wals_args::{Formula, MetricName};
+use regen_examples::sharded::Sharded;
+use regen_examples::wals_args::{self, Formula, MetricName, SolverName};
+use regen_examples::whole_file::write_whole;
+use regen_torch::DeviceChoice;
 use regen_wals::evaluate::{RankingReport, evaluate, evaluate_most_popular};
 use regen_wals::persist::{Checkpoint, FactorFormat, load_npy, save_as};
-use regen_wals::{
-    Arithmetic, EarlyStopping, InitialFactors, OnDevice, Outcome, Progress, Solver, Stage, WalsConfig,
-};
+use regen_wals::{Arithmetic, EarlyStopping, InitialFactors, OnDevice, Progress, Solver, Stage, WalsConfig};
 use serde_json::json;
 
 /// Trains user and item factors by weighted alternating least squares.
@@ -66,18 +67,20 @@ struct Args {
     #[arg(long)]
     init_item_factors: Option<PathBuf>,
     /// Write a checkpoint into --out after every so many iterations.
-    #[arg(long, value_name = "ITERATIONS")]
+    #[arg(long, value_name = "ITERATIONS", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     checkpoint_every: Option<usize>,
-    /// Continue from the checkpoint in --out, if there is one, to the same result.
+    /// Continue from the checkpoint in --out, if there is one, to the same result. Not with --validation: what was
+    /// ranked before is not in a checkpoint.
     #[arg(long)]
     resume: bool,
     /// How the factors are written.
     #[arg(long, value_enum, default_value_t = FormatName::Npy)]
     format: FormatName,
     /// Keep pairs and factors on disk, in shards of about so many rows: for what does not fit in memory. The factors are
-    /// the same to the bit; the same command goes on where it was stopped.
-    #[arg(long, value_name = "ROWS", conflicts_with_all = [
-        "test", "validation", "init_user_factors", "init_item_factors", "checkpoint_every", "format"
+    /// the same to the bit; the same command goes on where it was stopped. With --test, the factors of all items are in
+    /// memory in the end, and there are no most popular items to compare with.
+    #[arg(long, value_name = "ROWS", value_parser = RangedU64ValueParser::<usize>::new().range(1..), conflicts_with_all = [
+        "validation", "init_user_factors", "init_item_factors", "checkpoint_every", "format", "double"
     ])]
     rows_per_shard: Option<usize>,
     #[command(flatten)]
@@ -104,17 +107,81 @@ impl Args {
             ..self.formula.config(self.common.seed)
         }
     }
+
+    /// Why flags do not go together.
+    fn refusal(&self) -> Option<String> {
+        if self.resume && self.validation.is_some() {
+            let reason = "a checkpoint holds neither the rankings before it nor the best factors, so early stopping \
+                          would come to another result; begin anew without --resume";
+            return Some(format!("--resume cannot be used with --validation: {reason}"));
+        }
+        for (given, flag) in [
+            (self.init_user_factors.is_some(), "--init-user-factors"),
+            (self.init_item_factors.is_some(), "--init-item-factors"),
+        ] {
+            if self.resume && given {
+                return Some(format!("--resume cannot be used with {flag}: it begins from the checkpoint"));
+            }
+        }
+        if let device @ DeviceChoice::Cuda(_) = self.common.device {
+            let on_host = [
+                (self.rows_per_shard.is_some(), "--rows-per-shard"),
+                (self.validation.is_some(), "--validation"),
+                (self.formula.solver == SolverName::Cg, "--solver cg"),
+                (self.formula.solver == SolverName::Block, "--solver block"),
+                (self.formula.double, "--double"),
+            ];
+            if let Some((_, flag)) = on_host.iter().find(|(given, _)| *given) {
+                return Some(format!(
+                    "--device {device} cannot be used with {flag}: {GPU}; choose --device cpu or auto"
+                ));
+            }
+        }
+        self.formula.idle_flag()
+    }
+
+    /// What to tell a user who stopped the fit.
+    fn advice(&self, checkpoint: Option<&Path>) -> String {
+        match checkpoint {
+            None => "no factors were written; --checkpoint-every keeps what is done".to_owned(),
+            Some(folder) => {
+                let without = if self.validation.is_some() { ", without --validation," } else { "" };
+                format!("{} holds what was done: --resume{without} goes on from it", folder.display())
+            }
+        }
+    }
 }
+
+/// What a GPU does here.
+const GPU: &str = "a GPU solves rows exactly, in f32, with all pairs in memory and without early stopping";
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(reason) = args.refusal() {
+        wrong_usage::<Args>(&reason);
+    }
     let session = args.common.start()?;
     let config = args.config();
     let out = &args.common.out;
+    wals_args::check(&config)?;
+    check_writable(out)?;
+    session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
 
-    if let Some(rows) = args.rows_per_shard {
-        let report =
-            sharded::train(&args.interactions, out, &config, rows, args.formula.drops_zeros(), &session)?;
+    let cuda = matches!(session.placement.device, tch::Device::Cuda(_));
+    let on_device = cuda && config.solver == Solver::Cholesky && config.arithmetic == Arithmetic::F32;
+    if cuda && (!on_device || args.validation.is_some() || args.rows_per_shard.is_some()) {
+        session.note(&format!("{GPU}; this fit stays on the processor"));
+    }
+    if let Some(rows_per_shard) = args.rows_per_shard {
+        let fit = Sharded {
+            table: &args.interactions,
+            out,
+            config: &config,
+            rows_per_shard,
+            drop_zeros: args.formula.drops_zeros(),
+            test: args.test.as_deref(),
+        };
+        let report = fit.train(&session)?;
         if args.common.json {
             println!("{report}");
         }
@@ -124,13 +191,19 @@ fn main() -> Result<()> {
     let matrix = pairs.matrix(args.formula.drops_zeros())?;
     session.note(&format!("{} users, {} items, {} pairs", matrix.users(), matrix.items(), matrix.pairs()));
 
+    // Before the fit, which may take hours: a file that cannot be used is refused now.
+    let held_out = |path: &Option<PathBuf>| -> Result<Option<HeldOut>> {
+        path.as_deref().map(|path| pairs.read_held_out(path, &matrix)).transpose()
+    };
+    let (validation, test) = (held_out(&args.validation)?, held_out(&args.test)?);
+
     let given = |path: &Option<PathBuf>| path.as_deref().map(load_npy).transpose();
     let mut initial_users = given(&args.init_user_factors)?;
     let mut initial_items = given(&args.init_item_factors)?;
     let mut completed = 0;
     let checkpoint_folder = out.join("checkpoint");
     if args.resume && checkpoint_folder.exists() {
-        let checkpoint = Checkpoint::load(&checkpoint_folder)?;
+        let checkpoint = Checkpoint::load(&checkpoint_folder, &matrix)?;
         ensure!(
             WalsConfig { iterations: config.iterations, ..checkpoint.config } == config,
             "the checkpoint in {} was made with other settings",
@@ -150,56 +223,52 @@ fn main() -> Result<()> {
     let bar = session.bar("factors", config.iterations as u64);
     let (mut seconds, mut objective) = (Vec::new(), Vec::new());
     let mut before = 0.0;
-    let mut failure = None;
+    let (mut failure, mut stopped) = (None, None);
+    let mut kept = completed > 0;
     let mut watch = |mut progress: Progress<'_>, report: Option<&RankingReport>| {
         if progress.stage == Stage::UsersSolved {
             return ControlFlow::Continue(());
         }
+        let (iteration, flow) = (progress.iteration, session.flow());
         let loss = progress.objective();
         objective.push(loss);
-        bar.set_position(progress.iteration as u64);
+        bar.set_position(iteration as u64);
         let ranked =
             report.map(|report| format!(", {} {:.5}", args.metric.at(20), args.metric.metric().of(report)));
         bar.set_message(format!("loss {loss:.6e}{}", ranked.unwrap_or_default()));
         if progress.stage == Stage::IterationDone {
             seconds.push(progress.seconds - before);
             before = progress.seconds;
-            if args
-                .checkpoint_every
-                .is_some_and(|every| every > 0 && progress.iteration.is_multiple_of(every))
-            {
-                let iteration = progress.iteration;
+            // No other one on Ctrl-C: looking at factors rounds them, so the fit that goes on would not be that which was
+            // never stopped.
+            if args.checkpoint_every.is_some_and(|every| iteration.is_multiple_of(every)) {
                 let (users, items) = progress.factors();
-                let saved = Checkpoint::save(&checkpoint_folder, &config, iteration, users, items);
+                let saved = Checkpoint::save(&checkpoint_folder, &config, &matrix, iteration, users, items);
                 if let Err(error) = saved {
                     failure = Some(error);
                     return ControlFlow::Break(());
                 }
+                kept = true;
             }
         }
-        session.flow()
+        if flow.is_break() && iteration < config.iterations {
+            stopped = Some(iteration);
+        }
+        flow
     };
     let mut stopped_early = None;
-    let cuda = matches!(session.placement.device, tch::Device::Cuda(_));
-    let on_device = cuda && config.solver == Solver::Cholesky && config.arithmetic == Arithmetic::F32;
-    if cuda && (!on_device || args.validation.is_some()) {
-        session.note(
-            "the GPU solves rows exactly, in f32 and without --validation; this fit stays on the processor",
-        );
-    }
-    let model = match &args.validation {
+    let model = match &validation {
         None if on_device => {
             let device = OnDevice::new(session.placement.device);
             config.fit_on(device, &matrix, initial, &mut |progress| watch(progress, None))?
         }
         None => config.fit_from(&matrix, initial, &mut |progress| watch(progress, None))?,
-        Some(path) => {
-            let (held_out, _) = pairs.read_known(path)?;
+        Some(held_out) => {
             let (metric, patience) = (args.metric.metric(), args.patience);
-            let stopping = EarlyStopping { held_out: &held_out, metric, k: 20, patience };
+            let stopping = EarlyStopping { held_out: &held_out.known, metric, k: 20, patience };
             let found = config.fit_until(&matrix, initial, &stopping, &mut watch)?;
             let values: Vec<f64> = found.reports.iter().map(|report| metric.of(report)).collect();
-            session.note(&format!("iteration {} ranks {} best", found.best_iteration, path.display()));
+            session.note(&format!("iteration {} ranks --validation best", found.best_iteration));
             stopped_early =
                 Some(json!({ "best_iteration": found.best_iteration, args.metric.at(20): values }));
             found.model
@@ -209,8 +278,10 @@ fn main() -> Result<()> {
     if let Some(error) = failure {
         return Err(error).context("the fit ended at a checkpoint that could not be written");
     }
-    if let (Outcome::Stopped { completed }, None) = (model.outcome(), &stopped_early) {
-        session.note(&format!("stopped after {completed} iterations; writing the factors as they stand"));
+    if let Some(iteration) = stopped {
+        // Under the name of factors, those of half a fit would be taken for whole ones.
+        let advice = args.advice(kept.then_some(checkpoint_folder.as_path()));
+        bail!("stopped by the user after {iteration} of {} iterations: {advice}", config.iterations);
     }
     let user_ids: Vec<&str> = pairs.users.names().collect();
     let item_ids: Vec<&str> = pairs.items.names().collect();
@@ -219,8 +290,7 @@ fn main() -> Result<()> {
         FormatName::Safetensors => FactorFormat::Safetensors,
     };
     save_as(out, format, &model, &user_ids, &item_ids)?;
-    std::fs::write(out.join("wals.json"), serde_json::to_string_pretty(&config)? + "\n")
-        .with_context(|| format!("cannot write {}", out.join("wals.json").display()))?;
+    write_whole(&out.join("wals.json"), serde_json::to_string_pretty(&config)? + "\n")?;
 
     println!(
         "factors: {} users, {} items, rank {}: {}",
@@ -243,26 +313,10 @@ fn main() -> Result<()> {
     if let Some(stopped_early) = stopped_early {
         report["validation"] = stopped_early;
     }
-    if let Some(path) = &args.test {
-        let (held_out, unknown) = pairs.read_known(path)?;
-        let ours = evaluate(&model, &matrix, &held_out, 20)?;
-        let popular = evaluate_most_popular(&matrix, &held_out, 20)?;
-        println!("                 recall@20  ndcg@20   mrr@20    hr@20");
-        for (name, r) in [("factors", &ours), ("most popular", &popular)] {
-            println!("{name:<16} {:>9.5} {:>8.5} {:>8.5} {:>8.5}", r.recall, r.ndcg, r.mrr, r.hit_rate);
-        }
-        println!(
-            "{} users with {} held-out pairs; left out: {} already in the training table, {unknown} of unknown users or items",
-            ours.users, ours.pairs, ours.already_seen
-        );
-        report["recall@20"] = json!(ours.recall);
-        report["ndcg@20"] = json!(ours.ndcg);
-        report["mrr@20"] = json!(ours.mrr);
-        report["hr@20"] = json!(ours.hit_rate);
-        report["most_popular"] = json!({ "recall@20": popular.recall, "ndcg@20": popular.ndcg });
-        report["test"] = json!({
-            "users": ours.users, "pairs": ours.pairs, "already_seen": ours.already_seen, "unknown": unknown,
-        });
+    if let Some(HeldOut { known, unknown }) = &test {
+        let ours = evaluate(&model, &matrix, known, 20)?;
+        let popular = evaluate_most_popular(&matrix, known, 20)?;
+        print_ranking(&mut report, &ours, Some(&popular), *unknown);
     }
     if args.common.json {
         println!("{report}");

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use regen_examples::cli::Common;
-use regen_examples::pairs::Pairs;
+use regen_examples::cli::{Common, check_writable, wrong_usage};
+use regen_examples::pairs::{HeldOut, Pairs};
 use regen_examples::run_log::peak_rss_bytes;
 use regen_examples::tuning;
 use regen_examples::wals_args::{Formula, MetricName};
 use regen_examples::whole_file::write_whole;
+use regen_torch::DeviceChoice;
 use regen_wals::evaluate::evaluate_most_popular;
 use regen_wals::search::{Search, SearchSpace, Strategy};
 use regen_wals::{EarlyStopping, HoldOut};
@@ -79,17 +80,32 @@ struct Args {
     common: Common,
 }
 
+impl Args {
+    /// Why flags do not go together.
+    fn refusal(&self) -> Option<String> {
+        match self.common.device {
+            device @ DeviceChoice::Cuda(_) => {
+                Some(format!("--device {device}: cells are fitted on the processor; choose cpu or auto"))
+            }
+            DeviceChoice::Auto | DeviceChoice::Cpu => self.formula.idle_flag(),
+        }
+    }
+}
+
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(reason) = args.refusal() {
+        wrong_usage::<Args>(&reason);
+    }
     let session = args.common.start()?;
     let out = &args.common.out;
+    check_writable(out)?;
 
     let mut pairs = Pairs::read(&args.interactions)?;
     let all = pairs.matrix(args.formula.drops_zeros())?;
     let (train, held_out) = match &args.test {
         Some(path) => {
-            let (known, unknown) = pairs.read_known(path)?;
-            ensure!(!known.is_empty(), "{} holds no pair of known users and items", path.display());
+            let HeldOut { known, unknown } = pairs.read_held_out(path, &all)?;
             if unknown > 0 {
                 session.note(&format!("{unknown} pairs of unknown users or items are left out"));
             }

@@ -1,14 +1,17 @@
 //! Flags that every program has, progress bars on stderr, and a clean end on Ctrl-C.
 
+use std::fs;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use regen_torch::{DeviceChoice, Placement, Precision, keep_freed_memory};
 
@@ -24,7 +27,7 @@ pub struct Common {
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
     /// Threads to use [default: all cores].
-    #[arg(long)]
+    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub threads: Option<usize>,
     /// Folder for results.
     #[arg(long, default_value = "out")]
@@ -35,6 +38,9 @@ pub struct Common {
     /// No progress on stderr.
     #[arg(short, long)]
     pub quiet: bool,
+    /// More on stderr: what is computed with.
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
 }
 
 /// What the flags led to.
@@ -45,6 +51,7 @@ pub struct Session {
     /// Threads of libtorch and of the thread pool.
     pub threads: usize,
     quiet: bool,
+    verbose: bool,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -56,7 +63,7 @@ impl Common {
     pub fn start(&self) -> Result<Session> {
         keep_freed_memory();
         let available = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = self.threads.unwrap_or(available).max(1);
+        let threads = self.threads.unwrap_or(available);
         tch::set_num_threads(i32::try_from(threads).context("--threads is too large")?);
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -72,8 +79,35 @@ impl Common {
             }
         })
         .context("cannot catch Ctrl-C")?;
-        Ok(Session { placement, threads, quiet: self.quiet, interrupted })
+        let session = Session { placement, threads, quiet: self.quiet, verbose: self.verbose, interrupted };
+        session.detail(&format!(
+            "regen {}, libtorch {}, device {:?}, threads {threads}, seed {}, results in {}",
+            env!("CARGO_PKG_VERSION"),
+            crate::libtorch_version(),
+            placement.device,
+            self.seed,
+            self.out.display()
+        ));
+        Ok(session)
     }
+}
+
+/// Makes a folder if it is absent and tries whether a file can be written there: better found out before hours of work
+/// than after them.
+///
+/// # Errors
+/// If not.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    let probe = folder.join(format!("probe.{}.tmp", std::process::id()));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&probe, []))
+        .and_then(|()| fs::remove_file(&probe))
+        .with_context(|| format!("cannot write into {}: give --out another folder", folder.display()))
+}
+
+/// Ends the program as clap does for flags that do not go together: with the usage, and exit code 2.
+pub fn wrong_usage<Program: CommandFactory>(reason: &str) -> ! {
+    Program::command().error(ErrorKind::ArgumentConflict, reason).exit()
 }
 
 impl Session {
@@ -122,6 +156,13 @@ impl Session {
     /// A line on stderr, unless quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A line on stderr for who asked for more.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
             eprintln!("{text}");
         }
     }

@@ -28,7 +28,7 @@ fn on_device(
 }
 
 fn loss(config: &WalsConfig, matrix: &InteractionMatrix, model: &WalsModel) -> f64 {
-    Objective::new(config).evaluate(matrix, model.user_factors(), model.item_factors())
+    Objective::new(config).evaluate(matrix, model.user_factors(), model.item_factors()).unwrap()
 }
 
 /// Largest difference of two models' factors, of a largest factor of 1.

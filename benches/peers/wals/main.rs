@@ -138,7 +138,7 @@ fn answer(command: Command, matrix: &mut Option<InteractionMatrix>) -> Result<Va
         Command::Loss { config, folder } => {
             let users = load_npy(&folder.join("users.npy"))?;
             let items = load_npy(&folder.join("items.npy"))?;
-            let loss = Objective::new(&config).evaluate(matrix, users.view(), items.view());
+            let loss = Objective::new(&config).evaluate(matrix, users.view(), items.view())?;
             Ok(json!({ "loss": loss }))
         }
         Command::Generate { .. }

@@ -84,6 +84,11 @@ impl InteractionTable {
         Ok(Self { path, rows, user, item, value, time, rating })
     }
 
+    /// The line that the last row begins on, counted from 1: for what a caller finds wrong with it.
+    pub fn line(&self) -> u64 {
+        self.rows.line()
+    }
+
     fn row(&self) -> Result<InteractionRow> {
         let line = self.rows.line();
         let cell = |column: &(usize, String)| self.rows.cell(column.0);
@@ -93,6 +98,13 @@ impl InteractionTable {
                 name => Ok(name.to_owned()),
             }
         };
+        let invalid = |column: &(usize, String), expected, text: &str| Error::InvalidField {
+            path: self.path.clone(),
+            line,
+            field: column.1.clone(),
+            expected,
+            got: text.chars().take(40).collect(),
+        };
         let number = |column: &Option<(usize, String)>, expected| -> Result<Option<f64>> {
             let Some(column) = column else { return Ok(None) };
             let text = cell(column)?;
@@ -101,22 +113,26 @@ impl InteractionTable {
             }
             match text.parse::<f64>() {
                 Ok(number) if number.is_finite() => Ok(Some(number)),
-                _ => Err(Error::InvalidField {
-                    path: self.path.clone(),
-                    line,
-                    field: column.1.clone(),
-                    expected,
-                    got: text.chars().take(40).collect(),
-                }),
+                _ => Err(invalid(column, expected, text)),
+            }
+        };
+        // What f32 cannot hold would come out infinite, and be noticed far from its line.
+        let single = |column: &Option<(usize, String)>, expected| -> Result<Option<f32>> {
+            let narrow = number(column, expected)?.map(|number| number as f32);
+            match (narrow, column) {
+                (Some(infinite), Some(column)) if infinite.is_infinite() => {
+                    Err(invalid(column, "a number within the range of 32-bit floats", cell(column)?))
+                }
+                _ => Ok(narrow),
             }
         };
         Ok(InteractionRow {
             user: name(&self.user)?,
             item: name(&self.item)?,
-            value: number(&self.value, "a number")?.map(|value| value as f32),
+            value: single(&self.value, "a number")?,
             time: number(&self.time, "a time in seconds or milliseconds")?
                 .map(|time| crate::time::seconds(time as i64)),
-            rating: number(&self.rating, "a number of stars")?.map(|rating| rating as f32),
+            rating: single(&self.rating, "a number of stars")?,
         })
     }
 }
@@ -172,5 +188,9 @@ mod tests {
         assert_eq!(error("user,item\r\na,\"b\r\nc\"\r\na\r\n"), "4: expected 2 columns, got 1");
         assert_eq!(error("user,item\na,b,c\n"), "2: expected 2 columns, got 3");
         assert_eq!(error("user,item,value\na,b,many\n"), "2: value should be a number, got \"many\"");
+        let large = "should be a number within the range of 32-bit floats, got";
+        assert_eq!(error("user,item,value\na,b,1\na,c,1e39\n"), format!("3: value {large} \"1e39\""));
+        assert_eq!(error("user,item,rating\na,b,-4e38\n"), format!("2: rating {large} \"-4e38\""));
+        assert_eq!(read("user,item,value\na,b,3.4028235e38\n").unwrap()[0].value, Some(f32::MAX));
     }
 }

@@ -9,6 +9,15 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::families::{self, Family};
 
+/// Layers beyond which a number is a mistake; far above any model, so that lists of layers stay small.
+pub(crate) const MOST_LAYERS: i64 = 10_000;
+
+/// Widths beyond which a number is a mistake; products of two and a few of them stay far from overflow.
+pub(crate) const MOST_WIDTH: i64 = 1 << 24;
+
+/// Rows of tables (vocabulary, positions) beyond which a number is a mistake.
+pub(crate) const MOST_ROWS: i64 = 1 << 31;
+
 /// The nonlinearity of the feed-forward part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +84,74 @@ pub struct Rope {
     pub rotary_dim: i64,
     /// Stretching of the frequencies.
     pub scaling: Option<RopeScaling>,
+}
+
+impl Rope {
+    /// Refuses numbers from which no frequency could be computed.
+    fn validate(&self) -> Result<()> {
+        let single = self.theta as f32;
+        if !(single > 0.0 && single.is_finite()) {
+            return Err(invalid("rope_theta", "above 0 and finite in single precision", self.theta));
+        }
+        match &self.scaling {
+            None => Ok(()),
+            Some(RopeScaling::Linear { factor }) => check_factor(*factor),
+            Some(RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_positions,
+            }) => {
+                check_factor(*factor)?;
+                check_original(*original_max_positions)?;
+                check_positive("rope_parameters.low_freq_factor", *low_freq_factor)?;
+                if !(high_freq_factor > low_freq_factor && high_freq_factor.is_finite()) {
+                    let expected = format!("finite and above low_freq_factor, which is {low_freq_factor}");
+                    return Err(invalid("rope_parameters.high_freq_factor", expected, high_freq_factor));
+                }
+                Ok(())
+            }
+            Some(RopeScaling::Yarn {
+                factor,
+                beta_fast,
+                beta_slow,
+                original_max_positions,
+                attention_factor,
+                truncate: _,
+            }) => {
+                // The ramp divides by the logarithm of the base.
+                if single <= 1.0 {
+                    return Err(invalid("rope_theta", "above 1 with rope_type yarn", self.theta));
+                }
+                check_factor(*factor)?;
+                check_original(*original_max_positions)?;
+                check_positive("rope_parameters.beta_fast", *beta_fast)?;
+                check_positive("rope_parameters.beta_slow", *beta_slow)?;
+                check_positive("rope_parameters.attention_factor", *attention_factor)
+            }
+        }
+    }
+}
+
+fn check_factor(factor: f64) -> Result<()> {
+    if factor >= 1.0 && factor.is_finite() {
+        return Ok(());
+    }
+    Err(invalid("rope_parameters.factor", "at least 1 and finite", factor))
+}
+
+fn check_original(length: i64) -> Result<()> {
+    if length >= 1 {
+        return Ok(());
+    }
+    Err(invalid("rope_parameters.original_max_position_embeddings", "at least 1", length))
+}
+
+fn check_positive(field: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(invalid(field, "above 0 and finite", value))
 }
 
 /// How a token learns where it stands.
@@ -173,7 +250,7 @@ impl DecoderConfig {
     /// in the name holds for a vocabulary that suits the size (2,048 up to `3m`, 8,192 up to `26m`).
     ///
     /// # Errors
-    /// [`Error::UnknownPreset`]; [`Error::InvalidConfig`] for a vocabulary below 1.
+    /// [`Error::UnknownPreset`]; [`Error::InvalidConfig`] for a vocabulary below 1 or above 2³¹.
     ///
     /// ```
     /// let config = regen_lm::DecoderConfig::preset("1m", 512)?;
@@ -249,7 +326,8 @@ impl DecoderConfig {
     /// # Ok::<(), regen_lm::Error>(())
     /// ```
     pub fn parameters(&self) -> i64 {
-        families::inventory(self).iter().map(|(_, shape, _)| shape.iter().product::<i64>()).sum()
+        let sizes = families::inventory(self).into_iter().map(|(_, shape, _)| shape.iter().product::<i64>());
+        sizes.fold(0, i64::saturating_add)
     }
 
     /// Whether layer `layer` sees a window only.
@@ -259,20 +337,22 @@ impl DecoderConfig {
 
     /// Refuses contradictions and sizes that no computation could have.
     pub(crate) fn validate(&self) -> Result<()> {
-        let positive = [
-            ("vocab_size", self.vocab),
-            ("hidden_size", self.hidden),
-            ("num_hidden_layers", self.layers),
-            ("num_attention_heads", self.heads),
-            ("num_key_value_heads", self.kv_heads),
-            ("head_dim", self.head_dim),
-            ("intermediate_size", self.intermediate),
-            ("max_position_embeddings", self.max_positions),
+        let sizes = [
+            ("vocab_size", self.vocab, MOST_ROWS),
+            ("hidden_size", self.hidden, MOST_WIDTH),
+            ("num_hidden_layers", self.layers, MOST_LAYERS),
+            ("num_attention_heads", self.heads, MOST_WIDTH),
+            ("num_key_value_heads", self.kv_heads, MOST_WIDTH),
+            ("head_dim", self.head_dim, MOST_WIDTH),
+            ("intermediate_size", self.intermediate, MOST_WIDTH),
+            ("max_position_embeddings", self.max_positions, MOST_ROWS),
         ];
-        for (field, value) in positive {
-            if value < 1 {
-                return Err(invalid(field, "at least 1", value));
-            }
+        for (field, value, most) in sizes {
+            check_size(field, value, most)?;
+        }
+        if self.heads * self.head_dim > MOST_WIDTH {
+            let expected = format!("at most {MOST_WIDTH} together with {} heads", self.heads);
+            return Err(invalid("head_dim", expected, self.head_dim));
         }
         if self.heads % self.kv_heads != 0 {
             return Err(invalid(
@@ -281,8 +361,9 @@ impl DecoderConfig {
                 self.kv_heads,
             ));
         }
-        if !(self.norm_epsilon > 0.0 && self.norm_epsilon.is_finite()) {
-            return Err(invalid("norm epsilon", "above 0", self.norm_epsilon));
+        if !(self.norm_epsilon > 0.0 && self.norm_epsilon <= 1.0) {
+            let field = if self.family == Family::Gpt2 { "layer_norm_epsilon" } else { "rms_norm_eps" };
+            return Err(invalid(field, "above 0 and at most 1", self.norm_epsilon));
         }
         if !(self.query_scale > 0.0 && self.query_scale.is_finite()) {
             return Err(invalid("query scale", "above 0", self.query_scale));
@@ -299,9 +380,23 @@ impl DecoderConfig {
                     rope.rotary_dim,
                 ));
             }
-            if !(rope.theta > 0.0 && rope.theta.is_finite()) {
-                return Err(invalid("rope_theta", "above 0", rope.theta));
+            rope.validate()?;
+        }
+        let caps = [
+            ("attn_logit_softcapping", self.attention_softcap),
+            ("final_logit_softcapping", self.logit_softcap),
+        ];
+        for (field, cap) in caps {
+            if let Some(cap) = cap {
+                check_positive(field, cap)?;
             }
+        }
+        if !(self.initializer_range >= 0.0 && self.initializer_range.is_finite()) {
+            return Err(invalid("initializer_range", "at least 0 and finite", self.initializer_range));
+        }
+        // Past the vocabulary it ends nothing, which is how small models of a family with a large one are often left.
+        if let Some(id) = self.special.eos.iter().find(|id| **id < 0) {
+            return Err(invalid("eos_token_id", "ids, at least 0".to_owned(), id));
         }
         if !self.windowed_layers.is_empty() && self.windowed_layers.len() as i64 != self.layers {
             return Err(invalid(
@@ -315,6 +410,14 @@ impl DecoderConfig {
         }
         Ok(())
     }
+}
+
+/// Refuses a size below 1 or above `most`.
+pub(crate) fn check_size(field: &str, size: i64, most: i64) -> Result<()> {
+    if (1..=most).contains(&size) {
+        return Ok(());
+    }
+    Err(invalid(field, format!("at least 1 and at most {most}"), size))
 }
 
 fn invalid(field: &str, expected: impl Into<String>, got: impl ToString) -> Error {

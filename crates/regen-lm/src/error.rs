@@ -170,6 +170,26 @@ pub enum Error {
         /// Names and norms of the worst tensors.
         largest: String,
     },
+    /// A weight is NaN or infinite in the precision that it is converted to.
+    #[error(
+        "tensor `{tensor}` holds values that are not finite as {kind:?}: use a precision with a wider range, or initial weights \
+         that are smaller"
+    )]
+    NonFiniteWeight {
+        /// The tensor's name.
+        tensor: String,
+        /// The kind it was converted to.
+        kind: tch::Kind,
+    },
+    /// The scores of the next token are NaN or infinite, so nothing can be chosen.
+    #[error(
+        "the scores of the next token are not finite in row {row} of those being written: use a precision with a wider range, or \
+         check the weights and the embeddings of the prompt"
+    )]
+    NonFiniteScores {
+        /// The place of the row among those that are still being written.
+        row: usize,
+    },
     /// A tensor that should be updated has no gradient.
     #[error("tensor `{tensor}` has no gradient")]
     MissingGradient {

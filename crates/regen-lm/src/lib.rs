@@ -18,6 +18,7 @@ mod packed;
 mod recompute;
 pub mod tokenizer;
 pub mod train;
+mod variable;
 
 pub use cache::KvCache;
 pub use computed::{Computed, TrainingKernels};

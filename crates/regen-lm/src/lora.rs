@@ -11,8 +11,9 @@ use tch::{Kind, Tensor, nn};
 
 use crate::error::{Error, Result};
 use crate::families::{Fields, read_object};
-use crate::layers::LowRank;
-use crate::model::{Decoder, variable};
+use crate::layers::{LowRank, Projection};
+use crate::model::Decoder;
+use crate::variable::{add, converted, floating};
 
 /// PEFT wraps the model twice; its tensor names say so.
 const PREFIX: &str = "base_model.model.";
@@ -21,11 +22,9 @@ const PREFIX: &str = "base_model.model.";
 const NEUTRAL: &[&str] = &[
     "auto_mapping",
     "base_model_name_or_path",
-    "corda_config",
     "eva_config",
     "fan_in_fan_out",
     "inference_mode",
-    "init_lora_weights",
     "peft_version",
     "revision",
     "runtime_config",
@@ -78,6 +77,17 @@ impl LoraConfig {
         let mut fields = Fields::new(path, read_object(path)?);
         fields.expect("peft_type", &json!("LORA"))?;
         fields.expect("bias", &json!("none"))?;
+        match fields.take("init_lora_weights") {
+            None | Some(Value::Null | Value::Bool(_)) => {}
+            Some(Value::String(text)) if ["gaussian", "eva", "orthogonal"].contains(&text.as_str()) => {}
+            // The others take something out of the base weight, which is not the one that is loaded here.
+            Some(other) => {
+                return Err(Error::UnsupportedConfig {
+                    field: "init_lora_weights".to_owned(),
+                    value: other.to_string(),
+                });
+            }
+        }
         let unsupported = |value: &Value| Error::UnsupportedConfig {
             field: "target_modules".to_owned(),
             value: value.to_string(),
@@ -119,7 +129,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Argument`] for a rank below 1, an alpha that is not finite or a dropout outside 0..1; [`Error::InvalidConfig`] if a
-    /// target names no projection; [`Error::StateMismatch`] if updates are attached already;
+    /// target names no projection or there is no target; [`Error::StateMismatch`] if updates are attached already;
     /// [`Error::Libtorch`].
     pub fn add_lora(&mut self, vs: &nn::Path<'_>, config: &LoraConfig, rng: &mut ChaCha8Rng) -> Result<()> {
         self.attach_lora(vs, config, |_, rank, from, to| {
@@ -146,8 +156,8 @@ impl Decoder {
         stored.check_surplus(|name| wanted.contains(name), Surplus::Refuse)?;
         self.attach_lora(vs, &config, |module, rank, from, to| {
             Ok((
-                stored.tensor(&stored_name(module, "lora_A"), &[rank, from])?,
-                stored.tensor(&stored_name(module, "lora_B"), &[to, rank])?,
+                floating(&stored, dir, &stored_name(module, "lora_A"), &[rank, from])?,
+                floating(&stored, dir, &stored_name(module, "lora_B"), &[to, rank])?,
             ))
         })?;
         Ok(config)
@@ -177,6 +187,13 @@ impl Decoder {
             return Err(Error::StateMismatch { what: "low-rank updates are attached already".to_owned() });
         }
         if let LoraTargets::Named(names) = &config.targets {
+            if names.is_empty() {
+                return Err(Error::InvalidConfig {
+                    field: "target_modules".to_owned(),
+                    expected: "at least one projection to attach to".to_owned(),
+                    got: "[]".to_owned(),
+                });
+            }
             for name in names {
                 let one = LoraConfig { targets: LoraTargets::Named(vec![name.clone()]), ..config.clone() };
                 if !self.projections().any(|projection| one.names(projection.module())) {
@@ -189,14 +206,21 @@ impl Decoder {
             }
         }
         let (device, kind) = (self.device(), self.kind());
-        let mut attached = Vec::new();
+        // Everything that can fail comes first, so that a failure leaves the decoder as it was.
+        let mut ready = Vec::new();
         for projection in self.projections().filter(|projection| config.names(projection.module())) {
             let (from, to) = projection.widths();
             let module = projection.module().to_owned();
             let (a, b) = values(&module, config.rank, from, to)?;
             let (name_a, name_b) = (format!("{module}.lora_A.weight"), format!("{module}.lora_B.weight"));
-            let a = variable(vs, &name_a, &a, device, kind)?;
-            let b = variable(vs, &name_b, &b, device, kind)?;
+            let a = converted(&name_a, &a, device, kind)?;
+            let b = converted(&name_b, &b, device, kind)?;
+            ready.push((name_a, a, name_b, b));
+        }
+        let mut attached = Vec::new();
+        let chosen = self.projections().filter(|projection| config.names(projection.module()));
+        for (projection, (name_a, a, name_b, b)) in chosen.zip(ready) {
+            let (a, b) = (add(vs, &name_a, a), add(vs, &name_b, b));
             attached.push((name_a, a.shallow_clone()));
             attached.push((name_b, b.shallow_clone()));
             let place = attached.len() as u64;
@@ -214,19 +238,55 @@ impl Decoder {
 
     /// Whether an attached update drops a share of its inputs in training.
     pub(crate) fn drops(&self) -> bool {
-        let projections = self.blocks.iter().flat_map(|block| {
+        self.places().filter_map(|projection| projection.lora.as_deref()).any(|lora| lora.dropout > 0.0)
+    }
+
+    /// Every projection of every block, to look at.
+    fn places(&self) -> impl Iterator<Item = &Projection> {
+        self.blocks.iter().flat_map(|block| {
             let mut all = block.attention.head_projections();
             all.extend(block.mlp.wide_projections());
             all.extend([&block.attention.output, &block.mlp.down]);
             all
-        });
-        projections.filter_map(|projection| projection.lora.as_deref()).any(|lora| lora.dropout > 0.0)
+        })
+    }
+
+    /// Refuses a description of other updates than those that are attached: PEFT would not load them, or compute something
+    /// else.
+    fn check_described(&self, config: &LoraConfig) -> Result<()> {
+        let differs = |what: String| Err(Error::StateMismatch { what });
+        for projection in self.places() {
+            let (module, named) = (projection.module(), config.names(projection.module()));
+            let Some(lora) = projection.lora.as_deref() else {
+                if named {
+                    return differs(format!("the targets name {module}, where no update is attached"));
+                }
+                continue;
+            };
+            if !named {
+                return differs(format!("the targets leave out {module}, where an update is attached"));
+            }
+            let rank = lora.a.size()[0];
+            if rank != config.rank {
+                return differs(format!("the update of {module} has rank {rank}, not {}", config.rank));
+            }
+            let scale = config.scale();
+            // Numbers that went through a file may have lost their last bit.
+            if (lora.scale - scale).abs() > 1e-9 * scale.abs() {
+                return differs(format!(
+                    "the update of {module} is multiplied by {}, not {scale}",
+                    lora.scale
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Writes the attached updates as a PEFT folder, which is made if absent.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] if nothing is attached; [`Error::Io`], [`Error::Checkpoint`].
+    /// [`Error::StateMismatch`] if nothing is attached, or something of another rank, scale or place than `config` says;
+    /// [`Error::Io`], [`Error::Checkpoint`].
     pub fn save_lora(&self, dir: &Path, config: &LoraConfig) -> Result<()> {
         let tensors: Vec<(String, Tensor)> = self
             .lora_parameters()
@@ -236,6 +296,7 @@ impl Decoder {
         if tensors.is_empty() {
             return Err(Error::StateMismatch { what: "no low-rank updates are attached".to_owned() });
         }
+        self.check_described(config)?;
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
         save_tensors(&dir.join("adapter_model.safetensors"), &tensors, &[("format", "pt")])?;
         let targets = match &config.targets {

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::families::{self, Init};
 use crate::layers::{Block, DropoutDraw, Norm, Projection, Rotary, Shared, Weights};
 use crate::mask::{PaddingMask, Visibility};
+use crate::variable::{check_tied_head, floating, variable};
 
 /// A decoder language model of any of the [families](crate::Family).
 ///
@@ -45,7 +46,7 @@ impl Decoder {
     /// **Source** Radford et al. 2019 (GPT-2), section 2.3.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`]; [`Error::OutOfMemory`].
+    /// [`Error::InvalidConfig`]; [`Error::NonFiniteWeight`]; [`Error::OutOfMemory`].
     pub fn new(vs: &nn::Path<'_>, config: &DecoderConfig, rng: &mut ChaCha8Rng) -> Result<Self> {
         config.validate()?;
         let named = families::inventory(config)
@@ -67,8 +68,9 @@ impl Decoder {
     /// precision. The returned store holds the parameters.
     ///
     /// # Errors
-    /// Those of [`DecoderConfig::from_hf`]; [`Error::Checkpoint`] for missing, surplus, mis-shaped or
-    /// non-finite tensors; [`Error::OutOfMemory`].
+    /// Those of [`DecoderConfig::from_hf`]; [`Error::Checkpoint`] for missing, surplus, mis-shaped, non-finite or
+    /// integer tensors; [`Error::NonFiniteWeight`] for one that the precision cannot hold; [`Error::InvalidConfig`] for a
+    /// stored head that is tied to the embedding and differs from it; [`Error::OutOfMemory`].
     pub fn load(dir: &Path, placement: Placement) -> Result<(nn::VarStore, Self)> {
         let vs = nn::VarStore::new(placement.device);
         let decoder = Self::load_under(&vs.root(), dir, placement.precision.kind())?;
@@ -95,13 +97,14 @@ impl Decoder {
         };
         let leftovers: Vec<&str> =
             checkpoint.names().filter(|name| families::is_leftover(&config, name)).collect();
+        check_tied_head(&checkpoint, dir, &config, stored)?;
         let wanted: std::collections::HashSet<String> =
             inventory.iter().map(|(name, _, _)| stored(name)).collect();
         checkpoint.check_surplus(|name| wanted.contains(name), Surplus::Allow(&leftovers))?;
         let named = inventory
             .into_iter()
             .map(|(name, shape, _)| {
-                let value = checkpoint.tensor(&stored(&name), &shape)?;
+                let value = floating(&checkpoint, dir, &stored(&name), &shape)?;
                 let variable = variable(vs, &name, &value, vs.device(), kind)?;
                 Ok((name, variable))
             })
@@ -385,21 +388,4 @@ impl Decoder {
             None => Ok(logits),
         }
     }
-}
-
-/// A trainable variable under its dotted name.
-pub(crate) fn variable(
-    vs: &nn::Path<'_>,
-    name: &str,
-    value: &Tensor,
-    device: Device,
-    kind: Kind,
-) -> Result<Tensor> {
-    let mut parts: Vec<&str> = name.split('.').collect();
-    let last = parts.pop().unwrap_or(name);
-    let path = parts.iter().fold(vs.clone(), |path, part| path.sub(part));
-    // A copy even where nothing changes: the variable must own its memory.
-    let mut owned = Tensor::f_empty(value.size(), (kind, device))?;
-    owned.f_copy_(value)?;
-    Ok(path.add(last, owned, true))
 }

@@ -264,6 +264,21 @@ impl Narrator {
     /// Name and tensor of every trainable parameter, sorted by name; names begin with `adapter.`, `copy.`, `lm.`,
     /// `lora.`, `next.` or, for tables that move in training, `tables.`.
     pub(crate) fn trainable(&self) -> Vec<(String, Tensor)> {
+        let mut all = self.tensors();
+        all.retain(|(_, tensor)| tensor.requires_grad());
+        all
+    }
+
+    /// Every tensor that is read and not among `moved`: those of a language model that stays as it is, and tables in memory.
+    pub(crate) fn fixed(&self, moved: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+        let moved: std::collections::HashSet<&str> = moved.iter().map(|(name, _)| name.as_str()).collect();
+        let mut all = self.tensors();
+        all.retain(|(name, _)| !moved.contains(name.as_str()));
+        all
+    }
+
+    /// By name, in the order of names.
+    fn tensors(&self) -> Vec<(String, Tensor)> {
         let stores = [
             ("adapter", &self.adapter_vs),
             ("copy", &self.copy_vs),
@@ -278,7 +293,7 @@ impl Narrator {
             .tables
             .sides()
             .filter_map(|(side, table)| Some((format!("tables.{side}"), table.in_memory()?.shallow_clone())));
-        let mut all: Vec<(String, Tensor)> = named.chain(tables).filter(|(_, v)| v.requires_grad()).collect();
+        let mut all: Vec<(String, Tensor)> = named.chain(tables).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }

@@ -1,7 +1,5 @@
 //! Rows of numbers as NumPy's arrays hold them, and back.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use half::f16;
@@ -101,7 +99,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 /// wrote with any [`Storage`], for one-byte numbers with the `scales.npy` beside it.
 ///
 /// # Errors
-/// [`Error::Io`] if the file is missing, [`Error::Truncated`] if it ends before its last number, [`Error::Npy`] if it or its scales are not such an array, [`Error::RowCount`] if
+/// [`Error::Io`] if the file is missing, [`Error::Npy`] if it or its scales are not such an array, or end before their last number, [`Error::RowCount`] if
 /// there are more or fewer scales than rows.
 pub fn load_embeddings(path: &Path) -> Result<Tensor> {
     let vectors = read(path, 2)?;
@@ -116,55 +114,13 @@ pub fn load_embeddings(path: &Path) -> Result<Tensor> {
     Ok(vectors.to_kind(Kind::Float) * scales.to_kind(Kind::Float).unsqueeze(-1))
 }
 
-/// Bytes of a whole file whose header stands at its beginning, or what is wrong with that.
-///
-/// **Source** NumPy's format description, versions 1.0 to 3.0.
-fn promised(file: &mut impl Read) -> std::result::Result<u64, String> {
-    let mut begin = [0u8; 8];
-    let short = |_| "its header is cut off".to_owned();
-    file.read_exact(&mut begin).map_err(short)?;
-    if &begin[..6] != b"\x93NUMPY" {
-        return Err("it does not begin as NumPy's arrays do".to_owned());
-    }
-    let mut length = [0u8; 4];
-    let width = if begin[6] == 1 { 2 } else { 4 };
-    file.read_exact(&mut length[..width]).map_err(short)?;
-    let length = u64::from(u32::from_le_bytes(length));
-    let mut header = String::new();
-    let taken = file.take(length).read_to_string(&mut header).map_err(short)?;
-    if taken as u64 != length {
-        return Err("its header is cut off".to_owned());
-    }
-    let value = |key: &str| header.split_once(key).map(|(_, rest)| rest);
-    let size = value("'descr':").and_then(|rest| rest.split('\'').nth(1)).and_then(|descr| {
-        let digits = descr.trim_start_matches(|c: char| !c.is_ascii_digit());
-        digits.parse::<u64>().ok()
-    });
-    let shape =
-        value("'shape':").and_then(|rest| rest.split_once('(')?.1.split_once(')')).map(|(shape, _)| shape);
-    let (Some(size), Some(shape)) = (size, shape) else {
-        return Err("its header names no type and shape".to_owned());
-    };
-    let numbers = shape.split(',').map(str::trim).filter(|number| !number.is_empty());
-    numbers
-        .map(|number| number.parse::<u64>().ok())
-        .try_fold(size, |bytes, number| bytes.checked_mul(number?))
-        .and_then(|bytes| bytes.checked_add(8 + width as u64 + length))
-        .filter(|&bytes| i64::try_from(bytes).is_ok())
-        .ok_or_else(|| format!("its shape ({shape}) is no shape of numbers that fit anywhere"))
-}
-
 fn read(path: &Path, dimensions: usize) -> Result<Tensor> {
     let refused = |reason| Error::Npy { path: path.to_owned(), reason };
-    // libtorch's reader believes the header: what it promises must be there.
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(io)?;
-    let got = file.metadata().map_err(io)?.len();
-    let expected = promised(&mut file).map_err(refused)?;
-    if got < expected {
-        return Err(Error::Truncated { path: path.to_owned(), expected, got });
-    }
-    let array = Tensor::read_npy(path).map_err(|error| refused(error.to_string()))?;
+    let array = regen_torch::read_npy(path).map_err(|error| match error {
+        regen_torch::Error::Npy { path, reason } => Error::Npy { path, reason },
+        regen_torch::Error::Io { path, source, .. } => Error::Io { path, source },
+        other => refused(other.to_string()),
+    })?;
     let floats = matches!(array.kind(), Kind::Half | Kind::Float | Kind::Double);
     if array.dim() != dimensions || !(floats || (array.kind() == Kind::Int8 && dimensions == 2)) {
         let (kind, size) = (array.kind(), array.size());

@@ -38,6 +38,14 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// A file that should be one of NumPy's arrays is none, or is cut short.
+    #[error("{} is no array of NumPy's that can be read: {reason}", path.display())]
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
     /// The shard index of a split checkpoint cannot be used.
     #[error("{} is not a usable shard index: {reason}", path.display())]
     CorruptIndex {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
+use crate::interactions::InteractionMatrix;
 use crate::npy;
 use crate::persist::{io_error, load_npy};
 use crate::replace::Staged;
@@ -37,26 +38,33 @@ const INDEX: &str = "checkpoint.json";
 #[serde(deny_unknown_fields)]
 struct Index {
     config: WalsConfig,
+    /// Fingerprint of the matrix; earlier releases wrote none.
+    matrix: Option<String>,
     completed_iterations: usize,
     user_factors: String,
     item_factors: String,
 }
 
 impl Checkpoint {
-    /// Writes a checkpoint into a folder, in place of the one that may be there.
+    /// Writes a checkpoint of a fit of `matrix` into a folder, in place of the one that may be there.
     ///
     /// # Errors
-    /// [`Error::Io`]; the previous checkpoint then still stands.
+    /// [`Error::FactorShape`] for factors of another shape than the matrix and the configuration
+    /// call for, [`Error::Io`]; the previous checkpoint then still stands.
     pub fn save(
         folder: &Path,
         config: &WalsConfig,
+        matrix: &InteractionMatrix,
         completed_iterations: usize,
         user_factors: ArrayView2<'_, f32>,
         item_factors: ArrayView2<'_, f32>,
     ) -> Result<()> {
+        check_shape("user factors", user_factors, matrix.users(), config.rank)?;
+        check_shape("item factors", item_factors, matrix.items(), config.rank)?;
         fs::create_dir_all(folder).map_err(io_error("create", folder))?;
         let index = Index {
             config: config.clone(),
+            matrix: Some(fingerprint(matrix)),
             completed_iterations,
             user_factors: format!("user_factors.{completed_iterations}.npy"),
             item_factors: format!("item_factors.{completed_iterations}.npy"),
@@ -82,12 +90,15 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Reads the checkpoint of a folder.
+    /// Reads the checkpoint of a folder, which is to be one of a fit of `matrix`: the factors of a fit of other values
+    /// would go on to something that belongs to neither.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Format`] for a damaged file, [`Error::FactorShape`] for factors of
-    /// another rank than the configuration's.
-    pub fn load(folder: &Path) -> Result<Self> {
+    /// [`Error::Io`], [`Error::Format`] for a damaged file or one of an earlier release that does not
+    /// say which matrix it is of, [`Error::ForeignState`] for one of another matrix,
+    /// [`Error::FactorShape`] for factors of another shape than the matrix and the configuration
+    /// call for.
+    pub fn load(folder: &Path, matrix: &InteractionMatrix) -> Result<Self> {
         let path = folder.join(INDEX);
         let text = fs::read(&path).map_err(io_error("read", &path))?;
         let index: Index = serde_json::from_slice(&text).map_err(|error| Error::Format {
@@ -96,20 +107,42 @@ impl Checkpoint {
             expected: "a checkpoint".to_owned(),
             got: error.to_string(),
         })?;
-        let factors = |what, name: &str| -> Result<Array2<f32>> {
-            let factors = load_npy(&folder.join(name))?;
-            let expected = [factors.nrows(), index.config.rank];
-            let got = [factors.nrows(), factors.ncols()];
-            if got != expected {
-                return Err(Error::FactorShape { what, expected, got });
+        let expected = fingerprint(matrix);
+        match index.matrix {
+            None => {
+                return Err(Error::Format {
+                    path,
+                    field: "matrix",
+                    expected: format!(
+                        "{expected} (the checkpoint is of an earlier release: remove it and start anew)"
+                    ),
+                    got: "missing".to_owned(),
+                });
             }
+            Some(got) if got != expected => {
+                return Err(Error::ForeignState { path, field: "the matrix", expected, got });
+            }
+            Some(_) => {}
+        }
+        let factors = |what, name: &str, rows| -> Result<Array2<f32>> {
+            let factors = load_npy(&folder.join(name))?;
+            check_shape(what, factors.view(), rows, index.config.rank)?;
             Ok(factors)
         };
         Ok(Self {
-            user_factors: factors("user factors", &index.user_factors)?,
-            item_factors: factors("item factors", &index.item_factors)?,
+            user_factors: factors("user factors", &index.user_factors, matrix.users())?,
+            item_factors: factors("item factors", &index.item_factors, matrix.items())?,
             completed_iterations: index.completed_iterations,
             config: index.config,
         })
     }
+}
+
+fn fingerprint(matrix: &InteractionMatrix) -> String {
+    format!("{:016x}", matrix.fingerprint())
+}
+
+fn check_shape(what: &'static str, factors: ArrayView2<'_, f32>, rows: usize, rank: usize) -> Result<()> {
+    let (expected, got) = ([rows, rank], [factors.nrows(), factors.ncols()]);
+    if got == expected { Ok(()) } else { Err(Error::FactorShape { what, expected, got }) }
 }

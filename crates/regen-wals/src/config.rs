@@ -13,9 +13,11 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WalsConfig {
-    /// Number of columns of the factors, at least 1.
+    /// Number of columns of the factors, 1 to 16,384: a Gram matrix takes 8 × rank² bytes, and as
+    /// many are in memory at once as there are threads.
     pub rank: usize,
-    /// Number of iterations, each a sweep over all users and then over all items. May be 0.
+    /// Number of iterations, each a sweep over all users and then over all items. May be 0; at
+    /// most 2³⁰.
     pub iterations: usize,
     /// λ ≥ 0.
     pub regularization: f32,
@@ -195,7 +197,10 @@ impl WalsConfig {
         let invalid = |field, expected, got: f64| Err(Error::InvalidSetting { field, expected, got });
         let finite = |x: f32| x.is_finite() && x >= 0.0;
         if self.rank == 0 || self.rank > MAX_RANK {
-            return invalid("rank", "1 to 65536", self.rank as f64);
+            return invalid("rank", "1 to 16384", self.rank as f64);
+        }
+        if self.iterations > MAX_ITERATIONS {
+            return invalid("iterations", "at most 1073741824", self.iterations as f64);
         }
         if !finite(self.regularization) {
             return invalid("regularization", "finite, ≥ 0", self.regularization.into());
@@ -239,5 +244,8 @@ impl WalsConfig {
     }
 }
 
-/// Beyond this a single normal matrix needs more than 16 GiB.
-const MAX_RANK: usize = 65_536;
+/// Beyond this a single Gram matrix in f64 needs more than 2 GiB.
+const MAX_RANK: usize = 16_384;
+
+/// Half-sweeps are counted in a `usize` that may have 32 bits.
+const MAX_ITERATIONS: usize = 1 << 30;

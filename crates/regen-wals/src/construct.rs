@@ -1,5 +1,7 @@
 //! Building the matrix from what other programs and libraries have in hand.
 
+use std::fmt::Display;
+
 use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
@@ -44,7 +46,7 @@ impl InteractionMatrix {
     /// # Errors
     /// [`Error::CompressedRows`] when the parts do not belong together, and as
     /// [`from_triplets`](Self::from_triplets).
-    pub fn from_compressed<I: Copy + TryInto<usize>, J: Copy + TryInto<usize>>(
+    pub fn from_compressed<I: Copy + TryInto<usize> + Display, J: Copy + TryInto<usize> + Display>(
         items: usize,
         starts: &[I],
         columns: &[J],
@@ -55,9 +57,11 @@ impl InteractionMatrix {
             let expected = format!("{}, one a column", columns.len());
             return Err(unfit("the number of values", expected, values.len().to_string()));
         }
-        let negative = || unfit("a start", "a number of pairs".to_owned(), "negative".to_owned());
-        let starts: Vec<usize> =
-            starts.iter().map(|&start| start.try_into().map_err(|_| negative())).collect::<Result<_>>()?;
+        let no_count = |start: I| unfit("a start", "a number of pairs".to_owned(), start.to_string());
+        let starts: Vec<usize> = starts
+            .iter()
+            .map(|&start| start.try_into().map_err(|_| no_count(start)))
+            .collect::<Result<_>>()?;
         let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else {
             return Err(unfit("the number of starts", "at least 1".to_owned(), "0".to_owned()));
         };
@@ -70,13 +74,18 @@ impl InteractionMatrix {
         if let Some(pair) = starts.windows(2).find(|pair| pair[0] > pair[1]) {
             return Err(unfit("a start", format!("at least {}", pair[0]), pair[1].to_string()));
         }
+        let no_item = |column: J| unfit("a column", format!("an item below {items}"), column.to_string());
+        let columns: Vec<u32> = columns
+            .iter()
+            .map(|&column| {
+                let item: usize = column.try_into().map_err(|_| no_item(column))?;
+                u32::try_from(item).map_err(|_| Error::ItemOutOfRange { item, items })
+            })
+            .collect::<Result<_>>()?;
         let users = starts.len() - 1;
         let triplets = starts.windows(2).enumerate().flat_map(|(user, range)| {
-            (range[0]..range[1]).map(move |k| {
-                // What is no number of an item becomes one that is out of range.
-                let item = columns[k].try_into().ok().and_then(|item| u32::try_from(item).ok());
-                (user as u32, item.unwrap_or(u32::MAX), values[k])
-            })
+            let columns = &columns;
+            (range[0]..range[1]).map(move |k| (user as u32, columns[k], values[k]))
         });
         Self::from_triplets(users, items, triplets)
     }
@@ -102,12 +111,20 @@ impl InteractionMatrix {
     /// **Shapes** `row_weights: [users]`, `column_weights: [items]`.
     ///
     /// # Errors
-    /// As [`from_weighted_targets`](Self::from_weighted_targets).
+    /// [`Error::InvalidWeight`] for a weight that is NaN, infinite or negative, whether an entry
+    /// uses it or not, and as [`from_weighted_targets`](Self::from_weighted_targets).
     pub fn from_row_and_column_weights(
         row_weights: &[f32],
         column_weights: &[f32],
         targets: impl IntoIterator<Item = (u32, u32, f32)>,
     ) -> Result<Self> {
+        // Here, for two negative weights make a product that looks sound.
+        for (side, weights) in [("user", row_weights), ("item", column_weights)] {
+            let unsound = |value: &f32| !(value.is_finite() && *value >= 0.0);
+            if let Some(index) = weights.iter().position(unsound) {
+                return Err(Error::InvalidWeight { side, index, value: weights[index] });
+            }
+        }
         let entries = targets.into_iter().map(|(user, item, target)| {
             let weight = |weights: &[f32], k: u32| weights.get(k as usize).copied();
             // Without a weight the pair is out of range, which is said below.

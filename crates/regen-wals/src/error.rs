@@ -35,6 +35,16 @@ pub enum Error {
         /// What was given.
         value: f32,
     },
+    /// A weight of a row or column that is NaN, infinite or negative.
+    #[error("the weight of {side} {index} is {value}: it must be finite and not negative")]
+    InvalidWeight {
+        /// `user` or `item`.
+        side: &'static str,
+        /// Its number.
+        index: usize,
+        /// What was given.
+        value: f32,
+    },
     /// A target that is NaN or infinite.
     #[error("the target of user {user} and item {item} is {target}: it must be finite")]
     InvalidTarget {
@@ -150,6 +160,29 @@ pub enum Error {
         "the normal matrix of {side} {row} is not positive definite: raise the regularization or the unobserved weight"
     )]
     NotPositiveDefinite {
+        /// `user` or `item`.
+        side: &'static str,
+        /// Number of the row.
+        row: usize,
+    },
+    /// Settings and data that together make a number which the arithmetic of a fit does not hold.
+    #[error("{quantity} of {place} is {value}, more than the arithmetic of the fit holds: lower {setting}")]
+    Overflow {
+        /// Which number.
+        quantity: &'static str,
+        /// Whose: a row, a pair or a side.
+        place: String,
+        /// What it comes to.
+        value: f64,
+        /// What makes it smaller.
+        setting: &'static str,
+    },
+    /// A row whose solution is NaN or infinite.
+    #[error(
+        "the solution of {side} {row} is not finite: its weights or targets are too large for 32-bit floats beside the \
+         regularization; lower them, raise the regularization, or solve exactly (cholesky)"
+    )]
+    NotFinite {
         /// `user` or `item`.
         side: &'static str,
         /// Number of the row.

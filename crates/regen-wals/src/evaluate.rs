@@ -99,7 +99,7 @@ pub fn evaluate(
 /// (user of `given`, item) pairs.
 ///
 /// # Errors
-/// As [`evaluate`], and [`Error::NotPositiveDefinite`].
+/// As [`evaluate`] and [`WalsModel::fold_in_users`].
 pub fn evaluate_new_users(
     model: &WalsModel,
     given: &InteractionMatrix,

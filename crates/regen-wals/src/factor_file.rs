@@ -113,7 +113,8 @@ impl FactorFile {
             return Ok(());
         }
         numbers
-            .par_chunks_mut(GATHERED * rank)
+            // A matrix without rows may have any width.
+            .par_chunks_mut(GATHERED.saturating_mul(rank))
             .zip(rows.par_chunks(GATHERED))
             .try_for_each_init(Vec::new, |buffer, (numbers, rows)| {
                 self.gather_part(rows, base, numbers, buffer)

@@ -11,7 +11,8 @@ use rand_distr::{Distribution, Normal};
 use crate::config::{Init, WalsConfig};
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
-use crate::model::{Outcome, WalsModel, check_factors};
+use crate::limits::{Rows, check_solutions};
+use crate::model::{Outcome, WalsModel, check_factors, slice};
 use crate::objective::Objective;
 use crate::simd::Level;
 use crate::solver::{Basis, Order, Side, Sweep};
@@ -66,7 +67,7 @@ impl Progress<'_> {
     pub fn objective(&self) -> f64 {
         // The loss is the same in every orthogonal basis.
         let State { users, items, .. } = &*self.state;
-        self.objective.evaluate(self.matrix, users.view(), items.view())
+        self.objective.of_slices(self.matrix, slice(users), slice(items), users.ncols())
     }
 
     /// User and item factors as they stand, `[users, rank]` and `[items, rank]`.
@@ -89,7 +90,8 @@ pub struct InitialFactors<'a> {
     pub user_factors: Option<ArrayView2<'a, f32>>,
     /// `[items, rank]`.
     pub item_factors: Option<ArrayView2<'a, f32>>,
-    /// Iterations that these factors have already seen; the fit continues after them.
+    /// Iterations that these factors have already seen, at most those that the configuration asks for; the fit
+    /// continues after them.
     pub completed_iterations: usize,
 }
 
@@ -103,7 +105,8 @@ impl WalsConfig {
     /// # Errors
     /// [`Error::InvalidSetting`] for a setting out of range, [`Error::NoPairs`] for a matrix
     /// without pairs, [`Error::NotPositiveDefinite`] when a row has no unique solution (only
-    /// without regularization).
+    /// without regularization), [`Error::Overflow`] for settings that make a weight or a row's
+    /// regularization too large for f32, and [`Error::NotFinite`] for a solution that is.
     pub fn fit(&self, matrix: &InteractionMatrix) -> Result<WalsModel> {
         self.fit_with(matrix, &mut |_| ControlFlow::Continue(()))
     }
@@ -126,7 +129,8 @@ impl WalsConfig {
     ///
     /// # Errors
     /// As [`fit`](Self::fit), and [`Error::FactorShape`], [`Error::FactorValue`] for initial
-    /// factors that do not suit.
+    /// factors that do not suit; [`Error::InvalidSetting`] when they have seen more iterations than
+    /// the configuration asks for.
     pub fn fit_from(
         &self,
         matrix: &InteractionMatrix,
@@ -148,6 +152,16 @@ impl WalsConfig {
         if matrix.pairs() == 0 {
             return Err(Error::NoPairs { users: matrix.users(), items: matrix.items() });
         }
+        let done = initial.completed_iterations;
+        if done > self.iterations {
+            return Err(Error::InvalidSetting {
+                field: "iterations",
+                expected: "at least as many as the initial factors have seen",
+                got: self.iterations as f64,
+            });
+        }
+        Rows { side: Side::User, rows: matrix.by_user(), first: 0 }.check(self)?;
+        Rows { side: Side::Item, rows: matrix.by_item(), first: 0 }.check(self)?;
         let mut state = State {
             users: self.initial("user factors", matrix.users(), initial.user_factors, USER_STREAM)?,
             items: self.initial("item factors", matrix.items(), initial.item_factors, ITEM_STREAM)?,
@@ -163,7 +177,6 @@ impl WalsConfig {
             Ok(WalsModel::assemble(self.clone(), state.users, state.items, outcome))
         };
 
-        let done = initial.completed_iterations;
         if report(done, Stage::Start, seconds, &mut state).is_break() {
             return finish(state, Outcome::Stopped { completed: done });
         }
@@ -186,6 +199,7 @@ impl WalsConfig {
                         None => turned,
                     });
                 }
+                check_solutions(side, 0, slice(solved), self.rank)?;
                 seconds += begun.elapsed().as_secs_f64();
                 if report(iteration, stage, seconds, &mut state).is_break() {
                     let completed = match stage {

@@ -49,6 +49,11 @@ impl Compressed {
         self.columns.len()
     }
 
+    /// Values and, where pairs have their own, targets of all pairs.
+    pub(crate) fn numbers(&self) -> (&[f32], Option<&[f32]>) {
+        (&self.values, self.targets.as_deref())
+    }
+
     pub(crate) fn has_targets(&self) -> bool {
         self.targets.is_some()
     }

@@ -14,6 +14,7 @@ mod fit;
 mod hold_out;
 mod interactions;
 mod kernel;
+mod limits;
 mod model;
 mod npy;
 mod objective;

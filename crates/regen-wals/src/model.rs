@@ -142,7 +142,8 @@ impl WalsModel {
     /// [`Error::FactorShape`] when the matrix has another number of users or items.
     pub fn objective(&self, matrix: &InteractionMatrix) -> Result<f64> {
         self.check_matrix(matrix)?;
-        Ok(Objective::new(&self.config).evaluate(matrix, self.user_factors.view(), self.item_factors.view()))
+        let (users, items) = (slice(&self.user_factors), slice(&self.item_factors));
+        Ok(Objective::new(&self.config).of_slices(matrix, users, items, self.rank()))
     }
 
     /// Factor of a user who was not in the fit, by the exact solve against the item factors.
@@ -151,7 +152,8 @@ impl WalsModel {
     /// give the zero factor.
     ///
     /// # Errors
-    /// [`Error::ItemOutOfRange`], [`Error::InvalidRowValue`], [`Error::NotPositiveDefinite`].
+    /// [`Error::ItemOutOfRange`], [`Error::InvalidRowValue`], [`Error::NotPositiveDefinite`], [`Error::Overflow`],
+    /// [`Error::NotFinite`].
     pub fn fold_in_user(&self, pairs: &[(u32, f32)]) -> Result<Array1<f32>> {
         let row = one_row(self.items(), pairs)?;
         Ok(self.fold_in_rows(Side::User, &row)?.into())
@@ -160,7 +162,7 @@ impl WalsModel {
     /// Factor of an item that was not in the fit; `pairs` are (user, value).
     ///
     /// # Errors
-    /// [`Error::UserOutOfRange`], [`Error::InvalidRowValue`], [`Error::NotPositiveDefinite`].
+    /// As [`fold_in_user`](Self::fold_in_user), with [`Error::UserOutOfRange`].
     pub fn fold_in_item(&self, pairs: &[(u32, f32)]) -> Result<Array1<f32>> {
         let row = one_row(self.users(), pairs).map_err(|error| match error {
             Error::ItemOutOfRange { item, items } => Error::UserOutOfRange { user: item, users: items },
@@ -173,7 +175,7 @@ impl WalsModel {
     /// model's items and of users of its own.
     ///
     /// # Errors
-    /// [`Error::FactorShape`], [`Error::NotPositiveDefinite`].
+    /// [`Error::FactorShape`], [`Error::NotPositiveDefinite`], [`Error::Overflow`], [`Error::NotFinite`].
     pub fn fold_in_users(&self, matrix: &InteractionMatrix) -> Result<Array2<f32>> {
         if matrix.items() != self.items() {
             return Err(Error::FactorShape {
@@ -214,7 +216,8 @@ impl WalsModel {
     /// The `k` best items for a factor, for example of a folded-in user, without those in `seen`.
     ///
     /// # Errors
-    /// [`Error::FactorShape`] when the factor is not `[rank]`, [`Error::ItemOutOfRange`].
+    /// [`Error::FactorShape`] when the factor is not `[rank]`, [`Error::FactorValue`] when it holds a number that is not
+    /// finite, [`Error::ItemOutOfRange`].
     pub fn recommend_for(&self, factor: &[f32], k: usize, seen: &[u32]) -> Result<Vec<Recommendation>> {
         if factor.len() != self.rank() {
             return Err(Error::FactorShape {
@@ -222,6 +225,10 @@ impl WalsModel {
                 expected: [1, self.rank()],
                 got: [1, factor.len()],
             });
+        }
+        if let Some(column) = factor.iter().position(|value| !value.is_finite()) {
+            let what = "user factors";
+            return Err(Error::FactorValue { what, row: 0, column, value: factor[column] });
         }
         if let Some(&item) = seen.iter().find(|&&item| item as usize >= self.items()) {
             return Err(Error::ItemOutOfRange { item: item as usize, items: self.items() });

@@ -117,12 +117,11 @@ pub(crate) fn open(path: &Path) -> Result<(File, Layout)> {
     let Some(&[rows, columns]) = sizes.as_deref() else {
         return Err(format("shape", "two dimensions", shape.to_owned()));
     };
+    let Some(bytes) = bytes_of(rows, columns) else {
+        return Err(format("shape", MOST_NUMBERS, shape.to_owned()));
+    };
     let offset = prefix + length as u64;
-    let bytes = rows
-        .checked_mul(columns)
-        .and_then(|count| count.checked_mul(4))
-        .filter(|&bytes| offset + bytes as u64 == size);
-    if bytes.is_none() {
+    if offset.checked_add(bytes) != Some(size) {
         return Err(format(
             "file size",
             &format!("the header and {rows} × {columns} numbers of 4 bytes"),
@@ -130,6 +129,17 @@ pub(crate) fn open(path: &Path) -> Result<(File, Layout)> {
         ));
     }
     Ok((file, Layout { offset, rows, columns }))
+}
+
+/// What [`bytes_of`] holds a shape to.
+pub(crate) const MOST_NUMBERS: &str = "at most 2^61 numbers, sizes of 0 counted as 1";
+
+/// Bytes of `rows × columns` numbers, or `None` for a shape that no array in memory may have. Sizes of 0 count as 1
+/// there: an array without numbers is still asked how wide it is.
+pub(crate) fn bytes_of(rows: usize, columns: usize) -> Option<u64> {
+    const MOST: usize = isize::MAX as usize / 4;
+    rows.max(1).checked_mul(columns.max(1)).filter(|&count| count <= MOST)?;
+    Some(4 * (rows * columns) as u64)
 }
 
 /// The literal that stands for `key` in the header's dictionary.

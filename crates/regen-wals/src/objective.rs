@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use crate::config::{Confidence, Frequency, UnobservedScope, WalsConfig};
+use crate::error::{Error, Result};
 use crate::interactions::{Compressed, InteractionMatrix, Row};
 use crate::ordered::in_order;
 
@@ -114,28 +115,54 @@ impl Objective {
         self.regularization * frequency.powf(self.frequency_exponent)
     }
 
+    /// Whether nothing speaks for or against any factor of a row: no pair that weighs anything, no α₀ and no
+    /// regularization. As for a row without pairs, its factor is zero.
+    pub(crate) fn is_void(&self, rows: &Compressed, row: usize) -> bool {
+        let length = rows.length(row);
+        length == 0
+            || (self.unobserved_weight == 0.0
+                && self.ridge(length, rows.width()) == 0.0
+                && rows.row(row).values.iter().all(|&value| self.weight(value) == 0.0))
+    }
+
     /// L for the given factors, summed in f64. The result does not depend on the number of
     /// threads.
     ///
     /// **Shapes** `user_factors: [users, rank]`, `item_factors: [items, rank]`.
     ///
-    /// # Panics
-    /// If the factors have other shapes.
+    /// # Errors
+    /// [`Error::FactorShape`] for factors of other shapes, or without columns.
     pub fn evaluate(
         &self,
         matrix: &InteractionMatrix,
         user_factors: ArrayView2<'_, f32>,
         item_factors: ArrayView2<'_, f32>,
-    ) -> f64 {
-        assert_eq!(user_factors.nrows(), matrix.users(), "rows of user factors");
-        assert_eq!(item_factors.nrows(), matrix.items(), "rows of item factors");
-        assert_eq!(user_factors.ncols(), item_factors.ncols(), "ranks");
+    ) -> Result<f64> {
         let rank = user_factors.ncols();
+        for (what, factors, rows) in
+            [("user factors", &user_factors, matrix.users()), ("item factors", &item_factors, matrix.items())]
+        {
+            let (expected, got) = ([rows, rank.max(1)], [factors.nrows(), factors.ncols()]);
+            if got != expected {
+                return Err(Error::FactorShape { what, expected, got });
+            }
+        }
         let users = user_factors.as_standard_layout();
         let items = item_factors.as_standard_layout();
         let (Some(users), Some(items)) = (users.as_slice(), items.as_slice()) else {
             unreachable!("standard layout is contiguous");
         };
+        Ok(self.of_slices(matrix, users, items, rank))
+    }
+
+    /// [`evaluate`](Self::evaluate), for factors of the right shape: `[users, rank]` and `[items, rank]`.
+    pub(crate) fn of_slices(
+        &self,
+        matrix: &InteractionMatrix,
+        users: &[f32],
+        items: &[f32],
+        rank: usize,
+    ) -> f64 {
         let all = if self.unobserved_weight == 0.0 {
             0.0
         } else {

@@ -14,7 +14,7 @@ use ndarray::ArrayView2;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::npy::Layout;
+use crate::npy::{Layout, MOST_NUMBERS, bytes_of};
 use crate::persist::io_error;
 use crate::replace::Staged;
 
@@ -68,9 +68,9 @@ pub(crate) fn open(path: &Path, name: &str) -> Result<(File, Layout)> {
     if length > LONGEST_HEADER {
         return Err(format("header length", format!("at most {LONGEST_HEADER}"), length.to_string()));
     }
-    if length > size - 8 {
+    let Some(room) = size.checked_sub(8).and_then(|rest| rest.checked_sub(length)) else {
         return Err(format("file size", whole(), format!("{size} bytes")));
-    }
+    };
     let mut header = vec![0u8; length as usize];
     (&file).read_exact(&mut header).map_err(short)?;
     let header: Map<String, Value> = serde_json::from_slice(&header)
@@ -92,18 +92,20 @@ pub(crate) fn open(path: &Path, name: &str) -> Result<(File, Layout)> {
     let Some([rows, columns]) = numbers("shape") else {
         return Err(format("shape", "two dimensions".to_owned(), tensor["shape"].to_string()));
     };
-    let bytes = rows.checked_mul(columns).and_then(|count| count.checked_mul(4));
-    let (Some([begin, end]), Some(bytes)) = (numbers("data_offsets"), bytes) else {
+    let sizes = usize::try_from(rows).ok().zip(usize::try_from(columns).ok());
+    let Some((rows, columns, bytes)) =
+        sizes.and_then(|(rows, columns)| Some((rows, columns, bytes_of(rows, columns)?)))
+    else {
+        return Err(format("shape", MOST_NUMBERS.to_owned(), tensor["shape"].to_string()));
+    };
+    let offsets = numbers("data_offsets").filter(|[begin, end]| end.checked_sub(*begin) == Some(bytes));
+    let Some([begin, end]) = offsets else {
         let expected = format!("those of {rows} × {columns} numbers");
         return Err(format("data_offsets", expected, tensor["data_offsets"].to_string()));
     };
-    if end.checked_sub(begin) != Some(bytes) {
-        let expected = format!("those of {rows} × {columns} numbers");
-        return Err(format("data_offsets", expected, format!("[{begin}, {end}]")));
+    if end > room {
+        let (expected, got) = (format!("{end} bytes of numbers or more"), format!("{room} bytes of them"));
+        return Err(format("file size", expected, got));
     }
-    if end > size - 8 - length {
-        let expected = format!("{} bytes or more", 8 + length + end);
-        return Err(format("file size", expected, format!("{size} bytes")));
-    }
-    Ok((file, Layout { offset: 8 + length + begin, rows: rows as usize, columns: columns as usize }))
+    Ok((file, Layout { offset: 8 + length + begin, rows, columns }))
 }

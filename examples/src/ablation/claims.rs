@@ -70,8 +70,8 @@ impl Verdict {
     }
 }
 
-/// Every claim that the settings have something to say about.
-pub(super) fn judge(settings: &[Setting]) -> Vec<Claim> {
+/// Every claim that the settings have something to say about; of density only where that is what varies.
+pub(super) fn judge(settings: &[Setting], density_varies: bool) -> Vec<Claim> {
     let mut claims = Vec::new();
     claims.extend(settings.iter().flat_map(fusion_gains));
     claims.extend(settings.iter().flat_map(unseen_users));
@@ -81,8 +81,7 @@ pub(super) fn judge(settings: &[Setting]) -> Vec<Claim> {
         "the planted weight of what only co-purchases tell (the attribution recovers the mixture)",
         "weights",
     );
-    // Where the mixture is what varies, density does not.
-    if settings.iter().all(|setting| setting.planted.is_none()) {
+    if density_varies {
         claims.extend(share_rises(settings, |setting| Some(setting.density), 3, density));
     }
     claims.extend(share_rises(settings, |setting| setting.planted, 5, planted));
@@ -186,10 +185,11 @@ fn semantic_weighs_more(setting: &Setting) -> Vec<Claim> {
         let below = per_seed.iter().filter(|&&share| share < 0.5).count();
         claims.push(Claim {
             claim: "Semantic vectors weigh more than collaborative ones in the soft tokens: the mean share of \u{2016}W\u{2081}e\u{1d62}\u{2016} \
-                    is below one half with every seed (contradicted where it is above with every seed)"
+                    is below one half with every seed of at least two (contradicted where it is above with every seed)"
                 .to_owned(),
             on: on(setting, &variant.name),
             verdict: match below {
+                _ if per_seed.len() < 2 => Verdict::NotEnoughData,
                 _ if below == per_seed.len() => Verdict::Holds,
                 0 => Verdict::DoesNotHoldHere,
                 _ => Verdict::NotEnoughData,

@@ -169,7 +169,7 @@ impl Findings {
             title: plan.title.clone(),
             question: plan.question.clone(),
             seeds: plan.seeds.clone(),
-            claims: claims::judge(&settings),
+            claims: claims::judge(&settings, plan.varies_density()),
             settings,
         })
     }
@@ -239,8 +239,8 @@ fn variant_name(record: &CellRecord) -> String {
         Some(AdapterKind::MixtureOfExperts { experts }) => {
             format!("{}, {experts} experts", record.cell.arm)
         }
-        Some(AdapterKind::CrossAttention { tokens, layers, .. }) => {
-            format!("{}, {tokens} tokens by attention ({layers} layers)", record.cell.arm)
+        Some(AdapterKind::CrossAttention { tokens, heads, layers }) => {
+            format!("{}, {tokens} tokens by attention ({layers} layers of {heads} heads)", record.cell.arm)
         }
     };
     let mut name = adapter;

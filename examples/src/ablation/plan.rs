@@ -181,7 +181,7 @@ impl Plan {
             bail!("lora_ranks: updates need a trained language model, and {preset:?} is no folder");
         }
         distinct("histories", &self.histories)?;
-        distinct("language_models", &self.language_models)?;
+        distinct("language_models", &self.language_models.iter().map(|name| slug(name)).collect::<Vec<_>>())?;
         distinct("data", &self.data.iter().map(|data| slug(&data.name)).collect::<Vec<_>>())?;
         for data in &self.data {
             ensure!(!slug(&data.name).is_empty(), "data: {:?} holds no letter or digit", data.name);
@@ -217,6 +217,25 @@ impl Plan {
         let DataSource::Synthetic(world) = &self.data(name)?.source else { return None };
         let [co_purchase, text, _] = world.mixture?.shares();
         (co_purchase + text > 0.0).then(|| co_purchase / (co_purchase + text))
+    }
+
+    /// Whether the data sets are made-up worlds that differ in nothing but how much is bought.
+    pub fn varies_density(&self) -> bool {
+        let alike = |data: &NamedData| match &data.source {
+            DataSource::Synthetic(world) if data.cold_items == 0.0 => {
+                let usual = SyntheticConfig::default();
+                Some(SyntheticConfig {
+                    mean_history: usual.mean_history,
+                    min_history: usual.min_history,
+                    max_history: usual.max_history,
+                    ..world.clone()
+                })
+            }
+            _ => None,
+        };
+        let mut worlds = self.data.iter().map(alike);
+        let first = worlds.next().flatten();
+        first.is_some() && worlds.all(|world| world == first)
     }
 
     /// What a cell may spend.
@@ -259,6 +278,25 @@ mod tests {
         name = "books"
         xrec = "amazon"
     "#;
+
+    #[test]
+    fn density_is_asked_for_only_where_nothing_else_varies() {
+        let world = |more: &str| {
+            format!(
+                "[[data]]\n name = \"w{}\"\n synthetic = {{ users = 40, items = 130 {more} }}\n",
+                more.len()
+            )
+        };
+        let plan = |data: &[String]| {
+            let head = PLAN.split("[[data]]").next().unwrap();
+            Plan::parse(&format!("{head}{}", data.concat())).unwrap().varies_density()
+        };
+        let dense = ", mean_history = 16.0, max_history = 32";
+        assert!(plan(&[world(""), world(dense)]));
+        assert!(!plan(&[world(""), world(", mean_history = 16.0, taste = 0.5")]));
+        assert!(!plan(&[world(""), world(dense) + " cold_items = 0.5\n"]));
+        assert!(!Plan::parse(PLAN).unwrap().varies_density());
+    }
 
     #[test]
     fn what_makes_no_sense_is_named() {

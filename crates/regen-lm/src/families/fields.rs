@@ -167,9 +167,14 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn text(&mut self, field: &str, default: &str) -> Result<String> {
+        Ok(self.optional_text(field)?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// An absent or null field, or the text it holds.
+    pub(crate) fn optional_text(&mut self, field: &str) -> Result<Option<String>> {
         match self.take(field) {
-            None | Some(Value::Null) => Ok(default.to_owned()),
-            Some(Value::String(text)) => Ok(text),
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
             Some(value) => Err(self.wrong(field, "a text", &value)),
         }
     }

@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 use super::arrangement::Family;
 use super::fields::Fields;
 use super::rope::{read_rope, write_rope};
-use crate::config::{Activation, DecoderConfig, Positions, SpecialIds};
+use crate::config::{
+    Activation, DecoderConfig, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, Positions, SpecialIds, check_size,
+};
 use crate::error::{Error, Result};
 
 /// Reads a folder's configuration and the ids of `generation_config.json`.
@@ -21,12 +23,13 @@ pub(crate) fn read_folder(dir: &Path) -> Result<DecoderConfig> {
     let generation = dir.join("generation_config.json");
     if generation.exists() {
         let object = read_object(&generation)?;
-        let eos = ids(object.get("eos_token_id"));
+        let eos = ids("eos_token_id", object.get("eos_token_id"))?;
         if !eos.is_empty() {
             config.special.eos = eos;
         }
-        config.special.pad = config.special.pad.or(id(object.get("pad_token_id")));
-        config.special.bos = config.special.bos.or(id(object.get("bos_token_id")));
+        config.special.pad = config.special.pad.or(id("pad_token_id", object.get("pad_token_id"))?);
+        config.special.bos = config.special.bos.or(id("bos_token_id", object.get("bos_token_id"))?);
+        config.validate()?;
     }
     Ok(config)
 }
@@ -37,15 +40,28 @@ pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
     serde_json::from_str(&text).map_err(Error::json(path))
 }
 
-fn id(value: Option<&Value>) -> Option<i64> {
-    value.and_then(Value::as_i64)
+/// An id that may be absent or null, but not of another type: a dropped id would never end a text.
+fn id(field: &str, value: Option<&Value>) -> Result<Option<i64>> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => whole_id(field, value).map(Some),
+    }
 }
 
-fn ids(value: Option<&Value>) -> Vec<i64> {
+/// An id or a list of ids.
+fn ids(field: &str, value: Option<&Value>) -> Result<Vec<i64>> {
     match value {
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_i64).collect(),
-        other => id(other).into_iter().collect(),
+        Some(Value::Array(list)) => list.iter().map(|value| whole_id(field, value)).collect(),
+        other => Ok(id(field, other)?.into_iter().collect()),
     }
+}
+
+fn whole_id(field: &str, value: &Value) -> Result<i64> {
+    value.as_i64().ok_or_else(|| Error::InvalidConfig {
+        field: field.to_owned(),
+        expected: "a token id, a whole number without quotes".to_owned(),
+        got: value.to_string(),
+    })
 }
 
 fn read_config(path: &Path, object: Map<String, Value>) -> Result<DecoderConfig> {
@@ -53,13 +69,13 @@ fn read_config(path: &Path, object: Map<String, Value>) -> Result<DecoderConfig>
     let model_type = fields.required_text("model_type")?;
     let family = Family::from_model_type(&model_type)
         .ok_or_else(|| Error::UnsupportedConfig { field: "model_type".to_owned(), value: model_type })?;
-    if let Some(quantised) = fields.take("quantization_config") {
+    if let Some(quantised) = fields.take("quantization_config").filter(|value| !value.is_null()) {
         return Err(unsupported("quantization_config", &quantised));
     }
     let special = SpecialIds {
-        bos: id(fields.take("bos_token_id").as_ref()),
-        eos: ids(fields.take("eos_token_id").as_ref()),
-        pad: id(fields.take("pad_token_id").as_ref()),
+        bos: id("bos_token_id", fields.take("bos_token_id").as_ref())?,
+        eos: ids("eos_token_id", fields.take("eos_token_id").as_ref())?,
+        pad: id("pad_token_id", fields.take("pad_token_id").as_ref())?,
     };
     let config = match family {
         Family::Gpt2 => read_gpt2(&mut fields, special)?,
@@ -84,10 +100,25 @@ fn activation(field: &str, name: &str) -> Result<Activation> {
     }
 }
 
+/// A required size, refused before anything is computed from it.
+fn size(fields: &mut Fields<'_>, field: &str, most: i64) -> Result<i64> {
+    let size = fields.required_integer(field)?;
+    check_size(field, size, most)?;
+    Ok(size)
+}
+
+fn optional_size(fields: &mut Fields<'_>, field: &str, most: i64) -> Result<Option<i64>> {
+    let size = fields.optional_integer(field)?;
+    if let Some(size) = size {
+        check_size(field, size, most)?;
+    }
+    Ok(size)
+}
+
 fn read_gpt2(fields: &mut Fields<'_>, special: SpecialIds) -> Result<DecoderConfig> {
-    let hidden = fields.required_integer("n_embd")?;
-    let heads = fields.required_integer("n_head")?;
-    let layers = fields.required_integer("n_layer")?;
+    let hidden = size(fields, "n_embd", MOST_WIDTH)?;
+    let heads = size(fields, "n_head", MOST_WIDTH)?;
+    let layers = size(fields, "n_layer", MOST_LAYERS)?;
     fields.expect("add_cross_attention", &json!(false))?;
     fields.expect("scale_attn_by_inverse_layer_idx", &json!(false))?;
     // Upcasting changes nothing in f32; in lower precision libtorch accumulates in f32 by itself.
@@ -97,14 +128,14 @@ fn read_gpt2(fields: &mut Fields<'_>, special: SpecialIds) -> Result<DecoderConf
     let name = fields.text("activation_function", "gelu_new")?;
     Ok(DecoderConfig {
         family: Family::Gpt2,
-        vocab: fields.required_integer("vocab_size")?,
+        vocab: size(fields, "vocab_size", MOST_ROWS)?,
         hidden,
         layers,
         heads,
         kv_heads: heads,
         head_dim,
-        intermediate: fields.optional_integer("n_inner")?.unwrap_or(4 * hidden),
-        max_positions: fields.required_integer("n_positions")?,
+        intermediate: optional_size(fields, "n_inner", MOST_WIDTH)?.unwrap_or(4 * hidden),
+        max_positions: size(fields, "n_positions", MOST_ROWS)?,
         norm_epsilon: fields.number("layer_norm_epsilon", 1e-5)?,
         activation: activation("activation_function", &name)?,
         qkv_bias: true,
@@ -136,15 +167,17 @@ fn divide(hidden: i64, heads: i64) -> Result<i64> {
 
 fn read_rotary(fields: &mut Fields<'_>, family: Family, special: SpecialIds) -> Result<DecoderConfig> {
     let gemma = matches!(family, Family::Gemma2 | Family::Gemma3);
-    let hidden = fields.required_integer("hidden_size")?;
-    let heads = fields.required_integer("num_attention_heads")?;
-    let layers = fields.required_integer("num_hidden_layers")?;
-    let max_positions = fields.required_integer("max_position_embeddings")?;
+    let hidden = size(fields, "hidden_size", MOST_WIDTH)?;
+    let heads = size(fields, "num_attention_heads", MOST_WIDTH)?;
+    let layers = size(fields, "num_hidden_layers", MOST_LAYERS)?;
+    let max_positions = size(fields, "max_position_embeddings", MOST_ROWS)?;
     let kv_heads = match family {
-        Family::Llama | Family::Phi3 => fields.optional_integer("num_key_value_heads")?.unwrap_or(heads),
-        _ => fields.required_integer("num_key_value_heads")?,
+        Family::Llama | Family::Phi3 => {
+            optional_size(fields, "num_key_value_heads", MOST_WIDTH)?.unwrap_or(heads)
+        }
+        _ => size(fields, "num_key_value_heads", MOST_WIDTH)?,
     };
-    let head_dim = match (fields.optional_integer("head_dim")?, family) {
+    let head_dim = match (optional_size(fields, "head_dim", MOST_WIDTH)?, family) {
         (Some(head_dim), _) => head_dim,
         (None, Family::Qwen3) => 128,
         (None, Family::Gemma2 | Family::Gemma3) => 256,
@@ -180,15 +213,15 @@ fn read_rotary(fields: &mut Fields<'_>, family: Family, special: SpecialIds) -> 
     let (rope, local_rope) = read_rope(fields, family, head_dim, max_positions)?;
     Ok(DecoderConfig {
         family,
-        vocab: fields.required_integer("vocab_size")?,
+        vocab: size(fields, "vocab_size", MOST_ROWS)?,
         hidden,
         layers,
         heads,
         kv_heads,
         head_dim,
-        intermediate: fields.required_integer("intermediate_size")?,
+        intermediate: size(fields, "intermediate_size", MOST_WIDTH)?,
         max_positions,
-        norm_epsilon: fields.number("rms_norm_eps", 1e-6)?,
+        norm_epsilon: fields.number("rms_norm_eps", if family == Family::Phi3 { 1e-5 } else { 1e-6 })?,
         activation: act,
         qkv_bias: attention_bias || family == Family::Qwen2,
         output_bias: attention_bias,
@@ -229,6 +262,13 @@ fn read_windows(fields: &mut Fields<'_>, family: Family, layers: i64) -> Result<
         Some(pattern) => Some(pattern),
         None => fields.optional_integer("_sliding_window_pattern")?,
     };
+    if let Some(pattern) = pattern.filter(|pattern| *pattern < 1) {
+        return Err(Error::InvalidConfig {
+            field: "sliding_window_pattern".to_owned(),
+            expected: "at least 1".to_owned(),
+            got: pattern.to_string(),
+        });
+    }
     let types = fields.take("layer_types").filter(|value| !value.is_null());
     if let Some(types) = types {
         let windowed = read_layer_types(&types)?;
@@ -238,6 +278,11 @@ fn read_windows(fields: &mut Fields<'_>, family: Family, layers: i64) -> Result<
                 expected: format!("{layers} entries"),
                 got: windowed.len().to_string(),
             });
+        }
+        // These families have one kind of layer: the reference looks at the window alone, and a saved folder could not
+        // say which layers have it.
+        if matches!(family, Family::Mistral | Family::Phi3) && used && windowed.contains(&false) {
+            return Err(unsupported("layer_types", &types));
         }
         return if windowed.contains(&true) && used {
             Ok((given, windowed))
@@ -254,7 +299,7 @@ fn read_windows(fields: &mut Fields<'_>, family: Family, layers: i64) -> Result<
         .map(|layer| match family {
             Family::Qwen2 | Family::Qwen3 => layer >= first_windowed,
             Family::Gemma2 => layer % 2 == 0,
-            Family::Gemma3 => (layer + 1) % pattern.unwrap_or(6).max(1) != 0,
+            Family::Gemma3 => (layer + 1) % pattern.unwrap_or(6) != 0,
             _ => true,
         })
         .collect();

@@ -30,53 +30,102 @@ pub(super) fn read_rope(
     let theta = fields.number("rope_theta", default_theta)?;
     let local_theta = fields.number("rope_local_base_freq", 1e4)?;
     let partial = fields.number("partial_rotary_factor", 1.0)?;
-    let parameters = fields.take("rope_parameters").filter(|value| !value.is_null());
-    let scaling = fields.take("rope_scaling").filter(|value| !value.is_null());
-    let shape = |factor: f64| (head_dim as f64 * factor) as i64;
+    let parameters = fields.take("rope_parameters").filter(|value| !says_nothing(value));
+    let scaling = fields.take("rope_scaling").filter(|value| !says_nothing(value));
+    let original = fields.optional_integer(ORIGINAL)?;
+    let around = Around { family, head_dim, theta, partial, max_positions, original };
     if family == Family::Gemma3 {
         let (global, local) = match parameters {
             Some(Value::Object(mut both)) if both.contains_key("full_attention") => {
                 (both.shift_remove("full_attention"), both.shift_remove("sliding_attention"))
             }
             // One flat object speaks of the global layers, as `rope_scaling` did.
-            other => (other.or(scaling), None),
+            other => (other, None),
         };
-        let global = read_one(fields, global, theta, shape, partial, max_positions)?;
-        let local = read_one(fields, local, local_theta, shape, partial, max_positions)?;
+        let global = read_both(fields, global, scaling, &around)?;
+        let local = read_one(fields, "rope_parameters", local, &Around { theta: local_theta, ..around })?;
         return Ok((global, Some(local)));
     }
-    let rope = read_one(fields, parameters.or(scaling), theta, shape, partial, max_positions)?;
-    Ok((rope, None))
+    Ok((read_both(fields, parameters, scaling, &around)?, None))
+}
+
+/// What stands outside the object of rotary parameters, and counts where that is silent.
+struct Around {
+    family: Family,
+    head_dim: i64,
+    theta: f64,
+    partial: f64,
+    max_positions: i64,
+    /// `original_max_position_embeddings` of the outermost object.
+    original: Option<i64>,
+}
+
+fn says_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(Map::is_empty)
+}
+
+/// One rope from the newer spelling or the older one; where a file has both, they have to mean the same.
+fn read_both(
+    fields: &Fields<'_>,
+    parameters: Option<Value>,
+    scaling: Option<Value>,
+    around: &Around,
+) -> Result<Rope> {
+    let (Some(newer), Some(older)) = (&parameters, &scaling) else {
+        let prefix =
+            if parameters.is_none() && scaling.is_some() { "rope_scaling" } else { "rope_parameters" };
+        return read_one(fields, prefix, parameters.or(scaling), around);
+    };
+    let (newer_text, older_text) = (newer.to_string(), older.to_string());
+    // The older spelling has its base and its share outside: what the newer one says of them counts for both.
+    let outside = |field: &str, other: f64| newer.get(field).and_then(Value::as_f64).unwrap_or(other);
+    let theta = outside("rope_theta", around.theta);
+    let partial = outside("partial_rotary_factor", around.partial);
+    let rope = read_one(fields, "rope_parameters", parameters, around)?;
+    if read_one(fields, "rope_scaling", scaling, &Around { theta, partial, ..*around })? != rope {
+        return Err(Error::InvalidConfig {
+            field: "rope_scaling".to_owned(),
+            expected: format!("absent or the same as rope_parameters, which is {newer_text}"),
+            got: older_text,
+        });
+    }
+    Ok(rope)
 }
 
 fn read_one(
     parent: &Fields<'_>,
+    prefix: &'static str,
     value: Option<Value>,
-    theta: f64,
-    shape: impl Fn(f64) -> i64,
-    partial: f64,
-    max_positions: i64,
+    around: &Around,
 ) -> Result<Rope> {
     let object = match value {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(object)) => object,
         Some(other) => {
-            return Err(Error::UnsupportedConfig {
-                field: "rope_parameters".to_owned(),
-                value: other.to_string(),
-            });
+            return Err(Error::UnsupportedConfig { field: prefix.to_owned(), value: other.to_string() });
         }
     };
-    let mut fields = parent.nested("rope_parameters", object);
-    let theta = fields.number("rope_theta", theta)?;
-    let partial = fields.number("partial_rotary_factor", partial)?;
-    let older = fields.text("type", "default")?;
-    let kind = fields.text("rope_type", &older)?;
+    let mut fields = parent.nested(prefix, object);
+    let theta = fields.number("rope_theta", around.theta)?;
+    let partial = fields.number("partial_rotary_factor", around.partial)?;
+    let older = fields.optional_text("type")?;
+    let kind = fields.text("rope_type", older.as_deref().unwrap_or("default"))?;
+    if let Some(older) = older.filter(|older| *older != kind) {
+        return Err(Error::InvalidConfig {
+            field: format!("{prefix}.type"),
+            expected: format!("absent or {kind}, as rope_type says"),
+            got: older,
+        });
+    }
+    // The reference turns every other type of this family into longrope, which is not computed here.
+    if around.family == Family::Phi3 && kind != "default" {
+        return Err(Error::UnsupportedConfig { field: format!("{prefix}.rope_type"), value: kind });
+    }
     let scaling = match kind.as_str() {
         "default" => {
             // Qwen and Phi files keep these beside a default type; they say nothing there.
             fields.take("factor");
-            fields.take("original_max_position_embeddings");
+            fields.take(ORIGINAL);
             None
         }
         "linear" => Some(RopeScaling::Linear { factor: fields.required_number("factor")? }),
@@ -84,23 +133,38 @@ fn read_one(
             factor: fields.required_number("factor")?,
             low_freq_factor: fields.required_number("low_freq_factor")?,
             high_freq_factor: fields.required_number("high_freq_factor")?,
-            original_max_positions: fields.required_integer("original_max_position_embeddings")?,
+            original_max_positions: match original(&mut fields, prefix, around)? {
+                Some(original) => original,
+                None => fields.required_integer(ORIGINAL)?,
+            },
         }),
-        "yarn" => Some(read_yarn(&mut fields, max_positions)?),
+        "yarn" => Some(read_yarn(&mut fields, prefix, around)?),
         _ => {
-            return Err(Error::UnsupportedConfig {
-                field: "rope_parameters.rope_type".to_owned(),
-                value: kind,
-            });
+            return Err(Error::UnsupportedConfig { field: format!("{prefix}.rope_type"), value: kind });
         }
     };
     fields.finish()?;
-    Ok(Rope { theta, rotary_dim: shape(partial), scaling })
+    Ok(Rope { theta, rotary_dim: (around.head_dim as f64 * partial) as i64, scaling })
 }
 
-fn read_yarn(fields: &mut Fields<'_>, max_positions: i64) -> Result<RopeScaling> {
-    let original_max_positions =
-        fields.optional_integer("original_max_position_embeddings")?.unwrap_or(max_positions);
+const ORIGINAL: &str = "original_max_position_embeddings";
+
+/// The length of pre-training, which may stand inside the object of rotary parameters or outside.
+fn original(fields: &mut Fields<'_>, prefix: &str, around: &Around) -> Result<Option<i64>> {
+    let inside = fields.optional_integer(ORIGINAL)?;
+    match (inside, around.original) {
+        (Some(inside), Some(outside)) if inside != outside => Err(Error::InvalidConfig {
+            field: ORIGINAL.to_owned(),
+            expected: format!("absent or {inside}, as {prefix}.{ORIGINAL} says"),
+            got: outside.to_string(),
+        }),
+        (inside, outside) => Ok(inside.or(outside)),
+    }
+}
+
+fn read_yarn(fields: &mut Fields<'_>, prefix: &str, around: &Around) -> Result<RopeScaling> {
+    let max_positions = around.max_positions;
+    let original_max_positions = original(fields, prefix, around)?.unwrap_or(max_positions);
     let factor = match fields.optional_number("factor")? {
         Some(factor) => factor,
         None => max_positions as f64 / original_max_positions as f64,

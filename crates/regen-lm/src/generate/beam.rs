@@ -218,7 +218,8 @@ fn check(beam: &BeamOptions, options: &GenerateOptions, vocab: usize) -> Result<
 
 /// Enough for as many that go on as there are beams, even if each of the best is followed by every stop id.
 fn candidates(beam: &BeamOptions, options: &GenerateOptions) -> usize {
-    (1 + options.stop.len()).max(2) * beam.beams
+    // A number of beams that overflows is refused as all are that ask for more than the vocabulary.
+    options.stop.len().saturating_add(1).max(2).saturating_mul(beam.beams)
 }
 
 impl<'a> Beam<'a> {

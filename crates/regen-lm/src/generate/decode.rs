@@ -12,7 +12,7 @@ use super::ending::Ending;
 use super::options::{GenerateOptions, Generated};
 use super::prefix::Prompt;
 use super::sampling::{choose, forbid_repeats, log_probability, penalise};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Decoder;
 use crate::packed::PackedDecoder;
 
@@ -170,12 +170,31 @@ impl Run<'_> {
             }
             _ => tensor_to_vec_f32(&self.decoder.logits(&hidden.tensor(self.decoder, rows)?)?)?,
         };
+        // Of its own a model rules nothing out, so an infinity of either sign is an overflow.
+        check_scores(&logits, config.vocab as usize, |row| all(row, f32::is_finite))?;
         let Some(next_token) = next_token else { return Ok(logits) };
         let shape = [rows as i64, 1, config.vocab];
         let logits = tensor_from_f32(&logits, &shape)?.f_to_device(self.decoder.device())?;
-        tensor_to_vec_f32(&next_token.scores(&hidden.tensor(self.decoder, rows)?, logits)?)
-            .map_err(crate::Error::from)
+        let scores = tensor_to_vec_f32(&next_token.scores(&hidden.tensor(self.decoder, rows)?, logits)?)?;
+        // Others may rule tokens out, but not all of them.
+        check_scores(&scores, config.vocab as usize, |row| {
+            all(row, |score| score < f32::INFINITY) && row.iter().any(|score| score.is_finite())
+        })?;
+        Ok(scores)
     }
+}
+
+/// Refuses the first row of scores that nothing can be chosen from.
+fn check_scores(scores: &[f32], vocab: usize, usable: impl Fn(&[f32]) -> bool + Sync) -> Result<()> {
+    match scores.par_chunks(vocab).position_first(|row| !usable(row)) {
+        Some(row) => Err(Error::NonFiniteScores { row }),
+        None => Ok(()),
+    }
+}
+
+/// Whether it holds for every number; without an early end, so that it is computed for several at once.
+fn all(row: &[f32], holds: impl Fn(f32) -> bool) -> bool {
+    row.iter().fold(true, |so_far, number| so_far & holds(*number))
 }
 
 fn stream(options: &GenerateOptions, index: usize) -> u64 {

@@ -72,6 +72,9 @@ impl GenerationDefaults {
             Some(value) => ids(&value)
                 .ok_or_else(|| wrong("eos_token_id", "an id or a list of ids", value.to_string()))?,
         };
+        if let Some(id) = stop.iter().find(|id| **id < 0) {
+            return Err(wrong("eos_token_id", "ids, at least 0", id.to_string()));
+        }
         let drawn = fields.boolean("do_sample", false)?;
         let temperature = fields.number("temperature", 1.0)?;
         let top_k = fields.optional_integer("top_k")?.unwrap_or(TOP_K);

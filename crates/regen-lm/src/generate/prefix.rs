@@ -109,7 +109,8 @@ impl Prompt<'_> {
                 return Err(Error::PromptNotLeftPadded { row });
             }
             // The last new token is never fed back, so it needs no position.
-            self.check_length(decoder, row, (max_new_tokens as i64 - 1).max(0))?;
+            let more = i64::try_from(max_new_tokens.saturating_sub(1)).unwrap_or(i64::MAX);
+            self.check_length(decoder, row, more)?;
         }
         Ok(())
     }
@@ -117,7 +118,8 @@ impl Prompt<'_> {
     /// Refuses a row that has no positions for `more` tokens after it.
     fn check_length(&self, decoder: &Decoder, row: usize, more: i64) -> Result<()> {
         let before = self.after.map_or(0, |(prefix, rows)| prefix.real_tokens(rows[row]));
-        let tokens = before + self.mask.real_tokens(row) + more;
+        // What does not even fit into the number is too long as well.
+        let tokens = before.saturating_add(self.mask.real_tokens(row)).saturating_add(more);
         let max_positions = decoder.config().max_positions;
         if tokens > max_positions {
             return Err(Error::TooLong { tokens, max_positions });

@@ -23,7 +23,7 @@ pub(super) fn choose(logits: &[f32], sampling: &Sampling, rng: &mut ChaCha8Rng) 
         Sampling::Greedy => argmax(logits),
         Sampling::Sample { temperature, top_k, top_p, min_p } => {
             let mut ranked: Vec<(usize, f64)> =
-                logits.iter().enumerate().map(|(id, logit)| (id, f64::from(*logit) / temperature)).collect();
+                logits.iter().enumerate().map(|(id, logit)| (id, f64::from(*logit))).collect();
             // By score, then by id: equal scores must not depend on the sort.
             ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             if let Some(k) = top_k {
@@ -31,7 +31,8 @@ pub(super) fn choose(logits: &[f32], sampling: &Sampling, rng: &mut ChaCha8Rng) 
             }
             let top = ranked[0].1;
             for (_, score) in &mut ranked {
-                *score = (*score - top).exp();
+                // The difference first: a quotient by a tiny temperature can be infinite.
+                *score = ((*score - top) / temperature).exp();
             }
             if let Some(top_p) = top_p {
                 let total: f64 = ranked.iter().map(|(_, weight)| weight).sum();
@@ -155,6 +156,14 @@ mod tests {
     fn temperature_sharpens() {
         // Squares of the probabilities, normalised.
         check(None, None, None, 0.5, &[0.0652, 0.7246, 0.0290, 0.1812]);
+    }
+
+    #[test]
+    fn the_smallest_temperatures_take_the_most_probable() {
+        for temperature in [1e-310, f64::MIN_POSITIVE, 1e-30] {
+            check(None, None, None, temperature, &[0.0, 1.0, 0.0, 0.0]);
+            check(Some(3), Some(0.9), Some(0.1), temperature, &[0.0, 1.0, 0.0, 0.0]);
+        }
     }
 
     #[test]

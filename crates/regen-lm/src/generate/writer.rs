@@ -108,7 +108,8 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// [`Error::EmptyPrompt`](crate::Error::EmptyPrompt), [`Error::PromptNotLeftPadded`](crate::Error::PromptNotLeftPadded),
     /// [`Error::TooLong`](crate::Error::TooLong) if the longest prompt and `max_new_tokens` exceed the positions,
-    /// [`Error::Argument`](crate::Error::Argument) for options out of range, and those of [`Decoder::forward`].
+    /// [`Error::Argument`](crate::Error::Argument) for options out of range,
+    /// [`Error::NonFiniteScores`](crate::Error::NonFiniteScores) if a token cannot be chosen, and those of [`Decoder::forward`].
     pub fn generate(
         &self,
         prompt_embeds: &Tensor,

@@ -184,12 +184,14 @@ impl TextTokenizer {
         largest.map_or(0, |id| i64::from(id) + 1)
     }
 
-    /// Refuses a model whose embedding has fewer rows than this tokenizer has ids.
+    /// Refuses a model whose embedding has fewer rows than this tokenizer's own vocabulary has ids. Added tokens may lie past the table, as
+    /// Gemma 3's place of an image does in its models of text alone; a text that uses one is refused when it is embedded.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] naming `vocab_size`.
     pub fn check_fits(&self, vocab: i64) -> Result<()> {
-        let needed = self.vocab_size();
+        let largest = self.inner.get_vocab(false).into_values().max();
+        let needed = largest.map_or(0, |id| i64::from(id) + 1);
         if needed > vocab {
             return Err(Error::InvalidConfig {
                 field: "vocab_size".to_owned(),

@@ -1,5 +1,7 @@
 //! Beam search finds what transformers finds, in either memory, and says how probable it is.
 
+use std::ops::ControlFlow;
+
 use regen_lm::generate::NextToken;
 use regen_lm::{
     BeamEnd, BeamOptions, Decoder, Ending, Error, GenerateOptions, Hypothesis, PaddingMask, Sampling, Writer,
@@ -176,6 +178,45 @@ fn another_distribution_can_be_mixed_into_beams() {
     let found = writer.beam_search(&embeds, &mask, &options, &beam, Some(&mut without)).unwrap();
     assert_eq!(without.told, 7, "after every token but the last");
     assert!(found.iter().flatten().all(|text| !text.ids.contains(&id)));
+}
+
+/// Gives every token but the last this score.
+struct AllBut(f64, bool);
+
+impl NextToken for AllBut {
+    fn prompt(&mut self, _: &Tensor) -> regen_lm::Result<()> {
+        Ok(())
+    }
+
+    fn chosen(&mut self, _: &[usize], _: &[i64]) -> regen_lm::Result<()> {
+        Ok(())
+    }
+
+    fn scores(&mut self, _: &Tensor, logits: Tensor) -> regen_lm::Result<Tensor> {
+        let last = if self.1 { 0 } else { 1 };
+        let _ = logits.narrow(2, 0, logits.size()[2] - last).fill_(self.0);
+        Ok(logits)
+    }
+}
+
+#[test]
+fn another_distribution_may_rule_out_tokens_but_not_all() {
+    let (_vs, decoder) = random_model(&small_config(), 41);
+    let embeds = decoder.embed(&ids(2, 4, 53)).unwrap();
+    let mask = PaddingMask::full(2, 4);
+    let options = GenerateOptions { max_new_tokens: 3, ..GenerateOptions::default() };
+    for writer in [Writer::plain(&decoder), Writer::new(&decoder).unwrap()] {
+        let write = |mut scores: AllBut| {
+            writer.generate_scored(&embeds, &mask, &options, &mut scores, |_, _| ControlFlow::Continue(()))
+        };
+        let written = write(AllBut(f64::NEG_INFINITY, false)).unwrap();
+        assert!(written.iter().all(|row| row.ids == [52; 3]), "{written:?}");
+        for scores in [AllBut(f64::NEG_INFINITY, true), AllBut(f64::NAN, false), AllBut(f64::INFINITY, false)]
+        {
+            let result = write(scores);
+            assert!(matches!(result, Err(Error::NonFiniteScores { row: 0 })), "{result:?}");
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod families;
 mod prefixes;
 mod recompute;
 mod resume;
+mod settings;
 mod strings;
 mod support;
 mod tokenizer;

@@ -61,6 +61,26 @@ fn a_vocabulary_without_room_and_a_model_too_small_are_refused() {
 }
 
 #[test]
+fn a_token_that_was_added_past_the_table_is_no_reason_to_refuse_a_model() {
+    // As Gemma 3's of text alone have one, for an image that they cannot see.
+    let dir = tempfile::tempdir().unwrap();
+    let tokenizer = train_bpe(TEXTS.into_iter(), 300, &[]).unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let rows = tokenizer.vocab_size();
+    let path = dir.path().join("tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    json["added_tokens"].as_array_mut().unwrap().push(serde_json::json!({
+        "id": rows, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true
+    }));
+    std::fs::write(&path, json.to_string()).unwrap();
+    let more = TextTokenizer::load(dir.path()).unwrap();
+    assert_eq!(more.encode("<image>").unwrap(), [rows]);
+    assert!(more.check_fits(rows).is_ok());
+    assert!(more.check_fits(rows - 1).is_err());
+}
+
+#[test]
 fn a_missing_or_broken_tokenizer_names_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let missing = TextTokenizer::load(dir.path()).unwrap_err();

@@ -145,6 +145,7 @@ fn defaults_that_would_write_otherwise_are_refused_by_name() {
     assert!(matches!(both, Err(Error::UnsupportedConfig { .. })), "{both:?}");
     for (file, wanted) in [
         (json!({ "eos_token_id": "two" }), "eos_token_id"),
+        (json!({ "eos_token_id": -1 }), "eos_token_id"),
         (json!({ "do_sample": true, "top_k": -3 }), "top_k"),
         (json!({ "early_stopping": 3 }), "early_stopping"),
     ] {

@@ -21,7 +21,7 @@ use regen_torch::{Checkpoint, Surplus, save_tensors};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::parts::Fingerprints;
+use super::parts::{Fingerprints, Reading};
 use super::provenance::{Provenance, Versions};
 use super::{card, parts};
 use crate::narrator::LmWeights;
@@ -29,9 +29,12 @@ use crate::{
     BaseModel, Error, FoldIn, FoldInConfig, ItemIds, ItemTables, Narrator, NarratorConfig, Result, TablePlace,
 };
 
-/// The layout that this version writes. It reads formats 2 and 3 as well: 3 had no fingerprints and did not say where it was
-/// trained; 2 had no fold-in, named no base and had no optional inputs either.
-pub const BUNDLE_FORMAT: u32 = 4;
+/// The layout that this version writes. It reads formats 2 to 4 as well: 4 had fingerprints of blocks of all parts; 3 had none and did
+/// not say where it was trained; 2 had no fold-in, named no base and had no optional inputs either.
+pub const BUNDLE_FORMAT: u32 = 5;
+
+/// The first layout with fingerprints.
+const FIRST_WITH_PARTS: u32 = 4;
 
 /// The oldest layout that is read.
 const OLDEST_FORMAT: u32 = 2;
@@ -184,7 +187,12 @@ impl Narrator {
             return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
         }
         let manifest: Manifest = read_json(&path)?;
-        parts::check(dir, &manifest.parts)?;
+        let reading = if format < BUNDLE_FORMAT { Reading::Blocks } else { Reading::Whole };
+        parts::check(dir, &manifest.parts, reading)?;
+        if format >= FIRST_WITH_PARTS {
+            let own = [ADAPTER, COPYING, NEXT_ITEM, ITEMS, FOLD_IN, ITEM_IDS];
+            parts::check_listed(dir, &own, &[LM, LORA], &manifest.parts)?;
+        }
         let item_ids = ItemIds::load(&dir.join(ITEM_IDS))?;
         if item_ids.len() != manifest.items {
             return Err(Error::Mismatch {
@@ -234,10 +242,11 @@ impl Narrator {
 pub fn reseal(dir: &Path) -> Result<()> {
     let path = dir.join(MANIFEST);
     let Format { format } = read_json(&path)?;
-    if format != BUNDLE_FORMAT {
+    if !(FIRST_WITH_PARTS..=BUNDLE_FORMAT).contains(&format) {
         return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
     }
     let mut manifest: Manifest = read_json(&path)?;
+    manifest.format = BUNDLE_FORMAT;
     // What lies beside the bundle's own files stays out of it.
     let mut now = parts::fingerprints(dir, &[CARD, MANIFEST])?;
     now.retain(|part, _| manifest.parts.contains_key(part));

@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 use crate::base::hex;
 use crate::{Error, Result};
 
+/// The part that may be larger than memory.
+const TABLES: &str = "items.safetensors";
+
 /// Bytes of a block.
 const BLOCK: u64 = 4096;
 
@@ -22,54 +25,91 @@ const BLOCKS: u64 = 1024;
 /// Fingerprints of files by their place in the bundle, `/` between folders.
 pub(super) type Fingerprints = BTreeMap<String, String>;
 
-/// Of every file below `dir` but those at its top that `except` names.
+/// How much of a part its fingerprint is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Everything, but of item tables, which may be larger than memory, blocks.
+    Whole,
+    /// Blocks of everything, as up to format 4.
+    Blocks,
+}
+
+/// Of every file below `dir` but those at its top that `except` names, as of the newest format.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub(super) fn fingerprints(dir: &Path, except: &[&str]) -> Result<Fingerprints> {
     let mut found = Fingerprints::new();
-    collect(dir, "", except, &mut found)?;
+    collect(dir, "", except, &mut |name, path| {
+        found.insert(name.clone(), fingerprint(path, Reading::Whole.of(&name))?);
+        Ok(())
+    })?;
     Ok(found)
 }
 
-fn collect(dir: &Path, prefix: &str, except: &[&str], found: &mut Fingerprints) -> Result<()> {
+impl Reading {
+    /// Blocks that are read at most of a part.
+    fn of(self, part: &str) -> u64 {
+        if self == Self::Whole && part != TABLES { u64::MAX } else { BLOCKS }
+    }
+}
+
+type Each<'a> = &'a mut dyn FnMut(String, &Path) -> Result<()>;
+
+fn collect(dir: &Path, prefix: &str, except: &[&str], each: Each<'_>) -> Result<()> {
     let io = |source| Error::Io { action: "read", path: dir.to_owned(), source };
     for entry in fs::read_dir(dir).map_err(io)? {
         let entry = entry.map_err(io)?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if path.is_dir() {
-            collect(&path, &format!("{prefix}{name}/"), &[], found)?;
+            collect(&path, &format!("{prefix}{name}/"), &[], each)?;
         } else if !except.contains(&name.as_str()) {
-            found.insert(format!("{prefix}{name}"), fingerprint(&path)?);
+            each(format!("{prefix}{name}"), &path)?;
         }
     }
     Ok(())
+}
+
+/// Refuses a file that would be read and that no fingerprint stands for: one of `own` at the top, or tensors in a folder of the bundle's
+/// models. It was taken out of the manifest, or put into the folder.
+///
+/// # Errors
+/// [`Error::ForeignPart`], [`Error::Io`].
+pub(super) fn check_listed(dir: &Path, own: &[&str], models: &[&str], saved: &Fingerprints) -> Result<()> {
+    collect(dir, "", &[], &mut |name, path| {
+        let of_model = |model: &&str| name.strip_prefix(*model).is_some_and(|rest| rest.starts_with('/'));
+        let read =
+            own.contains(&name.as_str()) || (models.iter().any(of_model) && name.ends_with(".safetensors"));
+        match read && !saved.contains_key(&name) {
+            true => Err(Error::ForeignPart { path: path.to_owned() }),
+            false => Ok(()),
+        }
+    })
 }
 
 /// Refuses a part that is missing or is not the one that was saved. What is not of the bundle may lie beside it.
 ///
 /// # Errors
 /// [`Error::ForeignPart`], [`Error::Io`].
-pub(super) fn check(dir: &Path, saved: &Fingerprints) -> Result<()> {
+pub(super) fn check(dir: &Path, saved: &Fingerprints, reading: Reading) -> Result<()> {
     for (part, expected) in saved {
         let path = dir.join(part);
-        if fingerprint(&path)? != *expected {
+        if fingerprint(&path, reading.of(part))? != *expected {
             return Err(Error::ForeignPart { path });
         }
     }
     Ok(())
 }
 
-/// SHA-256 in hexadecimal digits of a file's length and of blocks spread evenly over it, first and last included: of all of a
-/// file of up to 4 MiB.
-fn fingerprint(path: &Path) -> Result<String> {
+/// SHA-256 in hexadecimal digits of a file's length and of at most so many blocks spread evenly over it, first and last included.
+fn fingerprint(path: &Path, blocks: u64) -> Result<String> {
     let io = |source| Error::Io { action: "read", path: path.to_owned(), source };
     let mut file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
     let mut hasher = Sha256::new();
     hasher.update(length.to_le_bytes());
     let all = length.div_ceil(BLOCK);
-    let read = all.min(BLOCKS);
+    let read = all.min(blocks);
     let mut block = Vec::with_capacity(BLOCK as usize);
     for place in 0..read {
         let index = if read == all { place } else { place * (all - 1) / (read - 1) };
@@ -91,7 +131,7 @@ mod tests {
         let path = dir.path().join("part");
         let print = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            fingerprint(&path).unwrap()
+            fingerprint(&path, BLOCKS).unwrap()
         };
         assert_ne!(print(b""), print(b"\0"));
         // Of a small file every byte counts.
@@ -127,9 +167,9 @@ mod tests {
         let saved = fingerprints(dir.path(), &["manifest"]).unwrap();
         assert_eq!(saved.keys().collect::<Vec<_>>(), ["adapter", "lm/config"]);
         fs::write(dir.path().join("notes"), "mine").unwrap();
-        check(dir.path(), &saved).unwrap();
+        check(dir.path(), &saved, Reading::Whole).unwrap();
         fs::write(dir.path().join("lm/config"), "another").unwrap();
-        let error = check(dir.path(), &saved).unwrap_err();
+        let error = check(dir.path(), &saved, Reading::Whole).unwrap_err();
         assert!(matches!(&error, Error::ForeignPart { path } if path.ends_with("lm/config")), "{error}");
     }
 }

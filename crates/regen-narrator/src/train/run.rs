@@ -43,8 +43,8 @@ impl Narrator {
     /// the weights and the report of a run that was never broken. The narrator must be as it was when the run began.
     ///
     /// # Errors
-    /// As [`Narrator::train`]; [`Error::OtherRun`] if the snapshot is of other settings or examples; those of writing and reading
-    /// it.
+    /// As [`Narrator::train`]; [`Error::OtherRun`] if the snapshot is of other settings or examples, or of a language model or tables in
+    /// memory that are others and do not move; those of writing and reading it.
     pub fn train_with_snapshots(
         &mut self,
         training: &[Example],
@@ -112,7 +112,10 @@ impl Narrator {
             since: Mean::default(),
             next_since: Mean::default(),
         };
-        let name = fingerprint(&self.config, config, &sequences, &held_out);
+        let name = match snapshots {
+            Some(_) => fingerprint(&self.config, config, &sequences, &held_out, &self.fixed(&run.trainable))?,
+            None => String::new(),
+        };
         if let Some(snapshots) = snapshots {
             run.go_on(snapshots, &name)?;
         }

@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
 use regen_lm::train::{AdamW, load_snapshot, read_cursor, save_snapshot};
+use regen_torch::tensor_to_vec_f32;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -74,23 +75,38 @@ fn named(trainable: &[(String, Tensor)], best: &Best) -> Vec<(String, Tensor)> {
     now.chain(kept).collect()
 }
 
-/// A number that changes with the settings and with what is learned from.
+/// A number that changes with the settings, with what is learned from, and with the `fixed` tensors that a run reads and does not move.
 pub(super) fn fingerprint(
     narrator: &NarratorConfig,
     config: &TrainConfig,
     training: &[Sequence],
     validation: &[Sequence],
-) -> String {
+    fixed: &[(String, Tensor)],
+) -> Result<String> {
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
     // `Debug` tells every field, and neither type holds a map without an order.
     format!("{narrator:?} {config:?}").hash(&mut hasher);
     training.hash(&mut hasher);
     validation.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    for (name, tensor) in fixed {
+        name.hash(&mut hasher);
+        tensor.size().hash(&mut hasher);
+        for value in tch::no_grad(|| tensor_to_vec_f32(tensor))? {
+            hasher.take(value.to_bits());
+        }
+    }
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// FNV-1a: the same in every release of the standard library, which does not promise that of its own.
 struct Fnv(u64);
+
+impl Fnv {
+    /// Four bytes at once: weights are many.
+    fn take(&mut self, bits: u32) {
+        self.0 = (self.0 ^ u64::from(bits)).wrapping_mul(0x0100_0000_01b3);
+    }
+}
 
 impl Hasher for Fnv {
     fn write(&mut self, bytes: &[u8]) {

@@ -90,13 +90,38 @@ fn another_format_and_an_unknown_field_are_refused() {
     let (_dir, path, _) = saved();
     let manifest = path.join("narrator.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    for format in [1, 5] {
+    for format in [1, 6] {
         let other = format!("\"format\": {format}, \"new\": true");
-        fs::write(&manifest, text.replace("\"format\": 4", &other)).unwrap();
-        assert!(matches!(refused(&path), Error::BundleFormat { expected: 4, got, .. } if got == format));
+        fs::write(&manifest, text.replace("\"format\": 5", &other)).unwrap();
+        assert!(matches!(refused(&path), Error::BundleFormat { expected: 5, got, .. } if got == format));
     }
-    fs::write(&manifest, text.replace("\"format\": 4", "\"format\": 4, \"new\": true")).unwrap();
+    fs::write(&manifest, text.replace("\"format\": 5", "\"format\": 5, \"new\": true")).unwrap();
     assert!(matches!(refused(&path), Error::Manifest { .. }));
+}
+
+/// A manifest from which they were taken vouches for nothing.
+#[test]
+fn a_part_without_a_fingerprint_and_one_that_differs_anywhere_are_refused() {
+    let (_dir, path, _) = saved();
+    let manifest = path.join("narrator.json");
+    let good: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    for format in [4, 5] {
+        for part in ["adapter.safetensors", "lm/model.safetensors", "item_ids.txt"] {
+            let mut other = good.clone();
+            other["format"] = format.into();
+            assert!(other["parts"].as_object_mut().unwrap().remove(part).is_some());
+            fs::write(&manifest, other.to_string()).unwrap();
+            let error = refused(&path);
+            assert!(matches!(&error, Error::ForeignPart { path: named } if named.ends_with(part)), "{error}");
+        }
+    }
+    fs::write(&manifest, good.to_string()).unwrap();
+    let weights = path.join("lm/model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    assert!(matches!(refused(&path), Error::ForeignPart { .. }));
 }
 
 /// What format 3 added is left out where it is not used, and fingerprints may be missing.

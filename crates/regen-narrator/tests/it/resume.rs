@@ -125,6 +125,20 @@ fn a_snapshot_of_other_settings_or_examples_is_refused_before_anything_changes()
     assert!(matches!(refuse(&examples[1..], &config()), Error::OtherRun { .. }));
     assert!(files(&narrator) == before, "the weights differ");
 
+    // Tables that stay as they are belong to the run too.
+    let still = TrainConfig { tables: TableRates::default(), ..config() };
+    let other = tempdir().unwrap();
+    run(other.path(), &still, &|_| ControlFlow::Break(()));
+    let (config_with, tokenizer) = world::config_with(Sources::Fusion, AdapterKind::Projection);
+    let with_next = NarratorConfig { next_item: true, ..config_with };
+    let mut swapped =
+        Narrator::new(with_next, world::other_tables(), world::ids(), tokenizer, Device::Cpu, 1).unwrap();
+    let snapshots_of = Snapshots { dir: other.path().to_owned(), every: 7 };
+    let go = &mut |_: regen_narrator::TrainProgress| ControlFlow::Continue(());
+    let refused =
+        swapped.train_with_snapshots(&examples, &examples[..6], &still, &snapshots_of, go).unwrap_err();
+    assert!(matches!(refused, Error::OtherRun { .. }), "{refused}");
+
     let never = Snapshots { every: 0, ..snapshots };
     let go = &mut |_: regen_narrator::TrainProgress| ControlFlow::Continue(());
     let refused = narrator.train_with_snapshots(&examples, &[], &config(), &never, go).unwrap_err();

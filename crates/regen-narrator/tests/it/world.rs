@@ -61,10 +61,19 @@ pub(crate) fn summaries() -> Vec<Example> {
 }
 
 pub(crate) fn tables() -> ItemTables {
+    tables_of(1.5)
+}
+
+/// Of the same shape, with another collaborative side.
+pub(crate) fn other_tables() -> ItemTables {
+    tables_of(1.25)
+}
+
+fn tables_of(strength: f32) -> ItemTables {
     let mut cf = vec![0.0; ITEMS * 3];
     let mut semantic = vec![0.0; ITEMS * ITEMS];
     for item in 0..ITEMS {
-        cf[item * 3 + item % 3] = 1.5;
+        cf[item * 3 + item % 3] = strength;
         semantic[item * ITEMS + item] = 0.7;
     }
     let present = [true; ITEMS];

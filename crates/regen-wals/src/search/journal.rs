@@ -10,6 +10,7 @@ use super::run::Trial;
 use crate::checkpoint::Checkpoint;
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
+use crate::interactions::InteractionMatrix;
 use crate::persist::io_error;
 use crate::replace::replace_file;
 
@@ -86,13 +87,19 @@ impl<'a> Journal<'a> {
     }
 
     /// The factors of a cell after exactly so many iterations, if they were kept.
-    pub(super) fn factors(&self, cell: usize, config: &WalsConfig, done: usize) -> Option<Checkpoint> {
+    pub(super) fn factors(
+        &self,
+        cell: usize,
+        config: &WalsConfig,
+        train: &InteractionMatrix,
+        done: usize,
+    ) -> Option<Checkpoint> {
         let folder = self.checkpoint(cell)?;
         if done == 0 || !folder.exists() {
             return None;
         }
         // Kept factors only save time: what cannot be read is computed again.
-        let kept = Checkpoint::load(&folder).ok()?;
+        let kept = Checkpoint::load(&folder, train).ok()?;
         let same = WalsConfig { iterations: config.iterations, ..kept.config.clone() } == *config;
         (same && kept.completed_iterations == done).then_some(kept)
     }

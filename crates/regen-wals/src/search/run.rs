@@ -199,7 +199,7 @@ impl Search<'_> {
             return Ok((Some(Trial { budget, ..earlier.clone() }), false));
         }
         let done = earlier.as_ref().map_or(0, |trial| trial.reports.len());
-        let kept = journal.factors(cell, config, done);
+        let kept = journal.factors(cell, config, self.train, done);
         let mut trial = Trial {
             cell,
             config: config.clone(),
@@ -241,7 +241,8 @@ impl Search<'_> {
         trial.objective = model.objective(self.train)?;
         let goes_on = place.may_go_on && !self.stopping.exhausted(&trial.reports);
         if let (true, Some(folder)) = (goes_on, journal.checkpoint(cell)) {
-            Checkpoint::save(&folder, config, budget, model.user_factors(), model.item_factors())?;
+            let (users, items) = (model.user_factors(), model.item_factors());
+            Checkpoint::save(&folder, config, self.train, budget, users, items)?;
         }
         journal.add(trial.clone())?;
         Ok((Some(trial), false))

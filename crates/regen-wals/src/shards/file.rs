@@ -49,9 +49,10 @@ pub(super) fn read(path: &Path, rows: usize, pairs: usize, width: usize) -> Resu
     };
     let mut file = File::open(path).map_err(io_error("open", path))?;
     let size = file.metadata().map_err(io_error("inspect", path))?.len();
-    let expected = HEAD + 4 * rows as u64 + 8 * pairs as u64;
-    if size != expected {
-        return Err(format("file size", format!("{expected} bytes"), format!("{size} bytes")));
+    let expected = (4 * rows as u64).checked_add(HEAD).zip((pairs as u64).checked_mul(8));
+    if expected.and_then(|(rows, pairs)| rows.checked_add(pairs)) != Some(size) {
+        let expected = format!("that of {rows} rows and {pairs} pairs");
+        return Err(format("file size", expected, format!("{size} bytes")));
     }
     let mut head = [0u8; HEAD as usize];
     file.read_exact(&mut head).map_err(io_error("read", path))?;

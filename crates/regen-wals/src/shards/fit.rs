@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::factor_file::FactorFile;
 use crate::fit::{ITEM_STREAM, USER_STREAM};
 use crate::interactions::Compressed;
+use crate::limits::{Rows, check_solutions};
 use crate::npy;
 use crate::objective::Objective;
 use crate::persist::{ITEM_FACTORS, USER_FACTORS};
@@ -87,7 +88,8 @@ impl WalsConfig {
     ///
     /// `work` is the folder of this fit. Interrupted in any way, the same call goes on: shards
     /// that were solved are not solved again. A finished fit goes on when called with more
-    /// iterations. When all are done, its last subfolder `factors-…` serves that purpose only.
+    /// iterations. When all are done, its last subfolder `factors-…` serves that purpose only. A fit
+    /// that begins reads all shards once, to check them, before it writes.
     ///
     /// Memory: the pairs of one shard (8 bytes each), the factors of its rows and of the
     /// rows of the other side that they touch (4 × rank bytes each), 12 bytes for every 64 rows of
@@ -121,6 +123,8 @@ impl WalsConfig {
         let mut done = match work.done()? {
             Some(done) => done,
             None => {
+                self.check_shards(matrix)?;
+                work.clear()?;
                 self.write_initial(&work.generation(0))?;
                 work.advance(0)?;
                 0
@@ -167,6 +171,17 @@ impl WalsConfig {
             user_factors: FactorFile::open(&users)?,
             item_factors: FactorFile::open(&items)?,
         })
+    }
+
+    /// As the fit in memory does before it begins.
+    fn check_shards(&self, matrix: &ShardedMatrix) -> Result<()> {
+        for side in [Side::User, Side::Item] {
+            for shard in 0..matrix.shards(side) {
+                let first = shard * matrix.rows_per_shard(side);
+                Rows { side, rows: &matrix.shard(side, shard)?, first }.check(self)?;
+            }
+        }
+        Ok(())
     }
 
     fn write_initial(&self, first: &Generation) -> Result<()> {
@@ -259,6 +274,7 @@ impl HalfSweep<'_> {
             }
             other => other,
         })?;
+        check_solutions(side, start.range(shard).start, &factors, config.rank)?;
         Ok(factors)
     }
 }

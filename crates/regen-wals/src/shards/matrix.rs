@@ -52,24 +52,36 @@ impl ShardedMatrix {
             expected: "an index of shards".to_owned(),
             got: error.to_string(),
         })?;
-        let format = |field, expected: usize, got: usize| {
-            let (expected, got) = (expected.to_string(), got.to_string());
+        let format = |field, expected: String, got: String| {
             Err(Error::Format { path: path.clone(), field, expected, got })
         };
+        for (field, rows) in [("users", index.users), ("items", index.items)] {
+            if rows > u32::MAX as usize {
+                return format(field, format!("at most {}", u32::MAX), rows.to_string());
+            }
+        }
         let plan = index.plan;
-        if plan.aligned() != plan {
-            return format("plan", plan.aligned().users_per_shard, plan.users_per_shard);
+        let aligned = plan.aligned();
+        for (field, expected, got) in [
+            ("users_per_shard", aligned.users_per_shard, plan.users_per_shard),
+            ("items_per_shard", aligned.items_per_shard, plan.items_per_shard),
+        ] {
+            if expected != got {
+                return format(field, expected.to_string(), got.to_string());
+            }
         }
         for (field, rows, each, shards) in [
             ("user_shards", index.users, plan.users_per_shard, &index.user_shards),
             ("item_shards", index.items, plan.items_per_shard, &index.item_shards),
         ] {
             if shards.len() != rows.div_ceil(each) {
-                return format(field, rows.div_ceil(each), shards.len());
+                let expected = format!("{} shards", rows.div_ceil(each));
+                return format(field, expected, format!("{} shards", shards.len()));
             }
-            let pairs: usize = shards.iter().sum();
-            if pairs != index.pairs {
-                return format(field, index.pairs, pairs);
+            let pairs = shards.iter().try_fold(0usize, |sum, &pairs| sum.checked_add(pairs));
+            if pairs != Some(index.pairs) {
+                let got = pairs.map_or("too many to count".to_owned(), |pairs| pairs.to_string());
+                return format(field, format!("{} pairs in all", index.pairs), got);
             }
         }
         Ok(Self { folder: folder.to_path_buf(), index })

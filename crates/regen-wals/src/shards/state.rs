@@ -29,6 +29,20 @@ struct Saved {
     half_sweeps: usize,
 }
 
+/// Removes the files below a folder; folders, and links to elsewhere, stay.
+fn remove_files(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+        let entry = entry.map_err(io_error("list", folder))?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(io_error("list", folder))?);
+        if kind.is_dir() {
+            remove_files(&path)?;
+        } else if kind.is_file() {
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
 /// The folder of a fit.
 pub(super) struct Work<'a> {
     folder: &'a Path,
@@ -40,6 +54,19 @@ impl<'a> Work<'a> {
     pub(super) fn new(folder: &'a Path, config: &'a WalsConfig, matrix: &'a ShardedMatrix) -> Result<Self> {
         fs::create_dir_all(folder).map_err(io_error("create", folder))?;
         Ok(Self { folder, config, matrix })
+    }
+
+    /// Removes factors that no state speaks of: those of a fit whose state was removed would be taken for this one's.
+    pub(super) fn clear(&self) -> Result<()> {
+        for entry in fs::read_dir(self.folder).map_err(io_error("list", self.folder))? {
+            let path = entry.map_err(io_error("list", self.folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let number = name.strip_prefix("factors-").unwrap_or_default();
+            if number.len() == 6 && number.bytes().all(|digit| digit.is_ascii_digit()) {
+                remove_files(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Half-sweeps that are done, or `None` for a fit that has not begun.

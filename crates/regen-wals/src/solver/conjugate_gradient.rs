@@ -60,7 +60,7 @@ pub(crate) fn solve<L: Lanes>(
             l.store(&mut direction[p], z);
         }
         let mut norm = dot_blocks(l, residual, direction);
-        for _ in 0..steps {
+        for taken in 0..steps {
             if norm == 0.0 {
                 break;
             }
@@ -70,6 +70,11 @@ pub(crate) fn solve<L: Lanes>(
             }
             pairs.add_weighed(l, direction, |k, score| terms.excesses[k] * score, image);
             let curvature = dot_blocks(l, direction, image);
+            // Sums that overflow would end the steps below as if the row were solved. The half-sweep refuses NaN.
+            if !norm.is_finite() || curvature == f32::INFINITY || (taken == 0 && curvature.is_nan()) {
+                flat_mut(x)[..rank].fill(f32::NAN);
+                break;
+            }
             // At the end of the Krylov space both are rounding error.
             if curvature.is_nan() || curvature <= 0.0 {
                 break;

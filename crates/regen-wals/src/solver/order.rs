@@ -20,8 +20,8 @@ pub(crate) enum Road {
     ByPairs,
 }
 
-/// The rows that have pairs, grouped by road; within a group longest first, equal lengths by
-/// number.
+/// The rows that are to be solved, grouped by road; within a group longest first, equal lengths by
+/// number. The others have zero factors, see [`Objective::is_void`].
 #[derive(Debug)]
 pub(crate) struct Order {
     groups: Vec<(Road, Vec<u32>)>,
@@ -37,10 +37,10 @@ impl Order {
         let mut terms = Terms::default();
         let mut groups: Vec<(Road, Vec<u32>)> = Vec::new();
         for row in 0..rows.rows() {
-            let length = rows.length(row);
-            if length == 0 {
+            if objective.is_void(rows, row) {
                 continue;
             }
+            let length = rows.length(row);
             let exactly = match config.solver {
                 // A block as large as the whole is the exact solution.
                 Solver::Block { size, .. } if size >= config.rank => true,
@@ -69,7 +69,7 @@ impl Order {
         self.groups.iter().map(|(road, rows)| (*road, rows.as_slice()))
     }
 
-    /// Rows that have pairs.
+    /// Rows that are to be solved.
     pub(crate) fn rows(&self) -> impl Iterator<Item = u32> {
         self.groups.iter().flat_map(|(_, rows)| rows.iter().copied())
     }

@@ -79,6 +79,17 @@ impl Problem {
 
     /// Improves or solves the row by the given solver, from the start value in `x`.
     pub(crate) fn solve(&self, solver: Solver, x: &mut [f64]) -> Result<(), Indefinite> {
+        match self.improve(solver, x) {
+            // Where nothing pulls, zero is a minimum, be it not the only one.
+            Err(Indefinite) if self.pull.iter().all(|&pull| pull == 0.0) => {
+                x.fill(0.0);
+                Ok(())
+            }
+            solved => solved,
+        }
+    }
+
+    fn improve(&self, solver: Solver, x: &mut [f64]) -> Result<(), Indefinite> {
         match solver {
             Solver::Cholesky => self.minimise_block(0, self.rank, x),
             Solver::ConjugateGradient { steps } => {

@@ -56,7 +56,7 @@ impl RotatedSweep<'_> {
     pub(crate) fn solve(&self, factors: &mut [f32]) -> Result<()> {
         let rank = self.rank;
         for (row, factor) in factors.chunks_exact_mut(rank).enumerate() {
-            if self.rows.length(row) == 0 {
+            if self.objective.is_void(self.rows, row) {
                 factor.fill(0.0);
             }
         }

@@ -9,6 +9,7 @@ use crate::config::{Arithmetic, Solver, WalsConfig};
 use crate::error::{Error, Result};
 use crate::interactions::Compressed;
 use crate::kernel::product::Table;
+use crate::limits::{Rows, check_solutions, check_spectrum};
 use crate::objective::{Objective, gram};
 use crate::simd::Level;
 use crate::solver::basis::{Basis, fast_gram};
@@ -112,11 +113,11 @@ impl Sweep<'_> {
             .par_chunks_mut(rank)
             .enumerate()
             .map(|(row, factor)| {
-                let length = self.rows.length(row);
-                if length == 0 {
+                if objective.is_void(self.rows, row) {
                     factor.fill(0.0);
                     return Ok(());
                 }
+                let length = self.rows.length(row);
                 let problem = Problem::new(objective, self.rows, row, rank, base, &table);
                 let short = is_short(length, rank, self.config.solver);
                 let solver = match self.config.solver {
@@ -158,6 +159,7 @@ pub(crate) fn solve_turned(
     let objective = Objective::new(sweep.config);
     let spectrum: Vec<f32> =
         eigenvalues.iter().map(|value| (objective.unobserved_weight() * value) as f32).collect();
+    check_spectrum(&spectrum, sweep.side.opposite())?;
     RotatedSweep {
         side: sweep.side,
         rows: sweep.rows,
@@ -183,6 +185,7 @@ pub(crate) fn fold_in(
     fixed: &Array2<f32>,
     gram: ArrayView2<'_, f64>,
 ) -> Result<Vec<f32>> {
+    Rows { side, rows, first: 0 }.check(config)?;
     let exact = WalsConfig { solver: Solver::Cholesky, ..config.clone() };
     let order = Order::of(rows, &exact);
     let sweep = Sweep { side, rows, order: &order, config: &exact, relaxation: 1.0, level: Level::best() };
@@ -192,11 +195,12 @@ pub(crate) fn fold_in(
         let base = Base::Gram(gram);
         let wide = |column: usize| fixed.row(column).mapv(f64::from).to_vec();
         sweep.solve_plain(&Objective::new(&exact), base, wide, None, &mut solved)?;
-        return Ok(solved);
+    } else {
+        let mut fixed: Vec<f32> = fixed.iter().copied().collect();
+        if let Some(basis) = sweep.run(&mut solved, &mut fixed)? {
+            basis.turn_back(&mut solved);
+        }
     }
-    let mut fixed: Vec<f32> = fixed.iter().copied().collect();
-    if let Some(basis) = sweep.run(&mut solved, &mut fixed)? {
-        basis.turn_back(&mut solved);
-    }
+    check_solutions(side, 0, &solved, config.rank)?;
     Ok(solved)
 }

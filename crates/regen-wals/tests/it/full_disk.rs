@@ -104,14 +104,14 @@ fn a_model_that_finds_no_room_leaves_all_files_of_the_one_before() {
 fn a_checkpoint_that_finds_no_room_leaves_the_one_before_and_no_factors() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let model = config(4, Solver::Cholesky).fit(&matrix()).unwrap();
-    let write = |iteration| {
-        Checkpoint::save(folder, model.config(), iteration, model.user_factors(), model.item_factors())
-    };
+    let matrix = matrix();
+    let model = config(4, Solver::Cholesky).fit(&matrix).unwrap();
+    let (users, items) = (model.user_factors(), model.item_factors());
+    let write = |iteration| Checkpoint::save(folder, model.config(), &matrix, iteration, users, items);
     write(1).unwrap();
     for name in ["user_factors.2.npy", "item_factors.2.npy", "checkpoint.json"] {
         refused(folder, &folder.join(name), || write(2));
-        assert_eq!(Checkpoint::load(folder).unwrap().completed_iterations, 1);
+        assert_eq!(Checkpoint::load(folder, &matrix).unwrap().completed_iterations, 1);
     }
 }
 

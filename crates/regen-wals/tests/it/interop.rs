@@ -94,6 +94,19 @@ fn damaged_safetensors_are_told_apart() {
     refused(&edited("[0,32]", "[4,0] "), "data_offsets");
     refused(&edited("[4,2]", "[4,-]"), "header");
     refused(&edited("[4,2]", "[4.2]"), "shape");
+    let with_header = |header: &str| {
+        let header = header.as_bytes();
+        [&(header.len() as u64).to_le_bytes()[..], header, &[0; 32]].concat()
+    };
+    let tensor = |shape: &str, offsets: &str| {
+        let header = format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":{offsets}}}}}");
+        with_header(&header)
+    };
+    let most = u64::MAX;
+    refused(&tensor("[4,2]", &format!("[{},{most}]", most - 32)), "file size");
+    refused(&tensor("[4,2]", &format!("[{most},31]")), "data_offsets");
+    refused(&tensor(&format!("[0,{most}]"), "[0,0]"), "shape");
+    refused(&tensor(&format!("[{most},{most}]"), "[0,0]"), "shape");
 }
 
 #[test]
@@ -215,10 +228,22 @@ fn compressed_rows_that_do_not_belong_together_are_refused_by_name() {
     refused(&[0, 1], &[0, 1], &[1.0, 1.0], "the last start");
     refused(&[0, 2, 1, 2], &[0, 1], &[1.0, 1.0], "a start");
     refused(&[0, -1, 2], &[0, 1], &[1.0, 1.0], "a start");
-    for column in [3, -1] {
+    // The number that is reported is the one that was given.
+    for column in [3, 1 << 33, i64::from(u32::MAX)] {
         let built = InteractionMatrix::from_compressed(3, &[0, 1], &[column], &[1.0]);
-        assert!(matches!(built, Err(Error::ItemOutOfRange { items: 3, .. })), "{built:?}");
+        match built {
+            Err(Error::ItemOutOfRange { item, items: 3 }) => assert_eq!(item as i64, column),
+            other => panic!("{other:?}"),
+        }
     }
+    let given = |built: Result<InteractionMatrix, Error>| match built {
+        Err(Error::CompressedRows { field, got, .. }) => (field, got),
+        other => panic!("{other:?}"),
+    };
+    let built = InteractionMatrix::from_compressed(3, &[0, 1], &[-1], &[1.0]);
+    assert_eq!(given(built), ("a column", "-1".to_owned()));
+    let built = InteractionMatrix::from_compressed(3, &[0, -7, 1], &[1], &[1.0]);
+    assert_eq!(given(built), ("a start", "-7".to_owned()));
     let nan = InteractionMatrix::from_dense(array![[0.0, f32::NAN]].view());
     assert!(matches!(nan, Err(Error::InvalidValue { user: 0, item: 1, .. })));
 }
@@ -232,7 +257,16 @@ fn row_and_column_weights_multiply() {
     assert_eq!(built, InteractionMatrix::from_weighted_targets(2, 3, spelt).unwrap());
     let built = |rows: &[f32]| InteractionMatrix::from_row_and_column_weights(rows, &[1.0; 3], targets);
     assert!(matches!(built(&[1.0]), Err(Error::UserOutOfRange { user: 1, users: 1 })));
-    assert!(matches!(built(&[1.0, -1.0]), Err(Error::InvalidValue { user: 1, item: 0, .. })));
+    assert!(matches!(built(&[1.0, -1.0]), Err(Error::InvalidWeight { side: "user", index: 1, value: -1.0 })));
+    // A product of two that looks sound, a weight that no entry uses, and a product that overflows.
+    let both = InteractionMatrix::from_row_and_column_weights(&[-1.0], &[-1.0], [(0, 0, 1.0)]);
+    assert!(matches!(both, Err(Error::InvalidWeight { side: "user", index: 0, .. })), "{both:?}");
+    for (unused, weights) in [f32::NAN, f32::INFINITY, -0.5].map(|weight| (weight, [1.0, 1.0, weight])) {
+        let built = InteractionMatrix::from_row_and_column_weights(&[1.0], &weights, [(0, 0, 1.0)]);
+        assert!(matches!(built, Err(Error::InvalidWeight { side: "item", index: 2, .. })), "{unused}");
+    }
+    let product = InteractionMatrix::from_row_and_column_weights(&[1e30], &[1e30], [(0, 0, 1.0)]);
+    assert!(matches!(product, Err(Error::InvalidValue { user: 0, item: 0, .. })));
     let config = WalsConfig { rank: 2, confidence: Confidence::Given, ..WalsConfig::default() };
     assert!(config.fit(&built(&[1.0, 2.0]).unwrap()).is_ok());
 }

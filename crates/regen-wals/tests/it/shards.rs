@@ -16,12 +16,12 @@ use tempfile::TempDir;
 use crate::world::config;
 
 /// Three shards of users and three of items, the last of each short and of different size.
-const USERS: usize = 4_700;
-const ITEMS: usize = 4_300;
+pub(crate) const USERS: usize = 4_700;
+pub(crate) const ITEMS: usize = 4_300;
 const PLAN: ShardPlan = ShardPlan { users_per_shard: 1500, items_per_shard: 2048 };
 
 /// Popular items and busy users, rows without pairs, pairs that occur twice, in no order.
-fn triplets() -> Vec<(u32, u32, f32)> {
+pub(crate) fn triplets() -> Vec<(u32, u32, f32)> {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let mut pairs = Vec::new();
     for _ in 0..24_000 {
@@ -36,7 +36,7 @@ fn triplets() -> Vec<(u32, u32, f32)> {
     pairs
 }
 
-fn matrix() -> InteractionMatrix {
+pub(crate) fn matrix() -> InteractionMatrix {
     InteractionMatrix::from_triplets(USERS, ITEMS, triplets()).unwrap()
 }
 
@@ -176,6 +176,19 @@ fn an_interrupted_fit_goes_on_after_the_last_finished_shard_to_the_same_result()
     }
 }
 
+/// As somebody does who is told that the folder holds another fit.
+#[test]
+fn factors_of_a_fit_whose_state_was_removed_are_not_taken_for_those_of_the_next() {
+    let disk = Disk::new();
+    let begun = WalsConfig { iterations: 2, ..config(3, Solver::Cholesky) };
+    disk.fit(&begun);
+    fs::remove_file(disk.folder.path().join("fit/fit.json")).unwrap();
+    let next = WalsConfig { regularization: 0.5, ..begun };
+    let found = disk.fit(&next);
+    disk.forget();
+    assert_eq!(found, disk.fit(&next));
+}
+
 #[test]
 fn a_fit_of_another_matrix_or_configuration_is_refused() {
     let disk = Disk::new();
@@ -309,6 +322,29 @@ fn damaged_shards_are_told_apart() {
     let fewer = text.replacen("\"pairs\": ", "\"pairs\": 1", 1);
     assert!(matches!(open(&fewer), Err(Error::Format { field: "user_shards", .. })));
     let crooked = text.replacen("2048", "2047", 1);
-    assert!(matches!(open(&crooked), Err(Error::Format { field: "plan", .. })));
+    assert!(matches!(open(&crooked), Err(Error::Format { field: "users_per_shard", .. })));
+    let crooked = text.replacen("\"items_per_shard\": 2048", "\"items_per_shard\": 2047", 1);
+    match open(&crooked) {
+        Err(Error::Format { field: "items_per_shard", expected, got, .. }) => {
+            assert_eq!((expected.as_str(), got.as_str()), ("2048", "2047"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut edited: serde_json::Value = serde_json::from_str(&text).unwrap();
+    edited["user_shards"] = serde_json::json!([usize::MAX, usize::MAX, 2]);
+    assert!(matches!(open(&edited.to_string()), Err(Error::Format { field: "user_shards", .. })));
+    // Sums that fit, of shards that no file could hold.
+    edited["user_shards"] = serde_json::json!([usize::MAX, 0, 0]);
+    edited["item_shards"] = serde_json::json!([usize::MAX, 0, 0]);
+    edited["pairs"] = serde_json::json!(usize::MAX);
+    fs::write(&index, edited.to_string()).unwrap();
+    let folder = index.parent().unwrap();
+    let huge = ShardedMatrix::open(folder).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let fitted =
+        config(2, Solver::Cholesky).fit_shards(&huge, work.path(), &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(fitted, Err(Error::Format { field: "file size", .. })), "{fitted:?}");
+    edited["users"] = serde_json::json!(usize::MAX);
+    assert!(matches!(open(&edited.to_string()), Err(Error::Format { field: "users", .. })));
     assert!(open(&text).is_ok());
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use ndarray::{Array2, array};
 use regen_wals::persist::{
-    Checkpoint, ITEM_FACTORS, USER_FACTORS, USER_IDS, load, load_npy, save, save_ids, save_npy,
+    Checkpoint, FactorFile, ITEM_FACTORS, USER_FACTORS, USER_IDS, load, load_npy, save, save_ids, save_npy,
 };
-use regen_wals::{Error, Solver};
+use regen_wals::{Error, InteractionMatrix, Solver};
 
-use crate::world::{ITEMS, USERS, config, matrix};
+use crate::world::{ITEMS, USERS, config, matrix, triplets};
 
 fn ids(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|k| format!("{prefix}{k}")).collect()
@@ -86,7 +86,8 @@ fn damaged_npy_files_are_told_apart() {
     rejected(&path, &edited("False", "True "), "fortran_order");
     rejected(&path, &edited("(2, 2)", "(2, x)"), "shape");
     rejected(&path, &edited("(2, 2)", "(4, ) "), "shape");
-    rejected(&path, &edited("(2, 2), ", "(9999999999999999, 9999999999999999), "), "file size");
+    rejected(&path, &edited("(2, 2), ", "(9999999999999999, 9999999999999999), "), "shape");
+    rejected(&path, &edited("(2, 2), ", "(2, 3), "), "file size");
     let mut version = good.clone();
     version[6] = 9;
     rejected(&path, &version, "format version");
@@ -129,12 +130,13 @@ fn a_folder_that_cannot_be_written_is_named() {
 fn a_checkpoint_replaces_the_one_before_and_damaged_ones_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let model = config(4, Solver::Cholesky).fit(&matrix()).unwrap();
+    let matrix = matrix();
+    let model = config(4, Solver::Cholesky).fit(&matrix).unwrap();
     let (users, items) = (model.user_factors(), model.item_factors());
-    let write = |iteration| Checkpoint::save(path, model.config(), iteration, users, items);
+    let write = |iteration| Checkpoint::save(path, model.config(), &matrix, iteration, users, items);
     write(1).unwrap();
     write(2).unwrap();
-    let loaded = Checkpoint::load(path).unwrap();
+    let loaded = Checkpoint::load(path, &matrix).unwrap();
     assert_eq!(loaded.completed_iterations, 2);
     assert_eq!(&loaded.config, model.config());
     assert_eq!(loaded.user_factors, users);
@@ -144,9 +146,64 @@ fn a_checkpoint_replaces_the_one_before_and_damaged_ones_are_told_apart() {
     let numbers = path.join("item_factors.2.npy");
     let whole = fs::read(&numbers).unwrap();
     fs::write(&numbers, &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(Checkpoint::load(path), Err(Error::Format { field: "file size", .. })));
+    assert!(matches!(Checkpoint::load(path, &matrix), Err(Error::Format { field: "file size", .. })));
     let index = path.join("checkpoint.json");
     let text = fs::read(&index).unwrap();
     fs::write(&index, &text[..text.len() / 2]).unwrap();
-    assert!(matches!(Checkpoint::load(path), Err(Error::Format { field: "content", .. })));
+    assert!(matches!(Checkpoint::load(path, &matrix), Err(Error::Format { field: "content", .. })));
+}
+
+#[test]
+fn a_checkpoint_of_another_matrix_or_of_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let matrix = matrix();
+    let model = config(4, Solver::Cholesky).fit(&matrix).unwrap();
+    let (users, items) = (model.user_factors(), model.item_factors());
+    Checkpoint::save(path, model.config(), &matrix, 2, users, items).unwrap();
+    // The same shape, the same pairs, one value that differs.
+    let mut changed = triplets(5);
+    changed[40].2 += 1.0;
+    let changed = InteractionMatrix::from_triplets(USERS, ITEMS, changed).unwrap();
+    match Checkpoint::load(path, &changed) {
+        Err(Error::ForeignState { path: named, field: "the matrix", .. }) => {
+            assert_eq!(named, path.join("checkpoint.json"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let swapped = Checkpoint::save(path, model.config(), &matrix, 3, items, users);
+    assert!(matches!(swapped, Err(Error::FactorShape { what: "user factors", .. })));
+    assert_eq!(Checkpoint::load(path, &matrix).unwrap().completed_iterations, 2);
+
+    // What earlier releases wrote: all but the matrix.
+    let index = path.join("checkpoint.json");
+    let text = fs::read_to_string(&index).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.contains("\"matrix\"")).collect();
+    assert_eq!(without.len() + 1, text.lines().count());
+    fs::write(&index, without.join("\n")).unwrap();
+    let error = Checkpoint::load(path, &matrix).unwrap_err();
+    assert!(matches!(error, Error::Format { field: "matrix", .. }), "{error:?}");
+    assert!(error.to_string().contains("start anew"), "{error}");
+}
+
+#[test]
+fn a_header_of_sizes_that_no_array_has_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npy");
+    let written = |shape: &str| {
+        let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+        text.extend(std::iter::repeat_n(' ', 117 - text.len()));
+        let length = (text.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes()].concat()
+    };
+    for shape in ["(0, 18446744073709551615)", "(18446744073709551615, 0)", "(0, 2305843009213693952)"] {
+        rejected(&path, &written(shape), "shape");
+        fs::copy(&path, folder.path().join(USER_FACTORS)).unwrap();
+        assert!(matches!(load(folder.path()), Err(Error::Format { field: "shape", .. })), "{shape}");
+    }
+    for (rows, columns) in [(0, 1 << 60), (1 << 60, 0)] {
+        fs::write(&path, written(&format!("({rows}, {columns})"))).unwrap();
+        assert_eq!(load_npy(&path).unwrap().dim(), (rows, columns));
+        assert_eq!(FactorFile::open(&path).unwrap().gather(&[]).unwrap().dim(), (0, columns));
+    }
 }
