@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, ValueEnum};
 use regen_examples::cli::{Common, check_writable, wrong_usage};
-use regen_examples::pairs::{HeldOut, Pairs, print_ranking};
+use regen_examples::pairs::{HeldOut, Pairs, print_fit, print_ranking};
 use regen_examples::run_log::peak_rss_bytes;
 use regen_examples::sharded::Sharded;
 use regen_examples::wals_args::{self, Formula, MetricName, SolverName};
@@ -292,16 +292,7 @@ fn main() -> Result<()> {
     save_as(out, format, &model, &user_ids, &item_ids)?;
     write_whole(&out.join("wals.json"), serde_json::to_string_pretty(&config)? + "\n")?;
 
-    println!(
-        "factors: {} users, {} items, rank {}: {}",
-        model.users(),
-        model.items(),
-        model.rank(),
-        out.display()
-    );
-    if let (Some(first), Some(last)) = (objective.first(), objective.last()) {
-        println!("loss: {first:.6e} -> {last:.6e}");
-    }
+    print_fit(model.users(), model.items(), model.rank(), out, &objective);
     let mut report = json!({
         "users": matrix.users(),
         "items": matrix.items(),

@@ -151,6 +151,14 @@ pub fn check_unseen(path: &Path, held_out: &[(u32, u32)], train: &InteractionMat
     Ok(())
 }
 
+/// Prints what a fit came to: its factors, where they are, and how the loss fell.
+pub fn print_fit(users: usize, items: usize, rank: usize, out: &Path, objective: &[f64]) {
+    println!("factors: {users} users, {items} items, rank {rank}: {}", out.display());
+    if let (Some(first), Some(last)) = (objective.first(), objective.last()) {
+        println!("loss: {first:.6e} -> {last:.6e}");
+    }
+}
+
 /// Prints how held-out pairs were ranked and adds it to the JSON of a program.
 pub fn print_ranking(
     report: &mut Value,

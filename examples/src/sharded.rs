@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::Session;
-use crate::pairs::{Pairs, check_unseen, each_row, print_ranking};
+use crate::pairs::{Pairs, check_unseen, each_row, print_fit, print_ranking};
 use crate::run_log::peak_rss_bytes;
 use crate::whole_file::write_whole;
 
@@ -134,16 +134,7 @@ impl Sharded<'_> {
             }
         };
         write_whole(&out.join("wals.json"), serde_json::to_string_pretty(config)? + "\n")?;
-        println!(
-            "factors: {} users, {} items, rank {}: {}",
-            matrix.users(),
-            matrix.items(),
-            config.rank,
-            out.display()
-        );
-        if let (Some(first), Some(last)) = (objective.first(), objective.last()) {
-            println!("loss: {first:.6e} -> {last:.6e}");
-        }
+        print_fit(matrix.users(), matrix.items(), config.rank, out, &objective);
         let mut report = json!({
             "users": matrix.users(),
             "items": matrix.items(),

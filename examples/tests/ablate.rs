@@ -1,10 +1,14 @@
 //! An experiment as a user runs it, on worlds small enough for a test.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use support::program;
 
 const PLAN: &str = r#"
     title = "A small experiment"
@@ -20,15 +24,8 @@ const PLAN: &str = r#"
     synthetic = { users = 60, items = 130, mean_history = 6.0, min_history = 3 }
 "#;
 
-/// The program that `cargo test` built beside this test.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
-    profile.join("examples/ablate")
-}
-
 fn ablate(plan: &Path, out: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program());
+    let mut command = Command::new(program("ablate"));
     // One thread: two that wait for each other make tests beside this one slow.
     command.args(["--threads", "1", "--plan"]).arg(plan).arg("--out").arg(out).args(arguments);
     command.output().expect("the program starts")
@@ -239,7 +236,7 @@ fn a_cell_that_is_killed_goes_on_and_comes_to_the_same() {
     let [calm, killed] = ["calm", "killed"].map(|name| dir.path().join(name));
     assert!(ablate(&plan, &calm, &["--quiet"]).status.success());
 
-    let mut child = Command::new(program())
+    let mut child = Command::new(program("ablate"))
         .args(["--threads", "1", "--quiet", "--plan"])
         .arg(&plan)
         .arg("--out")

@@ -1,17 +1,19 @@
 //! Embedding as a user runs it: killed, gone on with, and given what it cannot embed.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use support::program;
+
 /// The program that `cargo test` built beside this test, with the tiny encoder of regen-semantic's tests.
 fn embed_items(input: &Path, out: &Path, more: &[&str]) -> Command {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
     let model = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../crates/regen-semantic/tests/golden/tiny_bert/model");
-    let mut command = Command::new(profile.join("examples/embed_items"));
+    let mut command = Command::new(program("embed_items"));
     command.args(["--threads", "1", "--model"]).arg(model).arg("--input").arg(input);
     command.arg("--out").arg(out).args(more);
     command

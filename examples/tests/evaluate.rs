@@ -1,16 +1,16 @@
 //! `evaluate` as scripts use it: JSON in, JSON out, and malformed input named by its line.
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use support::program;
+
 fn evaluate(arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("tests lie in PROFILE/deps");
-    let program: PathBuf = profile.join("examples").join("evaluate");
-    assert!(program.exists(), "{} is not built: run cargo test -p regen-examples", program.display());
-    Command::new(program).args(arguments).output().expect("the program starts")
+    Command::new(program("evaluate")).args(arguments).output().expect("the program starts")
 }
 
 fn json(output: &Output) -> Value {

@@ -1,16 +1,15 @@
 //! `human_eval` from its inputs to results and export, and what it refuses.
 
-use std::path::PathBuf;
+mod support;
+
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use support::program;
+
 fn human_eval(arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("tests lie in PROFILE/deps");
-    let program: PathBuf = profile.join("examples").join("human_eval");
-    assert!(program.exists(), "{} is not built: run cargo test -p regen-examples", program.display());
-    Command::new(program).args(arguments).output().expect("the program starts")
+    Command::new(program("human_eval")).args(arguments).output().expect("the program starts")
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! A decoder looked into as a user does, with files that cannot be what they should.
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tch::{Kind, Tensor};
 
+use support::program;
+
 fn inspect(out: &Path, more: &[(&str, &Path)]) -> Output {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
     let model =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../crates/regen-lm/tests/golden/families/llama");
-    let mut command = Command::new(profile.join("examples/inspect_lm"));
+    let mut command = Command::new(program("inspect_lm"));
     command.args(["--threads", "1", "--generate", "2", "--json", "--model"]).arg(model).arg("--out").arg(out);
     more.iter().for_each(|(flag, path)| {
         command.arg(flag).arg(path);

@@ -1,23 +1,17 @@
 //! The quickstart as a user starts it, on a world small enough for a test.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The program that `cargo test` built beside this test. (A nested `cargo run` would unify features for one package
-/// only, and compile half the dependencies again.)
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
-    let program = profile.join("examples/quickstart");
-    assert!(program.exists(), "{} is not built: run cargo test -p regen-examples", program.display());
-    program
-}
+use support::program;
 
 fn quickstart(out: &Path, arguments: &[&str]) -> Output {
-    Command::new(program())
+    Command::new(program("quickstart"))
         .args(["--users", "80", "--items", "150", "--steps", "8", "--lm", "1m", "--rank", "8", "--quiet"])
         .arg("--out")
         .arg(out)

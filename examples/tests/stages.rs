@@ -1,7 +1,9 @@
 //! The stage programs, one after the other, as a user without the quickstart runs them.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,14 +12,7 @@ use regen_data::synthetic::SyntheticConfig;
 use regen_wals::WalsConfig;
 use serde_json::Value;
 
-/// A program that `cargo test` built beside this test.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
-    let program = profile.join("examples").join(name);
-    assert!(program.exists(), "{} is not built: run cargo test -p regen-examples", program.display());
-    program
-}
+use support::program;
 
 fn run(name: &str, arguments: &[&str]) -> Output {
     Command::new(program(name)).args(arguments).output().expect("the program starts")

@@ -1,20 +1,15 @@
 //! What `train_wals` and `tune_wals` refuse, and when: before the work, naming what to do.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A program that `cargo test` built beside this test.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("tests lie in PROFILE/deps");
-    let program = profile.join("examples").join(name);
-    assert!(program.exists(), "{} is not built: run cargo test -p regen-examples", program.display());
-    program
-}
+use support::program;
 
 fn run(name: &str, arguments: &[&str]) -> Output {
     Command::new(program(name)).args(arguments).output().expect("the program starts")

@@ -99,8 +99,8 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 /// wrote with any [`Storage`], for one-byte numbers with the `scales.npy` beside it.
 ///
 /// # Errors
-/// [`Error::Io`] if the file is missing, [`Error::Npy`] if it or its scales are not such an array, or end before their last number, [`Error::RowCount`] if
-/// there are more or fewer scales than rows.
+/// [`Error::Io`] if the file is missing, [`Error::Npy`] if it or its scales are not such an array, or end before their last
+/// number, [`Error::RowCount`] if there are more or fewer scales than rows.
 pub fn load_embeddings(path: &Path) -> Result<Tensor> {
     let vectors = read(path, 2)?;
     if vectors.kind() != Kind::Int8 {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
+use crate::model::check_shape;
 use crate::npy;
 use crate::persist::{io_error, load_npy};
 use crate::replace::Staged;
@@ -140,9 +141,4 @@ impl Checkpoint {
 
 fn fingerprint(matrix: &InteractionMatrix) -> String {
     format!("{:016x}", matrix.fingerprint())
-}
-
-fn check_shape(what: &'static str, factors: ArrayView2<'_, f32>, rows: usize, rank: usize) -> Result<()> {
-    let (expected, got) = ([rows, rank], [factors.nrows(), factors.ncols()]);
-    if got == expected { Ok(()) } else { Err(Error::FactorShape { what, expected, got }) }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
-use crate::model::{Recommendation, SeenItems, WalsModel};
+use crate::model::{Recommendation, SeenItems, WalsModel, check_shape};
 use crate::ranking::{Ranker, by_popularity};
 
 /// Means over users of the ranking metrics at a cut-off.
@@ -130,15 +130,8 @@ impl<'a> Judge<'a> {
         item_factors: ArrayView2<'_, f32>,
     ) -> Result<RankingReport> {
         let rank = item_factors.ncols();
-        for (what, factors, rows) in [
-            ("user factors", &user_factors, self.train.users()),
-            ("item factors", &item_factors, self.train.items()),
-        ] {
-            if factors.dim() != (rows, rank) {
-                let got = [factors.nrows(), factors.ncols()];
-                return Err(Error::FactorShape { what, expected: [rows, rank], got });
-            }
-        }
+        check_shape("user factors", user_factors, self.train.users(), rank)?;
+        check_shape("item factors", item_factors, self.train.items(), rank)?;
         let users = user_factors.as_standard_layout();
         let items = item_factors.as_standard_layout();
         let (Some(users), Some(items)) = (users.as_slice(), items.as_slice()) else {

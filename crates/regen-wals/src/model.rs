@@ -251,16 +251,20 @@ impl WalsModel {
 
     fn check_matrix(&self, matrix: &InteractionMatrix) -> Result<()> {
         let rank = self.rank();
-        check_rows("user factors", self.users(), matrix.users(), rank)?;
-        check_rows("item factors", self.items(), matrix.items(), rank)
+        check_shape("user factors", self.user_factors(), matrix.users(), rank)?;
+        check_shape("item factors", self.item_factors(), matrix.items(), rank)
     }
 }
 
-fn check_rows(what: &'static str, got: usize, expected: usize, rank: usize) -> Result<()> {
-    if got == expected {
-        return Ok(());
-    }
-    Err(Error::FactorShape { what, expected: [expected, rank], got: [got, rank] })
+/// Refuses factors of another shape.
+pub(crate) fn check_shape(
+    what: &'static str,
+    factors: ArrayView2<'_, f32>,
+    rows: usize,
+    rank: usize,
+) -> Result<()> {
+    let (expected, got) = ([rows, rank], [factors.nrows(), factors.ncols()]);
+    if got == expected { Ok(()) } else { Err(Error::FactorShape { what, expected, got }) }
 }
 
 /// Refuses factors of another shape, or with numbers that are not finite.
@@ -270,11 +274,7 @@ pub(crate) fn check_factors(
     rows: Option<usize>,
     rank: usize,
 ) -> Result<()> {
-    let expected = [rows.unwrap_or(factors.nrows()), rank];
-    let got = [factors.nrows(), factors.ncols()];
-    if got != expected {
-        return Err(Error::FactorShape { what, expected, got });
-    }
+    check_shape(what, factors, rows.unwrap_or(factors.nrows()), rank)?;
     match factors.indexed_iter().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
         Some(((row, column), &value)) => Err(Error::FactorValue { what, row, column, value }),

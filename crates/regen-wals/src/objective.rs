@@ -6,8 +6,9 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use crate::config::{Confidence, Frequency, UnobservedScope, WalsConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interactions::{Compressed, InteractionMatrix, Row};
+use crate::model::check_shape;
 use crate::ordered::in_order;
 
 /// The function that a fit minimises, once, for solver, report and tests:
@@ -139,14 +140,8 @@ impl Objective {
         item_factors: ArrayView2<'_, f32>,
     ) -> Result<f64> {
         let rank = user_factors.ncols();
-        for (what, factors, rows) in
-            [("user factors", &user_factors, matrix.users()), ("item factors", &item_factors, matrix.items())]
-        {
-            let (expected, got) = ([rows, rank.max(1)], [factors.nrows(), factors.ncols()]);
-            if got != expected {
-                return Err(Error::FactorShape { what, expected, got });
-            }
-        }
+        check_shape("user factors", user_factors, matrix.users(), rank.max(1))?;
+        check_shape("item factors", item_factors, matrix.items(), rank.max(1))?;
         let users = user_factors.as_standard_layout();
         let items = item_factors.as_standard_layout();
         let (Some(users), Some(items)) = (users.as_slice(), items.as_slice()) else {

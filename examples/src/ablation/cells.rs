@@ -189,23 +189,8 @@ pub(super) fn slug(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::tests::PLAN;
     use super::*;
-
-    const PLAN: &str = r#"
-        title = "t"
-        seeds = [1, 2]
-        arms = ["cf", "fusion", "text"]
-        adapters = ["projection", "gated", { mlp = { width = 8, depth = 1 } }]
-        histories = [5, 50]
-        [training]
-        steps = 10
-        [[data]]
-        name = "Small World"
-        synthetic = { users = 40, items = 130, mean_history = 6.0 }
-        [[data]]
-        name = "books"
-        xrec = "amazon"
-    "#;
 
     #[test]
     fn every_combination_that_makes_sense_is_a_cell_of_its_own() {

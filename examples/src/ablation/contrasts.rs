@@ -62,12 +62,9 @@ pub(super) fn contrasts(
     for (variant, measured) in variants {
         for metric in 0..METRICS.len() {
             let value = |other: &(Variant, [Runs; 3])| other.0.scores[metric].value;
-            let mut largest_p = 0f64;
-            let before = contrasts.len();
-            let mut against = |asks: Asks, name: &str, base: &[Runs; 3]| -> Result<()> {
+            let against = |asks: Asks, name: &str, base: &[Runs; 3]| -> Result<Contrast> {
                 let comparison = compare(&base[metric], &measured[metric], bootstrap)?;
-                contrasts.push(contrast(asks, variant, name, metric, comparison)?);
-                Ok(())
+                contrast(asks, variant, name, metric, comparison)
             };
             if variant.arm == "fusion" {
                 // The single arms with the same adapter; an adapter that needs both sides meets those with the first one.
@@ -76,30 +73,29 @@ pub(super) fn contrasts(
                 let best = |a: &&(Variant, _), b: &&(Variant, _)| value(a).total_cmp(&value(b));
                 let found = variants.iter().filter(alike).max_by(best);
                 if let Some((name, base)) = found.or_else(|| variants.iter().filter(single).max_by(best)) {
-                    against(Asks::Fusion, &name.name, base)?;
+                    let mut fusion = against(Asks::Fusion, &name.name, base)?;
                     // Which single arm is the better one was seen in these very data: fusion must be beyond chance above each of them
                     // (an intersection-union test), so the largest p counts.
-                    for (_, other) in variants.iter().filter(alike) {
+                    for (_, other) in variants.iter().filter(alike).filter(|other| other.0.name != name.name)
+                    {
                         let p = compare(&other[metric], &measured[metric], bootstrap)?.p_value;
-                        largest_p = largest_p.max(p);
+                        fusion.p_value = fusion.p_value.max(p);
                     }
+                    fusion.p_holm = fusion.p_value;
+                    contrasts.push(fusion);
                 }
             }
             if variant.arm.starts_with("text+")
                 && let Some((text, base)) = variants.iter().find(|(other, _)| other.arm == "text")
             {
-                against(Asks::VectorsBesideText, &text.name, base)?;
+                contrasts.push(against(Asks::VectorsBesideText, &text.name, base)?);
             }
             if let Some((first, base)) = variants.iter().find(|(other, _)| other.arm == variant.arm)
                 && first.name != variant.name
             {
-                against(Asks::Adapter, &first.name, base)?;
+                contrasts.push(against(Asks::Adapter, &first.name, base)?);
             }
-            against(Asks::Floor, "another user's text", floor)?;
-            for contrast in contrasts[before..].iter_mut().filter(|contrast| contrast.asks == Asks::Fusion) {
-                contrast.p_value = contrast.p_value.max(largest_p);
-                contrast.p_holm = contrast.p_value;
-            }
+            contrasts.push(against(Asks::Floor, "another user's text", floor)?);
         }
     }
     Ok(contrasts)

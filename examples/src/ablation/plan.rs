@@ -260,10 +260,10 @@ fn distinct<T: PartialEq + std::fmt::Debug>(key: &str, values: &[T]) -> Result<(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const PLAN: &str = r#"
+    pub(in crate::ablation) const PLAN: &str = r#"
         title = "t"
         seeds = [1, 2]
         arms = ["cf", "fusion", "text"]

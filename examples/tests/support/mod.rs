@@ -1,0 +1,5 @@
+//! What tests of the programs share.
+
+mod program;
+
+pub(crate) use program::program;
