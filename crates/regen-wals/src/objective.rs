@@ -132,7 +132,7 @@ impl Objective {
     /// **Shapes** `user_factors: [users, rank]`, `item_factors: [items, rank]`.
     ///
     /// # Errors
-    /// [`Error::FactorShape`] for factors of other shapes, or without columns.
+    /// [`Error::FactorShape`](crate::Error::FactorShape) for factors of other shapes, or without columns.
     pub fn evaluate(
         &self,
         matrix: &InteractionMatrix,
