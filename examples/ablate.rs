@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use regen_examples::ablation::{Document, Findings, Jobs, Plan, Published, Worker, finished, run, work};
+use regen_examples::ablation::{
+    Document, Encoder, Findings, Jobs, Plan, Published, Worker, finished, run, work,
+};
 use regen_examples::cli::Common;
-use regen_examples::features::load_encoder;
 use regen_examples::whole_file::write_whole;
 
 /// Runs the cells of a plan (arms × adapters × seeds × histories × language models × data sets) that --out does not hold
@@ -37,8 +38,9 @@ struct Args {
     /// `value`. None are printed without it.
     #[arg(long, value_name = "FILE")]
     published: Option<PathBuf>,
-    /// Processes that train cells at the same time [default: 1]. --threads is then the number of threads of each [default:
-    /// its share of the cores]. On a GPU they share the device.
+    /// Processes that train cells at the same time [default: 1], or fewer while there is not enough memory: what a cell takes is seen
+    /// from the first one. --threads is then the number of threads of each [default: its share of the cores]. On a GPU they share
+    /// the device, whose memory is not looked at.
     #[arg(long, default_value_t = NonZeroUsize::MIN)]
     jobs: NonZeroUsize,
     /// Train what no other process holds, and write no report: what --jobs starts. May be started by hand, on several
@@ -60,6 +62,8 @@ fn main() -> Result<()> {
         println!("{} of {} cells are finished", finished(&plan, &args.common.out), plan.cells().len());
         return Ok(());
     }
+    plan.check_data(args.data.as_deref())
+        .with_context(|| format!("{} cannot be run", args.plan.display()))?;
     let text =
         fs::read_to_string(&args.plan).with_context(|| format!("cannot read {}", args.plan.display()))?;
     let published = args.published.as_deref().map(Published::read).transpose()?;
@@ -73,7 +77,7 @@ fn main() -> Result<()> {
         let jobs = Jobs { jobs, threads: session.threads };
         jobs.run(&args.for_workers()?, &plan, &args.common.out, &session)?;
     }
-    let encoder = load_encoder(&args.encoder, &session)?;
+    let encoder = Encoder::load(&args.encoder, &session)?;
     if let Some(worker) = args.worker {
         return work(worker, &plan, args.data.as_deref(), &encoder, &args.common.out, &session);
     }

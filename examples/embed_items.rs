@@ -13,16 +13,17 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
-use regen_examples::cli::{Common, Session};
+use regen_examples::cli::{Common, Session, wrong_usage};
 use regen_examples::item_texts::ItemTexts;
 use regen_examples::pipeline::{self, WITHOUT_TEXT};
+use regen_examples::run_log::peak_rss_bytes;
 use regen_semantic::{
-    EmbeddingStore, EncodeOptions, Error, Origin, Prompt, SentenceEncoder, Storage, hash_model,
-    load_embeddings, nearest,
+    EmbeddingFile, EmbeddingStore, EncodeOptions, Error, Origin, Prompt, SentenceEncoder, Storage,
+    hash_model, nearest_in_file,
 };
 use regen_torch::{Placement, Precision, tensor_to_vec_f32};
 use serde_json::json;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// Embeds texts with a sentence-transformers encoder. Memory does not grow with the number of texts; a run that was
 /// killed goes on with --resume and computes at most one block again.
@@ -36,9 +37,9 @@ struct Args {
     /// are such objects.
     #[arg(long)]
     input: PathBuf,
-    /// Of an object: how its fields make the text; {field:60} is cut after 60 words.
-    #[arg(long, default_value = "{text}")]
-    template: String,
+    /// Of an object: how its fields make the text; {field:60} is cut after 60 words [default: {text}].
+    #[arg(long)]
+    template: Option<String>,
     /// Review files that the prepared folder was made from: {reviews:120} in the template stands for what the item's buyers said,
     /// those of training users only, without markup and without reviews that give orders to a model.
     #[arg(long, num_args = 1..)]
@@ -58,8 +59,11 @@ struct Args {
     /// Go on where an earlier run with the same model, texts and settings ended.
     #[arg(long)]
     resume: bool,
-    /// At the end, print the nearest neighbours of a few items to look at. Reads all embeddings into memory.
-    #[arg(long, value_name = "K")]
+    /// Begin anew even if --out holds a run that was broken off. A finished one is replaced without it.
+    #[arg(long, conflicts_with = "resume")]
+    overwrite: bool,
+    /// At the end, print the nearest neighbours of a few items to look at, found on --device.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(i64).range(1..))]
     neighbours: Option<i64>,
     #[command(flatten)]
     common: Common,
@@ -80,9 +84,39 @@ enum Store {
     Int8,
 }
 
+impl Args {
+    /// Why flags do not go together.
+    fn refusal(&self) -> Option<String> {
+        let lines =
+            self.input.extension().is_some_and(|extension| extension == "txt") && !self.input.is_dir();
+        let reason = "a template makes texts of objects, and the lines of a .txt file are texts already";
+        (lines && self.template.is_some())
+            .then(|| format!("--template cannot be used with {}: {reason}", self.input.display()))
+    }
+
+    /// Refuses to throw away what a run that was broken off has done.
+    fn check_out(&self) -> Result<()> {
+        if self.resume || self.overwrite {
+            return Ok(());
+        }
+        match EmbeddingStore::broken_off(&self.common.out)? {
+            None => Ok(()),
+            Some((rows, of)) => bail!(
+                "{} holds a run that was broken off after {rows} of {of} texts: --resume goes on with it, --overwrite begins anew",
+                self.common.out.display()
+            ),
+        }
+    }
+}
+
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(reason) = args.refusal() {
+        wrong_usage::<Args>(&reason);
+    }
+    args.check_out()?;
     let session = args.common.start()?;
+    let template = args.template.as_deref().unwrap_or("{text}");
     let precision = match args.dtype {
         Dtype::F32 => Precision::F32,
         Dtype::Bf16 => Precision::Bf16,
@@ -90,15 +124,19 @@ fn main() -> Result<()> {
     };
     let placement = Placement::choose(args.common.device, precision)?;
     let encoder = SentenceEncoder::load(&args.model, placement)?;
-    let texts = ItemTexts::open(&args.input, &args.template, &args.reviews)?;
+    if let Some(rows) = encoder.unread_embeddings() {
+        session.note(&format!(
+            "the model embeds {rows} tokens that its tokenizer does not know: is tokenizer.json that of this model?"
+        ));
+    }
+    let texts = ItemTexts::open(&args.input, template, &args.reviews)?;
     let survey = texts.survey()?;
     let total = survey.texts;
     if !survey.empty.is_empty() {
         let (empty, input) = (survey.empty.len(), args.input.display());
         if empty == total && texts.of_records() {
             bail!(
-                "none of the {total} texts of {input} holds a word: does --template {:?} name fields that are there?",
-                args.template
+                "none of the {total} texts of {input} holds a word: does --template {template:?} name fields that are there?"
             );
         }
         session.note(&format!(
@@ -112,7 +150,7 @@ fn main() -> Result<()> {
     let origin = Origin {
         model: hash_model(&args.model)?,
         input: survey.hash,
-        template: texts.of_records().then(|| args.template.clone()),
+        template: texts.of_records().then(|| template.to_owned()),
         prompt: args.prompt.clone(),
         precision: format!("{precision:?}").to_lowercase(),
         storage: match args.store {
@@ -136,6 +174,7 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let bar = session.bar("embedding", total as u64);
     let mut rows = texts.rows()?.skip(resumed);
+    let mut lowered = false;
     while !store.is_complete() && store.rows() < total {
         let block = rows.by_ref().take(args.block.max(1)).collect::<Result<Vec<String>>>()?;
         if block.is_empty() {
@@ -143,11 +182,16 @@ fn main() -> Result<()> {
         }
         let vectors = embed(&encoder, &block, &options, &session, &bar, store.rows())?;
         store.append(&tensor_to_vec_f32(&vectors)?)?;
+        if let (false, Some(tokens)) = (lowered, encoder.lowered_batch_tokens()) {
+            lowered = true;
+            bar.suspend(|| {
+                session.note(&format!(
+                    "memory ran out: batches hold at most {tokens} tokens from here on, or one text; nothing is lost but time"
+                ));
+            });
+        }
     }
     bar.finish_and_clear();
-    if encoder.halved_batches() > 0 {
-        session.note("memory ran out: some batches were computed in halves; nothing is lost but time");
-    }
     let least_cosine = store.least_cosine();
     let path = store.finish()?;
     let seconds = started.elapsed().as_secs_f64();
@@ -160,12 +204,12 @@ fn main() -> Result<()> {
     }
     println!("{}", path.display());
     if let Some(k) = args.neighbours {
-        look(&path, &texts, k, args.common.json)?;
+        look(&path, &texts, k, session.placement.device, args.common.json)?;
     }
     if args.common.json {
         let report = json!({
             "texts": total, "seconds": seconds, "texts_per_second": rate, "resumed": resumed,
-            "least_cosine_of_storage": least_cosine,
+            "least_cosine_of_storage": least_cosine, "peak_rss_bytes": peak_rss_bytes(),
             "dim": encoder.dim(), "threads": session.threads, "device": format!("{:?}", placement.device),
         });
         println!("{report}");
@@ -194,12 +238,20 @@ fn embed(
 }
 
 /// Prints the neighbours of ten items spread over the file.
-fn look(path: &Path, texts: &ItemTexts, k: i64, quietly: bool) -> Result<()> {
-    let vectors = load_embeddings(path)?;
-    let total = vectors.size()[0];
-    let shown: Vec<i64> = (0..total.min(10)).map(|row| row * total / total.min(10)).collect();
+fn look(path: &Path, texts: &ItemTexts, k: i64, device: Device, quietly: bool) -> Result<()> {
+    let vectors = EmbeddingFile::open(path)?;
+    let total = vectors.rows();
+    if total == 0 {
+        return Ok(());
+    }
+    let shown: Vec<usize> = (0..total.min(10)).map(|row| row * total / total.min(10)).collect();
+    let queries =
+        shown.iter().map(|&row| vectors.read(row..row + 1)).collect::<Result<Vec<Tensor>, Error>>()?;
+    let queries = Tensor::f_cat(&queries, 0)?.f_to_device(device)?;
+    let shown: Vec<i64> = shown.into_iter().map(|row| row as i64).collect();
     // One more than asked: the nearest of all is the item itself.
-    let (rows, scores) = nearest(&vectors.index_select(0, &Tensor::from_slice(&shown)), &vectors, k + 1)?;
+    let (rows, scores) = nearest_in_file(&queries, &vectors, k.saturating_add(1))?;
+    let (rows, scores) = (rows.f_to_device(Device::Cpu)?, scores.f_to_device(Device::Cpu)?);
     let mut wanted: HashMap<i64, String> = shown
         .iter()
         .copied()
@@ -219,7 +271,7 @@ fn look(path: &Path, texts: &ItemTexts, k: i64, quietly: bool) -> Result<()> {
             let at = [line as i64, column];
             (rows.int64_value(&at), scores.double_value(&at))
         });
-        for (row, score) in found.filter(|&(row, _)| row != item).take(k.max(0) as usize) {
+        for (row, score) in found.filter(|&(row, _)| row != item).take(k as usize) {
             println!("  {score:.3}  {}", short(row));
         }
     }

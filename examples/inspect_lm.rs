@@ -3,23 +3,26 @@
 //! ```text
 //! cargo run --release --example inspect_lm -- --model DIR --text "Once upon a time" --generate 60
 //! cargo run --release --example inspect_lm -- --model DIR --ids ids.npy --mask mask.npy --generate 8 --json
+//! cargo run --release --example inspect_lm -- --model DIR --text "A user like <u> buys" --soft user.npy --soft-marker "<u>"
 //! ```
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use regen_examples::cli::Common;
-use regen_lm::{Decoder, GenerateOptions, PaddingMask, Sampling, TextTokenizer, Writer};
-use regen_torch::{Placement, Precision, read_npy};
+use regen_examples::prompts::{self, Soft, SoftPlace, Source};
+use regen_lm::{Decoder, GenerateOptions, Sampling, TextTokenizer, Writer};
+use regen_torch::{Placement, Precision};
 use serde_json::json;
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 /// Writes the logits of a model for given inputs to OUT/logits.npy, and continues them greedily.
 ///
-/// The input is one of --ids, --embeds and --text. Exactly N ids are generated per row: an id that
+/// The input is one of --ids, --embeds and --text. Vectors of --soft replace the first positions of every row, or go before the
+/// prompts or to a marker in them (--soft-at, --soft-marker), which makes rows longer and pads them on the left. Exactly N ids are generated per row: an id that
 /// ends a text ends nothing here unless --stop is given.
 #[derive(Debug, Parser)]
 #[command(name = "inspect_lm")]
@@ -38,9 +41,15 @@ struct Args {
     /// Text to continue; may be given several times, one row each.
     #[arg(long, group = "input")]
     text: Vec<String>,
-    /// Vectors, f32 [batch, soft, hidden], that replace the embeddings of the first positions.
+    /// Vectors, f32 [batch, soft, hidden], that stand in the prompts; where is for --soft-at or --soft-marker.
     #[arg(long)]
     soft: Option<PathBuf>,
+    /// Where the vectors of --soft go.
+    #[arg(long, default_value = "first", requires = "soft")]
+    soft_at: SoftPlace,
+    /// What the vectors of --soft stand in the place of: a piece of each text, or of --ids an id, that is there once.
+    #[arg(long, requires = "soft", conflicts_with = "soft_at")]
+    soft_marker: Option<String>,
     /// Which positions are real, i64 [batch, seq] of 0 and 1; padding on either side.
     #[arg(long)]
     mask: Option<PathBuf>,
@@ -83,11 +92,23 @@ fn main() -> Result<()> {
             Some(tokenizer)
         }
     };
-    let (embeds, mask) = read_input(&args, &decoder, tokenizer.as_ref())?;
+    let source = match (&args.ids, &args.embeds, &tokenizer) {
+        (Some(path), _, _) => Source::Ids(path),
+        (_, Some(path), _) => Source::Embeds(path),
+        (_, _, Some(tokenizer)) => Source::Texts(&args.text, tokenizer),
+        _ => bail!("one of --ids, --embeds and --text is needed"),
+    };
+    let marker = args.soft_marker.as_deref();
+    let soft = args.soft.as_deref().map(|path| Soft { path, place: args.soft_at, marker });
+    let prompts = prompts::read(source, args.mask.as_deref(), soft.as_ref(), &decoder)?;
+    let (embeds, mask) = (&prompts.embeds, &prompts.mask);
+    if let Some(columns) = &prompts.soft_columns {
+        session.note(&format!("the vectors of --soft begin in columns {columns:?} of the rows"));
+    }
 
     let started = Instant::now();
-    let hidden = decoder.forward(&embeds, &mask, None)?;
-    let logits = decoder.logits(&hidden)?.to_kind(Kind::Float).to_device(tch::Device::Cpu);
+    let hidden = decoder.forward(embeds, mask, None)?;
+    let logits = decoder.logits(&hidden)?.f_to_kind(Kind::Float)?.f_to_device(tch::Device::Cpu)?;
     let forward_secs = started.elapsed().as_secs_f64();
     std::fs::create_dir_all(&args.common.out)
         .with_context(|| format!("cannot make {}", args.common.out.display()))?;
@@ -96,7 +117,7 @@ fn main() -> Result<()> {
     session.note(&format!("logits {:?} in {}", logits.size(), path.display()));
 
     let started = Instant::now();
-    let (prompt, prompt_mask) = mask.pad_left(&embeds)?;
+    let (prompt, prompt_mask) = mask.pad_left(embeds)?;
     let options = GenerateOptions {
         max_new_tokens: args.generate,
         sampling: match args.temperature {
@@ -131,6 +152,7 @@ fn main() -> Result<()> {
             "texts": texts,
             "logits": path,
             "shape": logits.size(),
+            "soft_columns": prompts.soft_columns,
             "parameters": decoder.config().parameters(),
             "forward_secs": forward_secs,
             "generate_secs": generate_secs,
@@ -142,96 +164,4 @@ fn main() -> Result<()> {
         args.text.iter().zip(&texts).for_each(|(prompt, text)| println!("{prompt}{text}\n"));
     }
     Ok(())
-}
-
-/// The embeddings of the prompt and which of its positions are real.
-fn read_input(
-    args: &Args,
-    decoder: &Decoder,
-    tokenizer: Option<&TextTokenizer>,
-) -> Result<(Tensor, PaddingMask)> {
-    let mut given_mask = args.mask.as_deref().map(mask_of).transpose()?;
-    let mut embeds = match (&args.ids, &args.embeds, tokenizer) {
-        (Some(path), _, _) => decoder.embed(&whole_numbers(path)?)?,
-        (_, Some(path), _) => vectors(path, decoder)?,
-        (_, _, Some(tokenizer)) => {
-            if given_mask.is_some() {
-                bail!("--mask belongs to --ids or --embeds: texts are padded here");
-            }
-            let rows = args.text.iter().map(|text| tokenizer.encode_with_special(text));
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            if let Some(empty) = rows.iter().position(Vec::is_empty) {
-                bail!("text {} of --text has no tokens: there is nothing to go on from", empty + 1);
-            }
-            let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
-            if args.soft.is_some() && rows.iter().any(|row| row.len() != longest) {
-                bail!(
-                    "--soft replaces first positions, which in texts of different length are padding: give one text"
-                );
-            }
-            let padded: Vec<i64> = rows
-                .iter()
-                .flat_map(|row| std::iter::repeat_n(0, longest - row.len()).chain(row.iter().copied()))
-                .collect();
-            let lengths: Vec<i64> = rows.iter().map(|row| row.len() as i64).collect();
-            let mask = PaddingMask::left(&lengths, longest as i64)?;
-            given_mask = Some(mask.to_tensor(tch::Device::Cpu));
-            decoder.embed(&Tensor::from_slice(&padded).view([rows.len() as i64, longest as i64]))?
-        }
-        _ => bail!("one of --ids, --embeds and --text is needed"),
-    };
-    if embeds.dim() != 3 {
-        bail!("the embeddings have shape {:?}, expected [batch, seq, hidden]", embeds.size());
-    }
-    if let Some(path) = &args.soft {
-        let soft = vectors(path, decoder)?;
-        let (size, whole) = (soft.size(), embeds.size());
-        if size.len() != 3 || size[0] != whole[0] || size[1] > whole[1] || size[2] != whole[2] {
-            bail!("--soft has shape {size:?}, expected [{}, up to {}, {}]", whole[0], whole[1], whole[2]);
-        }
-        embeds = Tensor::cat(&[&soft, &embeds.narrow(1, size[1], whole[1] - size[1])], 1);
-    }
-    let mask = match &given_mask {
-        Some(mask) => {
-            let real = mask.f_sum_dim_intlist([-1i64].as_slice(), false, Kind::Int64)?;
-            if mask.dim() == 2 && real.numel() > 0 && real.min().int64_value(&[]) == 0 {
-                bail!("a row of --mask has no real position: there is nothing to go on from");
-            }
-            PaddingMask::from_tensor(mask)?
-        }
-        None => PaddingMask::full(embeds.size()[0], embeds.size()[1]),
-    };
-    Ok((embeds, mask))
-}
-
-/// i64, from whatever whole numbers a file holds.
-fn whole_numbers(path: &Path) -> Result<Tensor> {
-    let array = read_npy(path)?;
-    if !matches!(array.kind(), Kind::Int64 | Kind::Int | Kind::Int16 | Kind::Int8 | Kind::Uint8 | Kind::Bool)
-    {
-        bail!("{} holds {:?}, expected whole numbers (i64)", path.display(), array.kind());
-    }
-    Ok(array.f_to_kind(Kind::Int64)?)
-}
-
-/// Ones at real positions, zeros at padding.
-fn mask_of(path: &Path) -> Result<Tensor> {
-    let mask = whole_numbers(path)?;
-    if mask.numel() > 0 && (mask.min().int64_value(&[]) < 0 || mask.max().int64_value(&[]) > 1) {
-        bail!("{} holds other numbers than 1 (real) and 0 (padding)", path.display());
-    }
-    Ok(mask)
-}
-
-/// Given vectors as the model computes.
-fn vectors(path: &Path, decoder: &Decoder) -> Result<Tensor> {
-    let array = read_npy(path)?;
-    if !matches!(array.kind(), Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16) {
-        bail!("{} holds {:?}, expected floats", path.display(), array.kind());
-    }
-    let array = array.f_to_kind(decoder.kind())?.f_to_device(decoder.device())?;
-    if array.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
-        bail!("{} holds a number that is not finite in {:?}", path.display(), decoder.kind());
-    }
-    Ok(array)
 }

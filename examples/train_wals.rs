@@ -66,7 +66,7 @@ struct Args {
     /// Start from these item factors.
     #[arg(long)]
     init_item_factors: Option<PathBuf>,
-    /// Write a checkpoint into --out after every so many iterations.
+    /// Write a checkpoint into --out after every so many iterations, and when Ctrl-C ends the fit. It does not change the factors.
     #[arg(long, value_name = "ITERATIONS", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     checkpoint_every: Option<usize>,
     /// Continue from the checkpoint in --out, if there is one, to the same result. Not with --validation: what was
@@ -77,8 +77,8 @@ struct Args {
     #[arg(long, value_enum, default_value_t = FormatName::Npy)]
     format: FormatName,
     /// Keep pairs and factors on disk, in shards of about so many rows: for what does not fit in memory. The factors are
-    /// the same to the bit; the same command goes on where it was stopped. With --test, the factors of all items are in
-    /// memory in the end, and there are no most popular items to compare with.
+    /// the same to the bit; the same command goes on where it was stopped. With --test, there are no most
+    /// popular items to compare with.
     #[arg(long, value_name = "ROWS", value_parser = RangedU64ValueParser::<usize>::new().range(1..), conflicts_with_all = [
         "validation", "init_user_factors", "init_item_factors", "checkpoint_every", "format", "double"
     ])]
@@ -198,34 +198,34 @@ fn main() -> Result<()> {
     let (validation, test) = (held_out(&args.validation)?, held_out(&args.test)?);
 
     let given = |path: &Option<PathBuf>| path.as_deref().map(load_npy).transpose();
-    let mut initial_users = given(&args.init_user_factors)?;
-    let mut initial_items = given(&args.init_item_factors)?;
-    let mut completed = 0;
+    let (initial_users, initial_items) = (given(&args.init_user_factors)?, given(&args.init_item_factors)?);
+    let mut checkpoint = None;
     let checkpoint_folder = out.join("checkpoint");
     if args.resume && checkpoint_folder.exists() {
-        let checkpoint = Checkpoint::load(&checkpoint_folder, &matrix)?;
+        let found = Checkpoint::load(&checkpoint_folder, &matrix)?;
         ensure!(
-            WalsConfig { iterations: config.iterations, ..checkpoint.config } == config,
+            WalsConfig { iterations: config.iterations, ..found.config.clone() } == config,
             "the checkpoint in {} was made with other settings",
             checkpoint_folder.display()
         );
-        completed = checkpoint.completed_iterations;
-        initial_users = Some(checkpoint.user_factors);
-        initial_items = Some(checkpoint.item_factors);
-        session.note(&format!("continuing after iteration {completed}"));
+        session.note(&format!("continuing after iteration {}", found.completed_iterations));
+        checkpoint = Some(found);
     }
-    let initial = InitialFactors {
-        user_factors: initial_users.as_ref().map(|factors| factors.view()),
-        item_factors: initial_items.as_ref().map(|factors| factors.view()),
-        completed_iterations: completed,
-    };
+    let initial = checkpoint.as_ref().map_or(
+        InitialFactors {
+            user_factors: initial_users.as_ref().map(|factors| factors.view()),
+            item_factors: initial_items.as_ref().map(|factors| factors.view()),
+            ..InitialFactors::default()
+        },
+        Checkpoint::initial,
+    );
 
     let bar = session.bar("factors", config.iterations as u64);
     let (mut seconds, mut objective) = (Vec::new(), Vec::new());
     let mut before = 0.0;
     let (mut failure, mut stopped) = (None, None);
-    let mut kept = completed > 0;
-    let mut watch = |mut progress: Progress<'_>, report: Option<&RankingReport>| {
+    let mut kept = checkpoint.is_some();
+    let mut watch = |progress: Progress<'_>, report: Option<&RankingReport>| {
         if progress.stage == Stage::UsersSolved {
             return ControlFlow::Continue(());
         }
@@ -239,12 +239,10 @@ fn main() -> Result<()> {
         if progress.stage == Stage::IterationDone {
             seconds.push(progress.seconds - before);
             before = progress.seconds;
-            // No other one on Ctrl-C: looking at factors rounds them, so the fit that goes on would not be that which was
-            // never stopped.
-            if args.checkpoint_every.is_some_and(|every| iteration.is_multiple_of(every)) {
-                let (users, items) = progress.factors();
-                let saved = Checkpoint::save(&checkpoint_folder, &config, &matrix, iteration, users, items);
-                if let Err(error) = saved {
+            // On Ctrl-C too: it is the last there is to keep.
+            let due = |every| iteration.is_multiple_of(every) || flow.is_break();
+            if args.checkpoint_every.is_some_and(due) {
+                if let Err(error) = progress.save_checkpoint(&checkpoint_folder) {
                     failure = Some(error);
                     return ControlFlow::Break(());
                 }

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use regen_examples::cli::{Common, check_writable, wrong_usage};
 use regen_examples::pairs::{HeldOut, Pairs};
@@ -26,8 +26,9 @@ use serde_json::json;
 ///
 /// Every combination of the four lists is a cell. Each is fitted, judged on held-out pairs after every iteration, and
 /// stopped once it gets no better. Prints a table, best first, and writes tuning.json, tuning.html (opens offline) and
-/// best.json (the configuration) into --out. The same command again goes on after the last finished cell. What is
-/// chosen was chosen by these held-out pairs: report its quality on others.
+/// best.json (the configuration) into --out. The same command again goes on after the last finished cell; a search that
+/// was stopped leaves a table and tuning.json of the cells it finished, and no best.json. What is chosen was chosen by
+/// these held-out pairs: report its quality on others.
 #[derive(Debug, Parser)]
 #[command(name = "tune_wals")]
 struct Args {
@@ -153,10 +154,10 @@ fn main() -> Result<()> {
         session.flow()
     })?;
     bar.finish_and_clear();
-    ensure!(!report.trials.is_empty(), "stopped before the first cell was done");
-    if !report.finished {
-        session.note("stopped; the same command goes on after the last finished cell");
-    }
+    ensure!(
+        !report.trials.is_empty(),
+        "stopped by the user before the first cell was done: the same command begins anew"
+    );
 
     let popular = metric.of(&evaluate_most_popular(&train, &held_out, k)?);
     print!("{}", tuning::table(&report, &name, popular));
@@ -164,7 +165,10 @@ fn main() -> Result<()> {
     let page = tuning::page(&report, &name, popular);
     write_whole(&out.join("tuning.html"), page)?;
     write_whole(&out.join("tuning.json"), serde_json::to_string_pretty(&report)?)?;
-    write_whole(&out.join("best.json"), serde_json::to_string_pretty(&best.config)?)?;
+    if report.finished {
+        // Of a part of the cells, the best would be taken for that of all.
+        write_whole(&out.join("best.json"), serde_json::to_string_pretty(&best.config)?)?;
+    }
     println!("best: {} after {} iterations", tuning::in_words(&best.config), best.best_iteration);
     println!("plot: {}", out.join("tuning.html").display());
     if args.common.json {
@@ -184,6 +188,13 @@ fn main() -> Result<()> {
             "peak_rss_bytes": peak_rss_bytes(),
         });
         println!("{line}");
+    }
+    if !report.finished {
+        bail!(
+            "stopped by the user after {} trials, which {} holds: the same command goes on after the last of them",
+            report.trials.len(),
+            folder.display()
+        );
     }
     Ok(())
 }

@@ -12,15 +12,22 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Parser, ValueEnum};
 use regen_data::{HistoryConfig, Part, examples, prepared};
 use regen_examples::arms::detail;
-use regen_examples::cli::{Common, Session};
+use regen_examples::cli::{Common, Session, at_least_one, positive, probability, wrong_usage};
+use regen_examples::drawn::{Agreement, Drawing};
 use regen_examples::passages::Passages;
 use regen_examples::pipeline::{self, Catalogue};
+use regen_examples::written;
 use regen_lm::{Ending, GenerateOptions, Sampling, Storage};
+use regen_metrics::{Chrf, Rouge};
 use regen_narrator::{Detail, NarrativeWriter, Narrator, Request, TablePlace};
+use regen_semantic::SentenceEncoder;
+use regen_torch::Placement;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Writes one JSON object a line: the request and its narrative.
 #[derive(Debug, Parser)]
@@ -34,7 +41,7 @@ struct Args {
     lm: Option<PathBuf>,
     /// Requests, one JSON object a line: `kind`, `history` (item ids, oldest first), `target` (an item id or null),
     /// `passage` (phrases to read, for a narrator with text), `details` (of each purchase: `rating` in stars, `days` before the
-    /// request), and `user` if you like; - is stdin.
+    /// request, `review` as a vector of numbers), and `user` if you like; - is stdin.
     #[arg(long)]
     requests: Option<PathBuf>,
     /// Prepared folder with split.json: write for its test users, with the reference beside each narrative.
@@ -43,15 +50,20 @@ struct Args {
     /// Write this many at most.
     #[arg(long)]
     limit: Option<usize>,
-    /// File for the narratives [default: stdout]; lines that an earlier run left there are kept and not written again.
+    /// File for the narratives [default: stdout]; lines that an earlier run left there are kept and not written again. A file
+    /// beside it, of the same name and .run.json, says what they are written with: lines of another narrator, or of other
+    /// options or requests, are refused.
     #[arg(long)]
     to: Option<PathBuf>,
     /// Narratives written at once.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = at_least_one())]
     batch: usize,
     /// Longest narrative in tokens [default: as in training].
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one())]
     max_tokens: Option<usize>,
+    /// A narrative never holds the same run of this many tokens twice; 0 allows it [default: as the bundle says].
+    #[arg(long)]
+    no_repeat_ngram: Option<usize>,
     /// How the language model's weights are kept while it writes.
     #[arg(long, value_enum, default_value = "f32")]
     weights: Weights,
@@ -59,19 +71,43 @@ struct Args {
     #[arg(long, conflicts_with_all = ["to", "batch"])]
     stream: bool,
     /// Draw from the model's distribution at this temperature instead of taking the most probable token.
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     temperature: Option<f64>,
+    /// Draw only from the fewest tokens whose probabilities come to this.
+    #[arg(long, requires = "temperature", value_parser = probability)]
+    top_p: Option<f64>,
+    /// Draw this many narratives of each request and keep the one that the others agree with most.
+    #[arg(long, requires = "temperature", conflicts_with = "stream",
+          value_parser = RangedU64ValueParser::<usize>::new().range(2..=1024))]
+    candidates: Option<usize>,
+    /// What they agree by [default: rouge-l].
+    #[arg(long, value_enum, requires = "candidates")]
+    agree_by: Option<AgreeBy>,
+    /// Sentence-transformers folder for --agree-by embeddings.
+    #[arg(long, env = "REGEN_ENCODER")]
+    encoder: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Weights {
+    /// As they are.
     F32,
     /// Half the memory; faster where the processor multiplies bfloat16.
     Bf16,
     /// A quarter of the memory.
     Int8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AgreeBy {
+    /// The longest common subsequence of words.
+    RougeL,
+    /// Characters that follow one another.
+    Chrf,
+    /// The meaning, as a sentence encoder sees it; needs --encoder.
+    Embeddings,
 }
 
 /// One line of requests.
@@ -106,6 +142,9 @@ struct Written<'a> {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.agree_by == Some(AgreeBy::Embeddings) && args.encoder.is_none() {
+        wrong_usage::<Args>("--agree-by embeddings needs --encoder");
+    }
     let session = args.common.start()?;
     let device = session.placement.device;
     let narrator = match &args.lm {
@@ -125,32 +164,26 @@ fn main() -> Result<()> {
         .map(|(index, asked)| request(&catalogue, asked).with_context(|| format!("request {}", index + 1)))
         .collect::<Result<Vec<_>>>()?;
 
-    let done = args.to.as_deref().map_or(Ok(0), whole_lines)?;
-    ensure!(
-        done <= requests.len(),
-        "the file holds {done} narratives, more than the {} asked for",
-        requests.len()
-    );
-    let mut out: Box<dyn Write> = match &args.to {
-        Some(path) => Box::new(
-            File::options()
-                .append(true)
-                .create(true)
-                .open(path)
-                .with_context(|| format!("cannot write {}", path.display()))?,
-        ),
-        None => Box::new(std::io::stdout().lock()),
-    };
+    let usual = narrator.generate_options();
     let options = GenerateOptions {
-        max_new_tokens: args.max_tokens.unwrap_or(narrator.config().max_narrative_tokens),
+        max_new_tokens: args.max_tokens.unwrap_or(usual.max_new_tokens),
+        no_repeat_ngram: args.no_repeat_ngram.unwrap_or(usual.no_repeat_ngram),
         sampling: args.temperature.map_or(Sampling::Greedy, |temperature| Sampling::Sample {
             temperature,
             top_k: None,
-            top_p: None,
+            top_p: args.top_p,
             min_p: None,
         }),
         seed: args.common.seed,
-        ..GenerateOptions::default()
+        ..usual
+    };
+    let (mut out, done): (Box<dyn Write>, usize) = match &args.to {
+        Some(path) => {
+            let asked = asked.iter().map(as_written).collect::<Result<Vec<_>>>()?;
+            let (file, done) = written::go_on(path, &account(&args, &options)?, &asked)?;
+            (Box::new(file), done)
+        }
+        None => (Box::new(std::io::stdout().lock()), 0),
     };
     let writer = narrator.writer_with(match args.weights {
         Weights::F32 => Storage::F32,
@@ -160,21 +193,18 @@ fn main() -> Result<()> {
     if args.stream {
         return stream(&writer, &asked, &requests, &options, &session);
     }
+    let agreement = agreement(&args, session.placement)?;
     let bar = session.bar("write", requests.len() as u64);
     bar.set_position(done as u64);
     // A block is on disk before the next begins, so that stopping loses at most one.
     for start in (done..requests.len()).step_by(args.batch.max(1)) {
         let block = start..requests.len().min(start + args.batch.max(1));
-        let options = GenerateOptions {
-            // The draws of a request do not depend on where an earlier run was stopped.
-            row_streams: Some(block.clone().map(|row| row as u64).collect()),
-            ..options.clone()
-        };
-        let written = writer
-            .narrate(&requests[block.clone()], &options, args.batch, &mut |_| ControlFlow::Continue(()))?;
+        let drawing =
+            Drawing { options: &options, batch: args.batch, candidates: args.candidates.unwrap_or(1) };
+        let written = drawing.draw(&writer, &requests[block.clone()], block.start, &agreement)?;
         for (asked, narrative) in asked[block.clone()].iter().zip(&written) {
-            let cut_off = narrative.as_ref().is_some_and(|narrative| narrative.ending == Ending::Length);
-            let narrative = narrative.as_ref().map_or("", |narrative| narrative.text.as_str());
+            let cut_off = narrative.ending == Ending::Length;
+            let narrative = narrative.text.as_str();
             writeln!(out, "{}", serde_json::to_string(&Written { asked, narrative, cut_off })?)?;
         }
         out.flush()?;
@@ -183,6 +213,46 @@ fn main() -> Result<()> {
     }
     bar.finish();
     Ok(())
+}
+
+/// By what candidates agree.
+fn agreement(args: &Args, placement: Placement) -> Result<Agreement> {
+    Ok(match (args.agree_by.unwrap_or(AgreeBy::RougeL), &args.encoder) {
+        (AgreeBy::Embeddings, Some(folder)) => {
+            Agreement::Embeddings(Box::new(SentenceEncoder::load(folder, placement)?))
+        }
+        (AgreeBy::Chrf, _) => Agreement::Chrf(Chrf::default()),
+        _ => Agreement::RougeL(Rouge::l()),
+    })
+}
+
+/// Everything beside the requests that decides what is written.
+fn account(args: &Args, options: &GenerateOptions) -> Result<Map<String, Value>> {
+    // It holds fingerprints of all other parts, and of a language model that is elsewhere.
+    let manifest = args.narrator.join("narrator.json");
+    let text =
+        std::fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let mut account = Map::new();
+    account.insert("narrator".into(), serde_json::from_str(&text)?);
+    account.insert("max_tokens".into(), options.max_new_tokens.into());
+    account.insert("no_repeat_ngram".into(), options.no_repeat_ngram.into());
+    account.insert("weights".into(), format!("{:?}", args.weights).to_lowercase().into());
+    account.insert("temperature".into(), args.temperature.into());
+    account.insert("top_p".into(), args.top_p.into());
+    account.insert("candidates".into(), args.candidates.into());
+    let agree_by = args.candidates.map(|_| args.agree_by.unwrap_or(AgreeBy::RougeL));
+    account.insert("agree_by".into(), agree_by.map(|by| format!("{by:?}")).into());
+    // The fingerprint of its weights would cost a reading of them.
+    let encoder = args.encoder.as_ref().filter(|_| agree_by == Some(AgreeBy::Embeddings));
+    account.insert("encoder".into(), encoder.map(|folder| folder.display().to_string()).into());
+    // Where nothing is drawn, any seed gives the same.
+    account.insert("seed".into(), args.temperature.map(|_| options.seed).into());
+    Ok(account)
+}
+
+/// A request as its line has it.
+fn as_written(asked: &Asked) -> Result<Value> {
+    Ok(serde_json::from_str(&serde_json::to_string(asked)?)?)
 }
 
 /// Narratives to look at while they come into being.
@@ -267,7 +337,14 @@ fn test_requests(folder: &Path, narrator: &Narrator) -> Result<Vec<Asked>> {
         );
     }
     let narrator = narrator.config();
-    let examples = examples(&dataset, &HistoryConfig::default())?;
+    ensure!(
+        narrator.adapter.is_none_or(|adapter| adapter.details.review.is_none()),
+        "the narrator reads what users wrote about their purchases, which {} does not hold: give requests by --requests, with the \
+         vector of each `review` among `details`",
+        folder.display()
+    );
+    // As in training: what is longer would be cut, but the user would be folded in from all of it.
+    let examples = examples(&dataset, &HistoryConfig { max_history: narrator.max_history })?;
     let passages = Passages::learn(&dataset, &split, &examples);
     // A narrator without an adapter reads no items, one without passages no text.
     let item = |item| dataset.items.name(item).to_owned();
@@ -289,19 +366,4 @@ fn test_requests(folder: &Path, narrator: &Narrator) -> Result<Vec<Asked>> {
         bail!("{} has no narratives of test users", folder.display());
     }
     Ok(requests)
-}
-
-/// How many whole lines a file has; a last line that was cut is taken off.
-fn whole_lines(path: &Path) -> Result<usize> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let end = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-    if end < text.len() {
-        let file = File::options().write(true).open(path)?;
-        file.set_len(end as u64).with_context(|| format!("cannot cut {}", path.display()))?;
-    }
-    Ok(text[..end].iter().filter(|&&byte| byte == b'\n').count())
 }

@@ -95,7 +95,7 @@ fn training(
     let mut optimiser = AdamW::new(vec![group], AdamWConfig::default()).expect("an optimiser");
     let tokens = ids(batch, seq + 1, vocab);
     let mask = PaddingMask::full(batch, seq);
-    let chosen = mask.to_tensor(Device::Cpu);
+    let chosen = mask.to_tensor(Device::Cpu).unwrap();
     let mut kernels = if kernels { TrainingKernels::new(&decoder).expect("kernels") } else { None };
     Box::new(move || {
         let _parameters = &vs;

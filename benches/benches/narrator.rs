@@ -18,7 +18,7 @@ use regen_fusion::{
 use regen_lm::{DecoderConfig, GenerateOptions, train_bpe};
 use regen_narrator::{
     Example, ItemIds, ItemTable, ItemTables, Memory, Narrator, NarratorConfig, Request, TableRates,
-    TrainConfig, Trains, special_tokens,
+    TrainConfig, TrainPrecision, Trains, special_tokens,
 };
 use regen_torch::{keep_freed_memory, seed};
 use tch::{Device, Kind, Tensor, nn};
@@ -36,9 +36,10 @@ const NEW: usize = 48;
 /// Updates that are timed one by one.
 const STEPS: u64 = 6;
 
-const CASES: [(&str, u64); 4] = [
+const CASES: [(&str, u64); 5] = [
     ("train_f32/8x72", (BATCH * 72) as u64),
     ("train_f32_kernels/8x72", (BATCH * 72) as u64),
+    ("train_bf16/8x72", (BATCH * 72) as u64),
     ("adapter_f32/8x16", 128),
     ("write_f32/64x48", (TEXTS * NEW) as u64),
 ];
@@ -98,6 +99,7 @@ fn narrator() -> Result<Narrator> {
         passage: None,
         words: None,
         lora: None,
+        injection: None,
     };
     let ids = ItemIds::new((0..ITEMS).map(|item| item.to_string()))?;
     Ok(Narrator::new(config, tables, ids, tokenizer, Device::Cpu, 7)?)
@@ -113,7 +115,7 @@ fn request(rng: &mut ChaCha8Rng) -> Request {
     }
 }
 
-fn training(kernels: bool) -> Result<Run> {
+fn training(kernels: bool, precision: TrainPrecision) -> Result<Run> {
     let mut narrator = narrator()?;
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let examples: Vec<Example> =
@@ -134,6 +136,7 @@ fn training(kernels: bool) -> Result<Run> {
         patience: None,
         tables: TableRates::default(),
         memory: Memory { kernels, ..Memory::default() },
+        precision,
     };
     Ok(Box::new(move || {
         let (mut seconds, mut last, mut positions) = (Vec::new(), Instant::now(), 0);
@@ -194,8 +197,9 @@ fn writing() -> Result<Run> {
 
 fn build(case: &str) -> Result<Run> {
     match case.split('/').next() {
-        Some("train_f32") => training(false),
-        Some("train_f32_kernels") => training(true),
+        Some("train_f32") => training(false, TrainPrecision::F32),
+        Some("train_f32_kernels") => training(true, TrainPrecision::F32),
+        Some("train_bf16") => training(false, TrainPrecision::Bf16),
         Some("adapter_f32") => adapter(),
         Some("write_f32") => writing(),
         _ => bail!("no case {case:?}"),

@@ -34,7 +34,7 @@ fn pass(decoder: &Decoder, lengths: &[i64]) {
     let mask = PaddingMask::right(lengths, seq).expect("a mask");
     let embeds = decoder.embed(&tokens.narrow(1, 0, seq)).expect("embeddings");
     let hidden = decoder.forward(&embeds, &mask, None).expect("hidden states");
-    let chosen = mask.to_tensor(Device::Cpu);
+    let chosen = mask.to_tensor(Device::Cpu).unwrap();
     masked_loss(decoder, &hidden, &tokens.narrow(1, 1, seq), &chosen).expect("a loss").backward();
 }
 

@@ -65,7 +65,7 @@ fn steps(preset: &str, batch: i64, seq: i64, recompute: bool) {
     let tokens = Tensor::from_slice(&all).view([batch, seq + 1]);
     let mask = PaddingMask::full(batch, seq);
     // As a narrator's loss: the last quarter is the narrative, and logits of the rest are never computed.
-    let chosen = mask.to_tensor(Device::Cpu);
+    let chosen = mask.to_tensor(Device::Cpu).unwrap();
     let _ = chosen.narrow(1, 0, seq * 3 / 4).fill_(0);
     let targets = tokens.narrow(1, 1, seq);
     let before = memory("VmRSS:");

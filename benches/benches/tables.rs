@@ -130,6 +130,7 @@ fn make(bundle: &Path, items: usize) -> Result<()> {
         passage: None,
         words: None,
         lora: None,
+        injection: None,
     };
     let ids = ItemIds::new((0..items).map(|item| format!("B{item:09}")))?;
     let tables = ItemTables::open(&path, TablePlace::Disk)?;

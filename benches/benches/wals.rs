@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use regen_torch::{DeviceChoice, Placement, Precision};
+use regen_wals::evaluate::evaluate;
 use regen_wals::shards::{ShardPlan, ShardedFit, ShardedMatrix};
 use regen_wals::{
-    Confidence, InitialFactors, InteractionMatrix, OnDevice, Progress, SeenItems, Solver, UnobservedScope,
-    WalsConfig,
+    Confidence, HoldOut, InitialFactors, InteractionMatrix, OnDevice, Progress, SeenItems, Solver,
+    UnobservedScope, WalsConfig,
 };
 
 #[path = "../peers/wals/power_law.rs"]
@@ -84,7 +85,7 @@ fn on_device(criterion: &mut Criterion) {
 }
 
 fn answer(criterion: &mut Criterion) {
-    let matrix = matrix();
+    let (matrix, held_out) = HoldOut { share: 0.2, users: Some(256), seed: 1 }.split(&matrix()).unwrap();
     let model = config(64, Solver::Cholesky).fit(&matrix).unwrap();
     let mut group = criterion.benchmark_group("wals/answer");
     let users: Vec<u32> = (0..256).collect();
@@ -95,7 +96,20 @@ fn answer(criterion: &mut Criterion) {
             assert_eq!(lists[0].len(), 20);
         });
     });
+    group.bench_function(format!("evaluate/256x{ITEMS}x64"), |b| {
+        b.iter(|| {
+            let report = evaluate(&model, &matrix, &held_out, 10).unwrap();
+            assert_eq!(report.users, users.len());
+        });
+    });
     group.throughput(Throughput::Elements(1));
+    // Nobody shares the work of one.
+    group.bench_function(format!("recommend/1x{ITEMS}x64"), |b| {
+        b.iter(|| {
+            let lists = model.recommend(&[7], 20, SeenItems::Exclude(&matrix)).unwrap();
+            assert_eq!(lists[0].len(), 20);
+        });
+    });
     let row: Vec<(u32, f32)> = (0..30).map(|k| (k * 100, 1.0)).collect();
     group.bench_function("fold_in/30x64", |b| {
         b.iter(|| assert_eq!(model.fold_in_user(&row).unwrap().len(), 64));

@@ -4,7 +4,9 @@
     python benches/peers/semantic.py --binary target/release/examples/embed_items --model .regen/encoder
 
 Each round runs every contender once on each set; the table has the median and the best of the rounds. Loading is not
-counted; tokenising is. The vectors are compared with sentence-transformers' in f32.
+counted; tokenising is. The vectors are compared with sentence-transformers' in f32. The floor is what the encoder's products
+take at the rate of the machine's best product of that precision (torch's or oneDNN's, square matrices), measured before and
+after; its share is that of the best round.
 """
 
 import argparse
@@ -50,6 +52,42 @@ def texts(count, low, high, seed):
 
 
 SETS = {"short": texts(ARGS.short, 7, 16, 1), "long": texts(ARGS.long, 140, 200, 2)}
+
+
+def flops(lengths, config):
+    """Multiplications and additions of a BERT's products: projections and perceptron a token, scores and sums a pair of tokens."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    token = 2 * (4 * hidden * hidden + 2 * hidden * inner)
+    return config.num_hidden_layers * sum(token * length + 4 * hidden * length * length for length in lengths)
+
+
+def products():
+    """Multiplications and additions a second in f32 and, where there are such instructions, bf16: the best of some."""
+
+    def best(work, run):
+        taken = []
+        for _ in range(8):
+            started = time.perf_counter()
+            run()
+            taken.append(time.perf_counter() - started)
+            # Without instructions for it, one product takes a minute.
+            if taken[-1] > 5:
+                break
+        return work / min(taken)
+
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    rates = {"f32": best(2 * 2048**3, lambda: a @ b)}
+    # oneDNN's product, which torch does not choose by itself and not every build of it has.
+    left, right = a.to_mkldnn(), b.to_mkldnn()
+    for product in (torch.matmul, torch.nn.functional.linear):
+        try:
+            rates["f32"] = max(rates["f32"], best(2 * 2048**3, lambda product=product: product(left, right)))
+        except RuntimeError:
+            continue
+    if not ARGS.skip_bf16:
+        a, b = a[:1024, :1024].bfloat16(), b[:1024, :1024].bfloat16()
+        rates["bf16"] = best(2 * 1024**3, lambda: a @ b)
+    return rates
 
 
 def run_regen(name, dtype, folder):
@@ -136,10 +174,13 @@ def main():
             for batches in [{"short": 16, "long": 1}, {"short": 32, "long": 4}, {"short": 64, "long": 8}]:
                 label = f"ONNX Runtime f32, batch {batches['short']} short, {batches['long']} long"
                 contenders[label] = lambda name, batches=batches: onnx(name, batches[name])
-        tokens = SentenceTransformer(ARGS.model, device="cpu").tokenizer
+        loaded = SentenceTransformer(ARGS.model, device="cpu")
+        tokens, config = loaded.tokenizer, loaded[0].auto_model.config
         for name, found in SETS.items():
             lengths = [len(ids) for ids in tokens(found, truncation=True, max_length=256)["input_ids"]]
             print(f"{name}: {len(found)} texts of {statistics.mean(lengths):.1f} tokens", flush=True)
+            work = flops(lengths, config)
+            rates = products()
             reference = plain(name)[1]
             seconds = {label: [] for label in contenders}
             closeness = {}
@@ -150,12 +191,17 @@ def main():
                     vectors = vectors.astype(np.float64)
                     cosines = (vectors * reference).sum(1) / np.linalg.norm(vectors, axis=1)
                     closeness[label] = (np.abs(vectors - reference).max(), cosines.min())
+            rates = {dtype: max(rate, rates[dtype]) for dtype, rate in products().items()}
+            for dtype, rate in rates.items():
+                print(f"floor in {dtype}: {work / len(found) / 1e6:.0f} MFlop a text at {rate / 1e9:.0f} GFlop/s are "
+                      f"{rate / work * len(found):.0f} texts/s")
             base = statistics.median(seconds["sentence-transformers f32"])
-            print("| contender | texts/s, median (best) | × sentence-transformers | max difference | least cosine |")
-            print("| --- | --- | --- | --- | --- |")
+            print("| contender | texts/s, median (best) | × sentence-transformers | share of the floor | max difference | least cosine |")
+            print("| --- | --- | --- | --- | --- | --- |")
             for label, taken in seconds.items():
                 middle, count = statistics.median(taken), len(found)
-                print(f"| {label} | {count / middle:.0f} ({count / min(taken):.0f}) | {base / middle:.2f} | "
+                share = work / rates["bf16" if "bf16" in label else "f32"] / min(taken)
+                print(f"| {label} | {count / middle:.0f} ({count / min(taken):.0f}) | {base / middle:.2f} | {share:.0%} | "
                       f"{closeness[label][0]:.1e} | {closeness[label][1]:.6f} |")
 
 

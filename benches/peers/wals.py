@@ -8,6 +8,10 @@ its documentation asks). A round runs one fit of every line in turn; reported ar
 iterations of all rounds, so that what else the machine does hits every line alike; and the processor time of all threads
 over a whole fit, an iteration, which a busy machine disturbs less. The loss of both is computed by the same code, in f64.
 Losses are those after the same number of iterations.
+
+With --rank-lists, lists instead of fits: a fifth of every user's pairs is held out, both sides get the factors of one fit of
+the rest, and in turns list the ten best items that each user does not have yet, and judge the held-out pairs by such lists.
+Its floor are the flops of all scores, 2 × users × items × rank, at the rate of the machine's products.
 """
 
 import argparse
@@ -89,6 +93,7 @@ def main():
     parser.add_argument("--solvers", default="exact,cg")
     parser.add_argument("--block-ranks", default="256,512", help="ranks of the race to the fifth exact iteration; blocks and exact in turns")
     parser.add_argument("--pairs", help="`user,item` lines with a header instead of the power-law matrix")
+    parser.add_argument("--rank-lists", type=int, metavar="RANK", help="lists and their quality at this rank, instead of fits")
     parser.add_argument("--json", help="write all numbers here")
     args = parser.parse_args()
 
@@ -98,6 +103,11 @@ def main():
     else:
         matrix = regen.ask(command="generate", users=args.users, items=args.items, seed=1)
     print(f"implicit {implicit.__version__}; matrix {matrix}")
+    if args.rank_lists:
+        report = rank_lists(regen, matrix, args.rank_lists, args.rounds)
+        if args.json:
+            pathlib.Path(args.json).write_text(json.dumps(report, indent=1))
+        return
     report = {"matrix": matrix, "sgemm_gflops": [], "lines": [], "races": []}
     ranks = [int(rank) for rank in args.ranks.split(",") if rank]
     exact, cg = "cholesky", {"conjugate_gradient": {"steps": 3}}
@@ -171,6 +181,71 @@ def main():
             report["races"].append(race(regen, rank, args.rounds))
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(report, indent=1))
+
+
+def rank_lists(regen, matrix, rank, rounds, k=10):
+    """Lists of all users and ranking metrics, in turns, by the same factors."""
+    from implicit.evaluation import ranking_metrics_at_k
+
+    count, items = matrix["users"], matrix["items"]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        regen.ask(command="rank", config=config(rank, 3, "cholesky"), folder=str(folder))
+
+        def pairs(rows, columns, values):
+            entries = (values.astype(numpy.float32), (rows.astype(int), columns.astype(int)))
+            return scipy.sparse.csr_matrix(entries, shape=(count, items))
+
+        train = pairs(*(numpy.load(folder / f"{name}.npy")[:, 0] for name in ("users", "items", "values")))
+        held = numpy.load(folder / "held_out.npy")
+        test = pairs(held[:, 0], held[:, 1], numpy.ones(len(held)))
+        model = AlternatingLeastSquares(factors=rank, num_threads=0)
+        model.user_factors, model.item_factors = (numpy.load(folder / f"{side}_factors.npy") for side in ("user", "item"))
+        users = numpy.arange(count)
+        # The batch that suits it best.
+        batches = {}
+        for size in (100, 1000, count):
+            begun = time.perf_counter()
+            for start in range(0, min(count, 10_000), size):
+                some = users[start:min(start + size, 10_000)]
+                model.recommend(some, train[some], N=k, filter_already_liked_items=True)
+            batches[size] = time.perf_counter() - begun
+        size = min(batches, key=batches.get)
+
+        def theirs():
+            return numpy.concatenate([
+                model.recommend(users[start:start + size], train[start:start + size], N=k)[0]
+                for start in range(0, count, size)
+            ])
+
+        times = {(what, side): [] for what in ("lists", "quality") for side in ("regen", "implicit")}
+        rates = []
+        for _ in range(rounds):
+            rates.append(regen.ask(command="sgemm")["gflops"])
+            reply = regen.ask(command="recommend", users=count, k=k, write=str(folder / "lists.npy"))
+            times["lists", "regen"].append(reply["seconds"])
+            begun = time.perf_counter()
+            listed = theirs()
+            times["lists", "implicit"].append(time.perf_counter() - begun)
+            quality = regen.ask(command="evaluate", k=k)
+            times["quality", "regen"].append(quality["seconds"])
+            begun = time.perf_counter()
+            metrics = ranking_metrics_at_k(model, train, test, K=k, show_progress=False)
+            times["quality", "implicit"].append(time.perf_counter() - begun)
+        same = (numpy.load(folder / "lists.npy").astype(int) == listed).mean()
+        flops = 2 * count * items * rank
+        floor = flops / max(rates) / 1e9
+        print(f"lists of {k} for {count} users, rank {rank}; implicit in batches of {size}; {same:.2%} of places hold the same item")
+        print(f"floor: {flops / 1e9:.0f} GFlop at {max(rates):.0f} GFlop/s are {floor:.2f} s")
+        for what in ("lists", "quality"):
+            ours, peer = times[what, "regen"], times[what, "implicit"]
+            print(f"{what}: regen {statistics.median(ours):.2f} s ({min(ours):.2f} to {max(ours):.2f}), {floor / min(ours):.0%} of the floor; "
+                  f"implicit {statistics.median(peer):.2f} s ({min(peer):.2f} to {max(peer):.2f}): "
+                  f"{statistics.median(peer) / statistics.median(ours):.2f} x (minima {min(peer) / min(ours):.2f} x)")
+        print(f"regen: {quality['report']}")
+        print(f"implicit: {metrics}")
+        return {"matrix": matrix, "rank": rank, "k": k, "sgemm_gflops": rates, "floor_seconds": floor, "same": same,
+                "batch": size, "seconds": {f"{what} {side}": taken for (what, side), taken in times.items()}}
 
 
 def race(regen, rank, rounds):

@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use regen_data::{Dataset, Part, PurchaseDetail, Split};
-use regen_fusion::{AdapterConfig, AdapterKind};
+use regen_fusion::{AdapterConfig, AdapterKind, DetailInputs, ReviewInput};
 use regen_lm::chat::ChatTemplate;
 use regen_lm::tokenizer::train_bpe;
-use regen_lm::{DecoderConfig, GenerateOptions, Sampling, TextTokenizer};
+use regen_lm::{DecoderConfig, TextTokenizer};
 use regen_narrator::{
     Detail, Example, ItemIds, ItemTables, Narrator, NarratorConfig, PromptWords, Provenance, Request,
-    Snapshots, TrainConfig, TrainProgress, TrainReport, special_tokens,
+    Snapshots, TrainConfig, TrainProgress, TrainReport, WritingDefaults, special_tokens,
 };
 use regen_torch::seed::{self, ChaCha8Rng};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::cli::Session;
 use crate::given::Given;
 use crate::language_model::folder;
 use crate::passages::Passages;
+use crate::purchase_reviews::ReviewVectors;
 use crate::run_log::peak_rss_bytes;
 use crate::scalars::{Scalars, StageScalars};
 
@@ -68,6 +69,8 @@ pub struct Task {
     pub test_users: Vec<u32>,
     /// Kinds of narrative, [`ITEM_TEXT`] included where the catalogue is read.
     pub kinds: Vec<String>,
+    /// Width of the vectors of reviews, where past purchases come with them.
+    pub review_dim: Option<i64>,
 }
 
 /// What an arm gave.
@@ -95,7 +98,20 @@ impl Task {
         read_catalogue: bool,
         seed: u64,
     ) -> Self {
+        Self::with_reviews(dataset, split, examples, read_catalogue, seed, None)
+    }
+
+    /// As [`Task::new`], with `reviews` of past purchases beside these.
+    pub fn with_reviews(
+        dataset: &Dataset,
+        split: &Split,
+        examples: &[regen_data::Example],
+        read_catalogue: bool,
+        seed: u64,
+        reviews: Option<&ReviewVectors>,
+    ) -> Self {
         let passages = Passages::learn(dataset, split, examples);
+        let convert = |example: &regen_data::Example, passage| convert(example, passage, reviews);
         let part = |part| {
             let chosen = split.select(examples, part).into_iter();
             chosen.map(|example| convert(example, passages.of(example))).collect::<Vec<_>>()
@@ -131,6 +147,7 @@ impl Task {
             test: part(Part::Test),
             test_users,
             kinds,
+            review_dim: reviews.map(ReviewVectors::dim),
         }
     }
 
@@ -177,16 +194,20 @@ fn catalogue_reading(dataset: &Dataset, passages: &Passages<'_>, rng: &mut ChaCh
 
 /// As a narrator takes it.
 pub fn detail(known: &PurchaseDetail) -> Detail {
-    Detail { rating: known.rating, days: known.days }
+    Detail { rating: known.rating, days: known.days, review: None }
 }
 
-fn convert(example: &regen_data::Example, passage: Vec<String>) -> Example {
+fn convert(example: &regen_data::Example, passage: Vec<String>, reviews: Option<&ReviewVectors>) -> Example {
+    let details = match reviews {
+        Some(reviews) => reviews.details(example),
+        None => example.details.iter().map(detail).collect(),
+    };
     let request = Request {
         kind: example.kind.as_str().to_owned(),
         history: example.history.iter().map(|item| item.index() as u32).collect(),
         target: example.target.map(|item| item.index() as u32),
         passage,
-        details: example.details.iter().map(detail).collect(),
+        details,
     };
     Example { request, text: example.reference.clone() }
 }
@@ -195,7 +216,7 @@ fn convert(example: &regen_data::Example, passage: Vec<String>) -> Example {
 /// `seed`; or both of the first from the budget's folder.
 ///
 /// # Errors
-/// If the parts do not belong together, or the texts are too few for the vocabulary.
+/// If the parts do not belong together, the texts are too few for the vocabulary, or reviews are to be read and there are none.
 pub fn new_narrator(
     arm: Arm,
     task: &Task,
@@ -207,6 +228,14 @@ pub fn new_narrator(
 ) -> Result<Narrator> {
     let width = |table: Option<&regen_narrator::ItemTable>| table.map_or(0, |table| table.dim());
     let (cf_dim, semantic_dim) = (width(tables.cf()), width(tables.semantic()));
+    let normalisation = budget.review_scaling.normalisation();
+    let review = match task.review_dim {
+        _ if !budget.inputs.reviews => None,
+        Some(dim) => Some(ReviewInput { dim, normalisation }),
+        None => {
+            bail!("reviews are among the inputs, and none are given: train_narrator takes them by --reviews")
+        }
+    };
     let config = |decoder: DecoderConfig, words: Option<PromptWords>| {
         let adapter = arm.given.vectors.map(|sources| AdapterConfig {
             sources,
@@ -217,7 +246,7 @@ pub fn new_narrator(
             hidden: decoder.hidden(),
             tokens_per_item: budget.tokens_per_item,
             initial_rms: decoder.initializer_range,
-            details: budget.inputs.details,
+            details: DetailInputs { review, ..budget.inputs.details },
             user: budget.inputs.of(sources).user,
         });
         NarratorConfig {
@@ -230,6 +259,7 @@ pub fn new_narrator(
             passage: arm.given.text.then(|| budget.passage.clone()),
             words,
             lora: budget.lora.clone(),
+            injection: adapter.and(budget.injection.clone()),
         }
     };
     let (tables, item_ids) = match arm.given.vectors {
@@ -252,8 +282,18 @@ pub fn new_narrator(
     Ok(Narrator::new(config(decoder, None), tables, item_ids, tokenizer, device, seed)?)
 }
 
-/// Trains a narrator: on the catalogue first, if the budget says so, then on the narratives. The first report is that of
-/// the catalogue. With a folder for `snapshots`, a run that was broken off goes on from there, and the numbers of each update
+/// The loss curves of the stages of a training.
+#[derive(Debug)]
+pub struct Trained {
+    /// Of reading the catalogue, where that is done.
+    pub reading: Option<TrainReport>,
+    /// Of the adapter alone, where there is such a stage.
+    pub adapter: Option<TrainReport>,
+    /// Of the narratives.
+    pub report: TrainReport,
+}
+
+/// Trains a narrator: on the catalogue first, if the budget says so, then on the narratives. With a folder for `snapshots`, a run that was broken off goes on from there, and the numbers of each update
 /// stand in its file [`SCALARS`].
 ///
 /// # Errors
@@ -265,7 +305,7 @@ pub fn train(
     budget: &Budget,
     snapshots: Option<&Path>,
     session: &Session,
-) -> Result<(Option<TrainReport>, TrainReport)> {
+) -> Result<Trained> {
     let mut stage = |label: &str, examples: &[Example], validation: &[Example], config: &TrainConfig| {
         let bar = session.bar(&format!("{label} {given}"), config.steps);
         let name = label.replace(' ', "_");
@@ -327,6 +367,7 @@ pub fn train(
         None => None,
     };
     let report = stage("train", &training, &validation, &budget.training)?;
+    narrator.set_writing(WritingDefaults { no_repeat_ngram: budget.no_repeat_ngram });
     let stages = [reading.as_ref(), adapter.as_ref(), Some(&report)];
     narrator.set_provenance(Provenance {
         data: task.data.clone(),
@@ -335,7 +376,7 @@ pub fn train(
         updates: stages.into_iter().flatten().filter_map(|stage| Some(stage.training.last()?.step)).sum(),
         validation_loss: report.validation.iter().map(|point| point.loss).reduce(f64::min),
     });
-    Ok((reading, report))
+    Ok(Trained { reading, adapter, report })
 }
 
 /// Greedy narratives for the test examples.
@@ -351,12 +392,7 @@ pub fn write(
 ) -> Result<Vec<String>> {
     let requests = task.requests(given);
     let bar = session.bar(&format!("write {given}"), requests.len() as u64);
-    let options = GenerateOptions {
-        max_new_tokens: budget.max_narrative_tokens,
-        sampling: Sampling::Greedy,
-        no_repeat_ngram: budget.no_repeat_ngram,
-        ..GenerateOptions::default()
-    };
+    let options = narrator.generate_options();
     let written = narrator.narrate(&requests, &options, budget.write_batch, &mut |progress| {
         bar.set_position(progress.done as u64);
         session.flow()
@@ -381,7 +417,7 @@ pub fn run_arm(
 ) -> Result<ArmRun> {
     let arm = Arm { given, kind: AdapterKind::Projection };
     let mut narrator = new_narrator(arm, task, tables, item_ids, budget, seed, session)?;
-    let (reading, report) = train(&mut narrator, given, task, budget, None, session)?;
+    let Trained { reading, report, .. } = train(&mut narrator, given, task, budget, None, session)?;
     let hypotheses = write(&narrator, given, task, budget, session)?;
     Ok(ArmRun { given, reading, report, hypotheses, narrator })
 }

@@ -1,9 +1,14 @@
 //! What every arm of a comparison has in common: language model, stages of training, lengths.
 
-use regen_lm::LoraConfig;
-use regen_narrator::{Memory, PassageConfig, PromptWords, TableRates, TrainConfig, Trains};
+use anyhow::{Result, ensure};
+use regen_fusion::{AdapterConfig, AdapterKind};
+use regen_lm::{DecoderConfig, LoraConfig};
+use regen_narrator::{
+    InjectionConfig, Memory, PassageConfig, PromptWords, TableRates, TrainConfig, TrainPrecision, Trains,
+};
 use serde::Serialize;
 
+use crate::given::Given;
 use crate::inputs::{Inputs, Scaling};
 use crate::language_model::{ChatFormat, folder};
 
@@ -33,12 +38,18 @@ pub struct Budget {
     /// Soft tokens of an item.
     #[serde(skip_serializing_if = "is_one")]
     pub tokens_per_item: i64,
+    /// Blocks of the language model before which soft tokens are added to its states as well, where an arm has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub injection: Option<InjectionConfig>,
     /// What is read beside the vectors of items, as far as an arm can.
     #[serde(skip_serializing_if = "Inputs::is_none")]
     pub inputs: Inputs,
     /// How these are scaled.
     #[serde(skip_serializing_if = "Scaling::is_usual")]
     pub scaling: Scaling,
+    /// How the vectors of reviews are scaled, where they are among the inputs.
+    #[serde(skip_serializing_if = "Scaling::is_usual")]
+    pub review_scaling: Scaling,
     /// Longest history.
     pub max_history: usize,
     /// Longest narrative in tokens.
@@ -51,13 +62,58 @@ pub struct Budget {
     pub write_batch: usize,
 }
 
+/// Refuses an adapter, or lengths, that a language model of this shape cannot have, whatever the data. The widths of vectors are not
+/// known yet.
+///
+/// # Errors
+/// If it cannot.
+pub fn check_lengths(
+    given: Given,
+    kind: AdapterKind,
+    budget: &Budget,
+    decoder: &DecoderConfig,
+) -> Result<()> {
+    let adapter = given.vectors.map(|sources| AdapterConfig {
+        sources,
+        kind,
+        normalisation: budget.scaling.normalisation(),
+        cf_dim: 1,
+        semantic_dim: 1,
+        hidden: decoder.hidden(),
+        tokens_per_item: budget.tokens_per_item,
+        initial_rms: decoder.initializer_range,
+        details: budget.inputs.details,
+        user: budget.inputs.of(sources).user,
+    });
+    let mut positions = budget.max_narrative_tokens as i64;
+    if let Some(adapter) = &adapter {
+        adapter.validate()?;
+        let history = match adapter.tokens_per_history() {
+            0 => (budget.max_history as i64).saturating_mul(adapter.tokens_per_item),
+            fixed => fixed,
+        };
+        let others = adapter.tokens_per_item + adapter.tokens_per_user();
+        positions = positions.saturating_add(history).saturating_add(others);
+    }
+    if given.text {
+        positions = positions.saturating_add(budget.passage.max_tokens as i64);
+    }
+    ensure!(
+        positions < decoder.max_positions(),
+        "prompts and narratives would take more than {positions} positions, and the language model has {}: lower the history          (--max-history, --tokens-per-item) or the narrative (--max-narrative-tokens)",
+        decoder.max_positions()
+    );
+    Ok(())
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn is_one(count: &i64) -> bool {
     *count == 1
 }
 
 impl Budget {
-    /// Puts `steps` updates of the adapter alone before the training of all.
+    /// Puts `steps` updates of the adapter alone before the training of all. What else is trained, such as item tables and the next
+    /// purchase, is as it is then in [`training`](Self::training): say that first.
     #[must_use]
     pub fn with_adapter_stage(mut self, steps: u64) -> Self {
         self.adapter_stage = (steps > 0).then(|| TrainConfig {
@@ -73,9 +129,35 @@ impl Budget {
     /// Trains every stage with what saves memory.
     #[must_use]
     pub fn with_memory(mut self, memory: Memory) -> Self {
-        let stages = [Some(&mut self.training), self.reading.as_mut(), self.adapter_stage.as_mut()];
-        stages.into_iter().flatten().for_each(|stage| stage.memory = memory);
+        self.stages().for_each(|stage| stage.memory = memory);
         self
+    }
+
+    /// Trains the language model of every stage in these numbers.
+    #[must_use]
+    pub fn with_precision(mut self, precision: TrainPrecision) -> Self {
+        self.stages().for_each(|stage| stage.precision = precision);
+        self
+    }
+
+    /// Trains the adapter of every stage at this peak rate instead of three times the language model's.
+    #[must_use]
+    pub fn with_adapter_rate(mut self, rate: f64) -> Self {
+        self.stages().for_each(|stage| stage.adapter_learning_rate = rate);
+        self
+    }
+
+    /// Refuses numbers that no stage can be trained with.
+    ///
+    /// # Errors
+    /// If there are any.
+    pub fn validate(&self) -> regen_narrator::Result<()> {
+        let stages = [self.reading.as_ref(), self.adapter_stage.as_ref(), Some(&self.training)];
+        stages.into_iter().flatten().try_for_each(TrainConfig::validate)
+    }
+
+    fn stages(&mut self) -> impl Iterator<Item = &mut TrainConfig> {
+        [Some(&mut self.training), self.reading.as_mut(), self.adapter_stage.as_mut()].into_iter().flatten()
     }
 
     /// The budget of `lm` with `steps` updates on narratives after `reading_steps` on the catalogue alone.
@@ -105,6 +187,7 @@ impl Budget {
             patience: None,
             tables: TableRates::default(),
             memory: Memory::default(),
+            precision: TrainPrecision::default(),
         };
         // Item texts are short and without a history, so twice as many fit into an update of the same cost.
         let reading = (reading_steps > 0).then(|| TrainConfig {
@@ -133,8 +216,10 @@ impl Budget {
             adapter_stage: None,
             training,
             tokens_per_item: 1,
+            injection: None,
             inputs: Inputs::default(),
             scaling: Scaling::default(),
+            review_scaling: Scaling::default(),
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct Common {
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
     /// Threads to use [default: all cores].
-    #[arg(long, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_parser = at_least_one())]
     pub threads: Option<usize>,
     /// Folder for results.
     #[arg(long, default_value = "out")]
@@ -103,6 +103,33 @@ pub fn check_writable(folder: &Path) -> Result<()> {
         .and_then(|()| fs::write(&probe, []))
         .and_then(|()| fs::remove_file(&probe))
         .with_context(|| format!("cannot write into {}: give --out another folder", folder.display()))
+}
+
+/// Reads a number above 0, for flags that take no other.
+///
+/// # Errors
+/// If it is not one.
+pub fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("not a number above 0".to_owned()),
+    }
+}
+
+/// Reads a share above 0 and up to 1.
+///
+/// # Errors
+/// If it is none.
+pub fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 1.0 => Ok(number),
+        _ => Err("not a number above 0 and up to 1".to_owned()),
+    }
+}
+
+/// Reads a count that is not 0.
+pub fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// Ends the program as clap does for flags that do not go together: with the usage, and exit code 2.

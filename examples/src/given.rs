@@ -117,7 +117,7 @@ mod tests {
             history: vec![1, 2],
             target: Some(3),
             passage: vec!["red pen".into()],
-            details: vec![Detail { rating: Some(4.0), days: None }; 2],
+            details: vec![Detail { rating: Some(4.0), ..Detail::default() }; 2],
         };
         let shown = |name: &str| name.parse::<Given>().unwrap().show(&request);
         assert_eq!(shown("text+fusion"), request);

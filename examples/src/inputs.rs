@@ -8,14 +8,16 @@ use clap::ValueEnum;
 use regen_fusion::{DetailInputs, Normalisation, Sources};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Any of `rating`, `recency`, `position` (of each purchase) and `user` (the user's own collaborative vector), joined by `+`;
-/// nothing where none is read.
+/// Any of `rating`, `recency`, `position` (of each purchase), `user` (the user's own collaborative vector) and `reviews` (what the user
+/// wrote about each purchase), joined by `+`; nothing where none is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Inputs {
-    /// What is read of each purchase.
+    /// What is read of each purchase; its `review` is left to whoever knows the width of the vectors, if `reviews` are read.
     pub details: DetailInputs,
     /// Whether the user's own collaborative vector, folded in from the history, is read.
     pub user: bool,
+    /// Whether the vectors of the user's own reviews of past purchases are read.
+    pub reviews: bool,
 }
 
 impl Inputs {
@@ -30,12 +32,13 @@ impl Inputs {
         Self { user: self.user && sources.cf(), ..self }
     }
 
-    fn named(&mut self) -> [(&'static str, &mut bool); 4] {
+    fn named(&mut self) -> [(&'static str, &mut bool); 5] {
         [
             ("rating", &mut self.details.rating),
             ("recency", &mut self.details.recency),
             ("position", &mut self.details.position),
             ("user", &mut self.user),
+            ("reviews", &mut self.reviews),
         ]
     }
 }
@@ -57,7 +60,7 @@ impl FromStr for Inputs {
         for name in names.split(['+', ',']).filter(|_| !names.is_empty()) {
             match inputs.named().into_iter().find(|(known, _)| *known == name) {
                 Some((_, read)) => *read = true,
-                None => bail!("{name:?} is none of rating, recency, position, user"),
+                None => bail!("{name:?} is none of rating, recency, position, user, reviews"),
             }
         }
         Ok(inputs)
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written_and_others_refused() {
-        for names in ["", "rating", "rating+recency+position+user", "user"] {
+        for names in ["", "rating", "rating+recency+position+user+reviews", "user", "reviews"] {
             assert_eq!(names.parse::<Inputs>().unwrap().to_string(), names);
         }
         assert_eq!("user,rating".parse::<Inputs>().unwrap().to_string(), "rating+user");

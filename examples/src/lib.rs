@@ -7,6 +7,7 @@ pub mod budget;
 pub mod cli;
 pub mod compare;
 pub mod controls;
+pub mod drawn;
 pub mod evaluation;
 pub mod explore;
 pub mod features;
@@ -24,6 +25,8 @@ pub mod passages;
 pub mod pipeline;
 pub mod print;
 mod progress;
+pub mod prompts;
+pub mod purchase_reviews;
 pub mod report;
 pub mod run_log;
 pub mod scalars;
@@ -32,8 +35,10 @@ pub mod sharded;
 pub mod similarity;
 pub mod together;
 pub mod tuning;
+pub mod usage;
 pub mod wals_args;
 pub mod whole_file;
+pub mod written;
 
 /// The version of libtorch that the binaries are built for.
 pub fn libtorch_version() -> &'static str {

@@ -33,8 +33,12 @@ pub fn comparison(comparison: &Comparison, log: &RunLog, out: &Path) -> Result<(
     println!("{:<22} (± half of the 95 % bootstrap interval over users)", "");
     for gain in &comparison.gains {
         println!(
-            "fusion over {}: {} {:+.1} %, p = {:.3} (Holm {:.3})",
-            gain.best_single, gain.metric, gain.relative_percent, gain.p_value, gain.p_holm
+            "fusion over {}: {} {}, p = {:.3} (Holm {:.3})",
+            gain.best_single,
+            gain.metric,
+            gain.shown(),
+            gain.p_value,
+            gain.p_holm
         );
     }
     if !comparison.identity.is_empty() {
@@ -83,7 +87,8 @@ fn controls(comparison: &Comparison) {
         return;
     }
     println!(
-        "\nare the soft tokens read? (loss on the test narratives in nats a token, and what a change adds to it)"
+        "\nare the soft tokens read? (loss on the test narratives in nats a token, and what a change adds to it; p is not \
+         corrected for how many are asked)"
     );
     for record in &comparison.controls {
         println!("{:<22} {:.3}", record.arm, record.loss);

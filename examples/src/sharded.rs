@@ -14,10 +14,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use regen_data::{Columns, InteractionTable};
 use regen_semantic::hash_file;
-use regen_wals::evaluate::{RankingReport, evaluate};
-use regen_wals::persist::{FactorFile, ITEM_IDS, USER_IDS, load_ids, save_ids};
+use regen_wals::persist::{ITEM_IDS, USER_IDS, load_ids, save_ids};
 use regen_wals::shards::{ShardPlan, ShardStep, ShardWriter, ShardedFit, ShardedMatrix};
-use regen_wals::{InteractionMatrix, WalsConfig, WalsModel};
+use regen_wals::{InteractionMatrix, StoredFactors, WalsConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -146,7 +145,9 @@ impl Sharded<'_> {
             "peak_rss_bytes": peak_rss_bytes(),
         });
         if let Some(judged) = judged {
-            let ours = judged.rank(config, &user_factors, &item_factors)?;
+            // Of the factors, those of the held-out users are read, and those of the items in parts.
+            let factors = StoredFactors::new(user_factors, item_factors)?;
+            let ours = factors.evaluate_some(&judged.users, &judged.train, &judged.held_out, 20)?;
             print_ranking(&mut report, &ours, None, judged.unknown);
         }
         Ok(report)
@@ -277,15 +278,6 @@ impl Sharded<'_> {
         let known: Vec<(u32, u32)> = known.collect();
         check_unseen(path, &known, &train)?;
         Ok(Judged { held_out: known, train, unknown: held_out.unknown, users })
-    }
-}
-
-impl Judged {
-    /// Of the factors, those of the held-out users and of all items are read.
-    fn rank(&self, config: &WalsConfig, users: &FactorFile, items: &FactorFile) -> Result<RankingReport> {
-        let (users, items) = (users.gather(&self.users)?, items.read(0..items.rows())?);
-        let model = WalsModel::from_factors(config.clone(), users, items)?;
-        Ok(evaluate(&model, &self.train, &self.held_out, 20)?)
     }
 }
 

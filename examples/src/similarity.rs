@@ -45,7 +45,7 @@ pub fn similarity(
     Ok(Measurement::new(Mean::named("semantic similarity"), segments, signature)?)
 }
 
-fn embed<S: AsRef<str>>(encoder: &SentenceEncoder, texts: &[S]) -> Result<Array2<f32>> {
+pub(crate) fn embed<S: AsRef<str>>(encoder: &SentenceEncoder, texts: &[S]) -> Result<Array2<f32>> {
     let vectors = encoder.encode(texts, &EncodeOptions::default())?;
     Ok(Array2::from_shape_vec((texts.len(), encoder.dim() as usize), tensor_to_vec_f32(&vectors)?)?)
 }

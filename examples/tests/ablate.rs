@@ -3,9 +3,10 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use regen_lm::{Decoder, DecoderConfig, train_bpe};
 use serde_json::Value;
 
 use support::program;
@@ -76,6 +77,22 @@ fn an_experiment_goes_on_where_it_was_stopped_and_comes_to_the_same() {
     let test: u64 = worlds.iter().map(|world| world["narratives"][2].as_u64().unwrap()).sum();
     assert!(narratives == test && kinds("fusion").len() > 1 && kinds("cf").is_empty());
 
+    // Narratives under controls: another user's items, either side taken away, or both.
+    for (variant, controls) in variants.iter().zip([2, 4, 0]) {
+        let controlled = variant["controlled"].as_array().unwrap();
+        assert_eq!(controlled.len(), 3 * controls, "{}", variant["name"]);
+        for score in controlled {
+            // The world is small: the bound takes in every test narrative.
+            assert_eq!(score["narratives"].as_u64().unwrap(), test);
+            assert!(score["p_holm"].as_f64().unwrap() >= score["p_value"].as_f64().unwrap());
+        }
+    }
+    assert!(page.contains("Which words do soft tokens lie near?"));
+    let hashes = [&findings["plan_sha256"], &findings["encoder"]["sha256"], &worlds[1]["data_sha256"]];
+    for hash in hashes.map(|hash| hash.as_str().unwrap()) {
+        assert!(hash.len() == 64 && page.contains(hash), "{hash}");
+    }
+
     // A run that was stopped before its last cell trains that one alone.
     let read = || fs::read_to_string(out.join("findings.json")).unwrap();
     let before: Value = serde_json::from_str(&read()).unwrap();
@@ -114,6 +131,93 @@ fn an_experiment_goes_on_where_it_was_stopped_and_comes_to_the_same() {
     let run = ablate(&plan, &out, &["--quiet"]);
     assert_eq!(run.status.code(), Some(1));
     assert!(text(&run.stderr).contains("budget.training.steps: 6, now 7"), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("small-world_cf_h4_1m_s1"), "{}", text(&run.stderr));
+
+    // Nor are other contents under the same names, or what an older version kept.
+    fs::write(&plan, PLAN).unwrap();
+    let encoder = other_encoder(dir.path());
+    let run = ablate(&plan, &out, &["--quiet", "--encoder", encoder.to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("made from another sentence encoder"), "{}", text(&run.stderr));
+    let cell = out.join("cells/small-world_cf_h4_1m_s1.json");
+    let kept = fs::read_to_string(&cell).unwrap();
+    fs::write(&cell, kept.replacen("\"format\":2,", "", 1)).unwrap();
+    let run = ablate(&plan, &out, &["--quiet"]);
+    assert_eq!(run.status.code(), Some(1));
+    let said = text(&run.stderr);
+    assert!(said.contains("written by another version") && said.contains("cf_h4_1m_s1.json"), "{said}");
+}
+
+/// The encoder under another folder, where one of its files differs.
+fn other_encoder(dir: &Path) -> PathBuf {
+    let (from, to) = (PathBuf::from(std::env::var("REGEN_ENCODER").unwrap()), dir.join("encoder"));
+    fs::create_dir(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&copy).unwrap();
+            for file in fs::read_dir(entry.path()).unwrap().flatten().filter(|file| file.path().is_file()) {
+                fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+            }
+        } else {
+            fs::copy(entry.path(), &copy).unwrap();
+        }
+    }
+    let config = to.join("config.json");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n").unwrap();
+    to
+}
+
+#[test]
+fn a_language_model_that_hears_no_other_position_is_flagged_and_known_by_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let lm = dir.path().join("deaf");
+    let words = ["You chose the red lamp for the bakery.", "A crimson pen for the classroom, again."];
+    let tokenizer = train_bpe(words.into_iter(), 300, &[]).unwrap();
+    let vs = tch::nn::VarStore::new(tch::Device::Cpu);
+    let config = DecoderConfig::preset("1m", tokenizer.vocab_size()).unwrap();
+    let decoder = Decoder::new(&vs.root(), &config, &mut regen_torch::seed::rng(8, 1)).unwrap();
+    // What attention gathers from other positions goes nowhere.
+    let mut silenced = 0;
+    tch::no_grad(|| {
+        for (name, mut variable) in vs.variables() {
+            if name.contains("o_proj") {
+                let _ = variable.zero_();
+                silenced += 1;
+            }
+        }
+    });
+    assert_eq!(silenced, 4);
+    decoder.save(&lm).unwrap();
+    tokenizer.save(&lm).unwrap();
+
+    let (plan, out) = (dir.path().join("plan.toml"), dir.path().join("out"));
+    // One small update, so that it stays as it is.
+    let asked = PLAN
+        .replace("steps = 6", "steps = 1\nlearning_rate = 1e-9")
+        .replace("seeds = [1, 2]", "seeds = [1]\ncontrol_narratives = 3")
+        .replace(r#"["cf", "fusion", "text"]"#, r#"["cf"]"#)
+        .replace(r#"["1m"]"#, &format!("[{:?}]", lm.to_str().unwrap()));
+    fs::write(&plan, asked).unwrap();
+    let run = ablate(&plan, &out, &["--json", "--quiet"]);
+    let stdout = text(&run.stdout);
+    assert!(run.status.success(), "{stdout}\n{}", text(&run.stderr));
+    assert!(stdout.contains("FLAGGED: cf ignores its soft tokens"), "{stdout}");
+    let findings: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    let claims = findings["claims"].as_array().unwrap();
+    let read =
+        claims.iter().find(|claim| claim["claim"].as_str().unwrap().starts_with("The language model reads"));
+    assert_eq!(read.unwrap()["verdict"], "does_not_hold_here");
+    let sha256 = findings["settings"][0]["language_model_sha256"].as_str().unwrap();
+    assert!(fs::read_to_string(out.join("report.md")).unwrap().contains(sha256));
+
+    // Another model under the same name is not taken for it.
+    let config = lm.join("config.json");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n").unwrap();
+    let run = ablate(&plan, &out, &["--quiet"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("another language model"), "{}", text(&run.stderr));
 }
 
 #[test]
@@ -208,8 +312,12 @@ fn inputs_and_scalings_are_variants_and_adapters_that_do_not_add_up_have_integra
     let mut texts = std::collections::HashSet::new();
     for variant in variants {
         let name = variant["name"].as_str().unwrap();
-        let controls: Vec<&str> =
-            variant["costs"].as_array().unwrap().iter().map(|cost| cost[0].as_str().unwrap()).collect();
+        let controls: Vec<&str> = variant["costs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cost| cost["control"].as_str().unwrap())
+            .collect();
         let reads = name.contains("with recency, position, user");
         for control in ["without_details", "without_user"] {
             assert_eq!(controls.contains(&control), reads, "{name}: {controls:?}");
@@ -263,8 +371,9 @@ fn a_cell_that_is_killed_goes_on_and_comes_to_the_same() {
     let read = |out: &Path| -> Value {
         let mut record: Value =
             serde_json::from_str(&fs::read_to_string(out.join(&record)).unwrap()).unwrap();
-        // How long it took is not what it came to.
+        // How long it took, and in how much memory, is not what it came to.
         record["seconds"] = Value::Null;
+        record["peak_rss_bytes"] = Value::Null;
         record
     };
     assert_eq!(read(&killed), read(&calm));

@@ -59,6 +59,14 @@ fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
     }
     assert!(kills > 0, "every run ended before it was killed");
     assert!(!killed.join("embeddings.npy").exists());
+    // What it has done is not thrown away because a flag was forgotten.
+    let before = fs::read(killed.join("manifest.json")).unwrap();
+    let forgotten = run(&input, &killed, &["--store", "int8"]);
+    assert_eq!(forgotten.status.code(), Some(1));
+    for word in ["broken off after", "of 3000 texts", "--resume", "--overwrite"] {
+        assert!(told(&forgotten).contains(word), "{word}: {}", told(&forgotten));
+    }
+    assert_eq!(fs::read(killed.join("manifest.json")).unwrap(), before);
     let resumed = run(&input, &killed, &more);
     assert!(resumed.status.success(), "{}", told(&resumed));
     for name in ["embeddings.npy", "scales.npy"] {
@@ -87,4 +95,50 @@ fn records_without_the_fields_of_the_template_are_not_embedded_as_if_they_had_th
     let some = run(&input, &out, &["--template", "{title}"]);
     assert!(some.status.success() && told(&some).contains("1 of 2 texts"), "{}", told(&some));
     assert_eq!(fs::read_to_string(out.join("without_text.json")).unwrap(), "[1]");
+}
+
+#[test]
+fn a_run_that_was_broken_off_is_replaced_when_asked_and_a_finished_one_always() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.txt"), dir.path().join("out"));
+    fs::write(&input, texts(5)).unwrap();
+    assert!(run(&input, &out, &[]).status.success());
+    let whole = fs::read(out.join("embeddings.npy")).unwrap();
+    assert!(run(&input, &out, &[]).status.success());
+    let manifest = fs::read_to_string(out.join("manifest.json")).unwrap();
+    let broken = manifest.replace("\"complete\": true", "\"complete\": false");
+    fs::write(out.join("manifest.json"), broken.replace("\"rows_written\": 5", "\"rows_written\": 2"))
+        .unwrap();
+    assert_eq!(run(&input, &out, &[]).status.code(), Some(1));
+    let anew = run(&input, &out, &["--overwrite"]);
+    assert!(anew.status.success(), "{}", told(&anew));
+    assert_eq!(fs::read(out.join("embeddings.npy")).unwrap(), whole);
+    assert_eq!(run(&input, &out, &["--overwrite", "--resume"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_template_for_lines_of_text_is_refused_before_anything_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.txt"), dir.path().join("out"));
+    fs::write(&input, texts(2)).unwrap();
+    let refused = run(&input, &out, &["--template", "{title}"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(told(&refused).contains("--template cannot be used with"), "{}", told(&refused));
+    assert!(!out.exists());
+}
+
+#[test]
+fn neighbours_are_read_from_the_file_and_are_the_texts_that_are_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let (input, out) = (dir.path().join("t.txt"), dir.path().join("out"));
+    fs::write(&input, "a red pen\na pen\na red pen\npaper\n").unwrap();
+    for store in ["f32", "int8"] {
+        let run = run(&input, &out, &["--neighbours", "1", "--store", store, "--quiet"]);
+        assert!(run.status.success(), "{}", told(&run));
+        let printed = String::from_utf8_lossy(&run.stdout).into_owned();
+        let blocks: Vec<&str> = printed.split("\n\n").collect();
+        assert!(blocks[1].starts_with("a red pen\n  1.000  a red pen"), "{store}: {printed}");
+        assert!(blocks[4].starts_with("paper\n"), "{printed}");
+    }
+    assert_eq!(run(&input, &out, &["--neighbours", "0"]).status.code(), Some(2));
 }

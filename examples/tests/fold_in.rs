@@ -61,6 +61,7 @@ fn narrator(matrix: &InteractionMatrix, model: &WalsModel) -> Narrator {
         passage: None,
         words: None,
         lora: None,
+        injection: None,
     };
     let ids = ItemIds::new((0..ITEMS).map(|item| item.to_string())).unwrap();
     Narrator::new(config, tables, ids, tokenizer, Device::Cpu, 1).unwrap()

@@ -58,12 +58,15 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
     let budget = ["--lm", "preset:1m", "--steps", "4", "--reading-steps", "2", "--json", "--quiet"];
     let more =
         ["--adapter", "cross-attention", "--co-train", "both", "--negatives", "20", "--adapter-steps", "2"];
+    let short = ["--max-history", "3", "--precision", "bf16", "--batch", "4"];
     fs::write(&without_text, "[150]").unwrap();
     let refused = run("train_narrator", &[&inputs[..], &budget].concat());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("names row 150 of 150 items"));
     fs::write(&without_text, "[149]").unwrap();
-    let printed = succeed("train_narrator", &[&inputs[..], &budget, &more].concat());
+    let printed = succeed("train_narrator", &[&inputs[..], &budget, &more, &short].concat());
     let result = last_json(&printed);
+    // The stage of the adapter learns the next purchase with what follows it.
+    assert!(result["adapter"]["next_item"].as_array().is_some_and(|points| !points.is_empty()), "{result}");
     assert!(result["next_item"]["requests"].as_u64().unwrap() > 0);
     assert!(printed.contains("by the most bought items: Recall@10"), "{printed}");
     assert_eq!(result["training"]["training"].as_array().unwrap().last().unwrap()["step"], 4);
@@ -84,12 +87,43 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
         for field in ["user", "kind", "history", "narrative", "reference"] {
             assert!(line.get(field).is_some(), "{field}");
         }
+        // As long as in training, not as long as usual.
+        assert_eq!(line["history"].as_array().unwrap().len(), 3);
     }
+    // What they were written with is beside them: the narrator's own way of writing, and no other is mixed with it.
+    let account: Value =
+        serde_json::from_str(&fs::read_to_string(format!("{written}.run.json")).unwrap()).unwrap();
+    assert_eq!((&account["no_repeat_ngram"], &account["max_tokens"]), (&Value::from(4), &Value::from(8)));
+    let longer = ["--narrator", &bundle, "--data", &data, "--to", &written, "--max-tokens", "9", "--quiet"];
+    let refused = run("write_narratives", &longer);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && stderr.contains("another max_tokens: 8"), "{stderr}");
+    let fewer = run("write_narratives", &[&ask[..], &["--limit", "4"]].concat());
+    assert!(String::from_utf8_lossy(&fewer.stderr).contains("line 5: only 4"), "{fewer:?}");
+    assert_eq!(fs::read_to_string(&written).unwrap(), second);
 
     // To look at: the same narratives as they come, here with weights of a quarter of the size.
     let look = ["--narrator", &bundle, "--data", &data, "--limit", "2", "--max-tokens", "8", "--quiet"];
     let shown = succeed("write_narratives", &[&look[..], &["--stream", "--weights", "int8"]].concat());
     assert_eq!(shown.lines().filter(|line| line.starts_with("— ")).count(), 2, "{shown}");
+    // Drawn, and the one kept that the others agree with most: the same in every batch. Two agree with each other alike, and the
+    // first of equals is what is drawn alone.
+    let draw = ["--narrator", &bundle, "--data", &data, "--limit", "6", "--quiet", "--temperature", "0.3"];
+    let drawn = |more: &[&str]| succeed("write_narratives", &[&draw[..], more].concat());
+    // By characters, which even the texts of so short a training share.
+    let six = ["--candidates", "6", "--agree-by", "chrf"];
+    let (alone, agreed) = (drawn(&[]), drawn(&six));
+    assert_ne!(agreed, alone);
+    assert_eq!(drawn(&[&six[..], &["--batch", "1"]].concat()), agreed);
+    // (A text without a word agrees with nothing, itself included.)
+    let two = drawn(&["--candidates", "2"]);
+    let narrative = |line: &str| serde_json::from_str::<Value>(line).unwrap()["narrative"].to_string();
+    let pairs = two.lines().map(narrative).zip(alone.lines().map(narrative));
+    let worded: Vec<_> =
+        pairs.filter(|(_, alone)| alone.contains(|c: char| c.is_ascii_alphanumeric())).collect();
+    assert!(!worded.is_empty() && worded.iter().all(|(two, alone)| two == alone), "{worded:?}");
+    let undrawn = run("write_narratives", &[&look[..], &["--candidates", "6"]].concat());
+    assert_eq!(undrawn.status.code(), Some(2));
     // What the bundle says of itself: who it may be judged by.
     let card = fs::read_to_string(format!("{bundle}/README.md")).unwrap();
     assert!(card.contains("8 updates on synthetic") && card.contains("150 of 150 items"), "{card}");
@@ -235,11 +269,73 @@ fn training_that_is_killed_goes_on_and_a_trained_language_model_is_adapted() {
     let refused = run("train_narrator", &[&inputs[..], &blind].concat());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("wals.json"), "{refused:?}");
 
-    let scratch = ["--lm", "preset:1m", "--lora-rank", "2", "--out", &adapted];
-    let refused = run("train_narrator", &[&inputs[..], &scratch].concat());
+    let refused = run("train_narrator", &[&inputs[..], &["--lm", "preset:1m", "--out", &adapted]].concat());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("not empty"));
-    let refused = run("train_narrator", &[&inputs[..], &scratch[..4], &["--out", &path("other")]].concat());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("has learned nothing"));
+}
+
+/// What each buyer of a prepared folder's interactions wrote, as a release of reviews has it.
+fn reviews_of(data: &str) -> String {
+    let dataset = prepared::read(data).unwrap();
+    let line = |bought: &regen_data::Interaction| {
+        let (user, item) = (dataset.users.name(bought.user), dataset.items.name(bought.item));
+        let text = format!("I use {item} every day.");
+        let review = serde_json::json!({
+            "reviewerID": user, "asin": item, "overall": 5.0, "reviewText": text, "unixReviewTime": bought.time,
+        });
+        format!("{review}\n")
+    };
+    dataset.interactions.iter().take(300).map(line).collect()
+}
+
+#[test]
+fn a_narrator_reads_what_users_wrote_before_and_injects_its_soft_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (data, factors) = small_world(dir.path());
+    let (reviews, bundle, encoder) =
+        (path("reviews.json"), path("narrator"), std::env::var("REGEN_ENCODER").unwrap());
+    fs::write(&reviews, reviews_of(&data)).unwrap();
+    let inputs = ["--data", &data, "--factors", &factors, "--arm", "cf", "--quiet", "--out", &bundle];
+    let budget = ["--lm", "preset:1m", "--steps", "3", "--reading-steps", "1", "--batch", "4"];
+    let refuse = |more: &[&str], said: &str| {
+        let output = run("train_narrator", &[&inputs[..], &budget, more].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && stderr.contains(said), "{more:?}: {stderr}");
+    };
+    let read = ["--inputs", "rating,reviews", "--review-encoder", &encoder];
+    refuse(&read, "needs --reviews FILE");
+    refuse(&["--reviews", &reviews], "--reviews is for --inputs reviews");
+    let whiten = [&read[..], &["--reviews", &reviews, "--review-scaling", "whiten"]].concat();
+    refuse(&whiten, "no table of reviews");
+    refuse(&["--inject", "0,9"], "injection.layers");
+    refuse(&["--inject", "0", "--kernels"], "--kernels");
+    let more = ["--reviews", &reviews, "--review-scaling", "layer-norm", "--inject", "0,2"];
+    succeed("train_narrator", &[&inputs[..], &budget, &read, &more].concat());
+    let manifest: Value =
+        serde_json::from_str(&fs::read_to_string(format!("{bundle}/narrator.json")).unwrap()).unwrap();
+    let details = &manifest["config"]["adapter"]["details"];
+    assert_eq!(details["review"]["normalisation"], "layer_norm");
+    assert_eq!(manifest["config"]["injection"]["layers"], serde_json::json!([0, 2]));
+
+    // The folder does not hold what users wrote; whoever asks does.
+    let ask = ["--narrator", &bundle, "--max-tokens", "8", "--quiet"];
+    let refused = run("write_narratives", &[&ask[..], &["--data", &data]].concat());
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && stderr.contains("--requests"), "{stderr}");
+    let width = details["review"]["dim"].as_u64().unwrap() as usize;
+    let item = prepared::read(&data).unwrap().items.names().next().unwrap().to_owned();
+    let request = |width| {
+        let details = serde_json::json!([{ "review": vec![0.5; width] }, {}]);
+        serde_json::json!({ "kind": "user_summary_short", "history": [item, item], "details": details })
+    };
+    let asked = path("asked.jsonl");
+    fs::write(&asked, format!("{}\n", request(width))).unwrap();
+    let printed = succeed("write_narratives", &[&ask[..], &["--requests", &asked]].concat());
+    let written: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
+    assert!(written["narrative"].is_string() && written["details"][1].as_object().unwrap().is_empty());
+    fs::write(&asked, format!("{}\n", request(width - 1))).unwrap();
+    let refused = run("write_narratives", &[&ask[..], &["--requests", &asked]].concat());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("embed reviews by the encoder"), "{refused:?}");
 }
 
 /// Two tastes: even users buy even items, some buy anything.

@@ -284,3 +284,76 @@ fn a_fit_that_is_interrupted_says_so_and_goes_on_from_its_checkpoint() {
     let stopped = interrupt("lost", ".", &["--alpha", "2", "--confidence", "hu"]);
     refused(&stopped, 1, &["stopped by the user", "no factors were written", "--checkpoint-every"]);
 }
+
+/// Starts a program, waits until `begun`, and asks it to stop as Ctrl-C does.
+#[cfg(unix)]
+fn interrupted(name: &str, arguments: &[&str], begun: impl Fn() -> bool) -> Output {
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+    let mut command = Command::new(program(name));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let start = Instant::now();
+    while !begun() && child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let signal = ["-INT", &child.id().to_string()].map(str::to_owned);
+    Command::new("kill").args(signal).output().expect("there is a kill");
+    child.wait_with_output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_search_that_is_stopped_fails_and_goes_on_to_the_report_of_one_that_was_not() {
+    let world = World::new();
+    let table = world.path("pairs.csv");
+    // Many cells, so that one is running when the signal comes.
+    let ranks = (1..=20).map(|rank| rank.to_string()).collect::<Vec<_>>().join(",");
+    let (whole, out) = (world.path("whole"), world.path("out"));
+    let common = |out| {
+        let fixed = ["--interactions", &table, "--ranks", &ranks, "--regularizations", "0.01,0.02"];
+        [&fixed[..], &["--iterations", "6", "--patience", "6", "--threads", "1", "--json", "--out", out]]
+            .concat()
+    };
+    let untimed = |output: &Output| {
+        let mut report = last_json(output);
+        for trial in report["trials"].as_array_mut().unwrap() {
+            trial["seconds"] = Value::Null;
+        }
+        (report["trials"].take(), report["best"].take())
+    };
+    let expected = untimed(&run("tune_wals", &common(&whole)));
+
+    let trials = world.path("out/cells/trials.jsonl");
+    let stopped = interrupted("tune_wals", &common(&out), || Path::new(&trials).exists());
+    refused(&stopped, 1, &["stopped by the user after", "cells", "the same command goes on"]);
+    assert!(world.exists("out/tuning.json") && !world.exists("out/best.json"));
+    assert!(String::from_utf8_lossy(&stopped.stdout).contains("\"finished\":false"));
+    let done = fs::read_to_string(&trials).unwrap().lines().count();
+    assert!(done > 1);
+    assert_eq!(untimed(&run("tune_wals", &common(&out))), expected);
+    assert!(world.exists("out/best.json"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fit_that_is_stopped_keeps_a_checkpoint_and_goes_on_to_the_factors_of_one_that_was_not() {
+    let world = World::new();
+    let (table, whole, out) = (world.path("pairs.csv"), world.path("whole"), world.path("out"));
+    let iterations = "6000";
+    let common = |out| {
+        let fixed = ["--interactions", &table, "--rank", "4", "--iterations", iterations];
+        [&fixed[..], &["--threads", "1", "--quiet", "--out", out]].concat()
+    };
+    // Without any checkpoint.
+    assert!(run("train_wals", &common(&whole)).status.success());
+    let kept = [&common(&out)[..], &["--checkpoint-every", "1000"]].concat();
+    let checkpoint = world.path("out/checkpoint/checkpoint.json");
+    let stopped = interrupted("train_wals", &kept, || Path::new(&checkpoint).exists());
+    refused(&stopped, 1, &["stopped by the user after", "--resume"]);
+    assert!(!world.exists("out/user_factors.npy"));
+    let resumed = run("train_wals", &[&kept[..], &["--resume"]].concat());
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let (got, expected) = (factors(&out), factors(&whole));
+    assert_eq!((got.user_factors, got.item_factors), (expected.user_factors, expected.item_factors));
+}

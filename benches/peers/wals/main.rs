@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use regen_wals::evaluate::evaluate;
 use regen_wals::persist::{load_npy, save_npy};
 use regen_wals::shards::{ShardPlan, ShardStep, ShardWriter, ShardedFit, ShardedMatrix};
-use regen_wals::{InitialFactors, InteractionMatrix, Objective, Stage, WalsConfig};
+use regen_wals::{
+    HoldOut, InitialFactors, InteractionMatrix, Objective, Recommendation, SeenItems, Stage, WalsConfig,
+    WalsModel,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -43,8 +47,28 @@ enum Command {
     Fit { config: WalsConfig, losses: bool },
     /// Loss of factors that another library wrote.
     Loss { config: WalsConfig, folder: PathBuf },
+    /// Hold out a fifth of every user's pairs, fit the rest, and write factors, what was learned from and what was held out.
+    Rank { config: WalsConfig, folder: PathBuf },
+    /// The best `k` items that they do not have yet for users `0..users` of that fit, written as `[users, k]` numbers if asked.
+    Recommend { users: u32, k: usize, write: Option<PathBuf> },
+    /// How well that fit ranks what was held out.
+    Evaluate { k: usize },
     /// What the machine does in f32 products, GFlop/s on all threads, by faer.
     Sgemm,
+}
+
+/// What commands leave for the next.
+#[derive(Default)]
+struct State {
+    matrix: Option<InteractionMatrix>,
+    ranked: Option<Ranked>,
+}
+
+/// A fit that lists are asked of.
+struct Ranked {
+    model: WalsModel,
+    train: InteractionMatrix,
+    held_out: Vec<(u32, u32)>,
 }
 
 fn eight() -> f64 {
@@ -52,17 +76,18 @@ fn eight() -> f64 {
 }
 
 fn main() -> Result<()> {
-    let mut matrix: Option<InteractionMatrix> = None;
+    let mut state = State::default();
     for line in std::io::stdin().lock().lines() {
         let command = serde_json::from_str(&line?).context("not a command")?;
-        let reply = answer(command, &mut matrix)?;
+        let reply = answer(command, &mut state)?;
         println!("{reply}");
         std::io::stdout().flush()?;
     }
     Ok(())
 }
 
-fn answer(command: Command, matrix: &mut Option<InteractionMatrix>) -> Result<Value> {
+fn answer(command: Command, state: &mut State) -> Result<Value> {
+    let State { matrix, ranked } = state;
     if let Command::Generate { users, items, seed, least } = command {
         let triplets = power_law::triplets(users, items, least, seed);
         return describe(matrix.insert(InteractionMatrix::from_triplets(users, items, triplets)?));
@@ -96,23 +121,27 @@ fn answer(command: Command, matrix: &mut Option<InteractionMatrix>) -> Result<Va
     if let Command::Sgemm = command {
         return Ok(json!({ "gflops": sgemm() }));
     }
+    if let Command::Recommend { .. } | Command::Evaluate { .. } = command {
+        return ask(&command, ranked.as_ref().context("rank first")?);
+    }
     let matrix = matrix.as_ref().context("generate or read a matrix first")?;
     match command {
         Command::WriteMatrix { folder } => {
-            let mut columns = [Vec::new(), Vec::new(), Vec::new()];
-            for user in 0..matrix.users() {
-                let (items, values) = matrix.user_row(user);
-                for (&item, &value) in items.iter().zip(values) {
-                    columns[0].push(user as f32);
-                    columns[1].push(item as f32);
-                    columns[2].push(value);
-                }
-            }
-            for (name, column) in ["users", "items", "values"].into_iter().zip(columns) {
-                let column = ndarray::Array1::from_vec(column).insert_axis(ndarray::Axis(1));
-                save_npy(&folder.join(name).with_extension("npy"), column.view())?;
-            }
+            write_triplets(&folder, matrix)?;
             Ok(json!({}))
+        }
+        Command::Rank { config, folder } => {
+            let (train, held_out) = HoldOut { share: 0.2, users: None, seed: 1 }.split(matrix)?;
+            let model = config.fit(&train)?;
+            write_triplets(&folder, &train)?;
+            save_npy(&folder.join("user_factors.npy"), model.user_factors())?;
+            save_npy(&folder.join("item_factors.npy"), model.item_factors())?;
+            let sides = held_out.iter().flat_map(|&(user, item)| [user as f32, item as f32]).collect();
+            let sides = ndarray::Array2::from_shape_vec((held_out.len(), 2), sides)?;
+            save_npy(&folder.join("held_out.npy"), sides.view())?;
+            let reply = json!({ "train_pairs": train.pairs(), "held_out": held_out.len() });
+            *ranked = Some(Ranked { model, train, held_out });
+            Ok(reply)
         }
         Command::WriteInitial { config, folder } => {
             let start = WalsConfig { iterations: 0, ..config }.fit(matrix)?;
@@ -146,8 +175,54 @@ fn answer(command: Command, matrix: &mut Option<InteractionMatrix>) -> Result<Va
         | Command::FitShards { .. }
         | Command::PeakMemory
         | Command::Read { .. }
+        | Command::Recommend { .. }
+        | Command::Evaluate { .. }
         | Command::Sgemm => bail!("answered above"),
     }
+}
+
+/// Lists of a fit, or their quality, with the seconds that they take.
+fn ask(command: &Command, ranked: &Ranked) -> Result<Value> {
+    let Ranked { model, train, held_out } = ranked;
+    match command {
+        Command::Recommend { users, k, write } => {
+            let users: Vec<u32> = (0..*users).collect();
+            let begun = Instant::now();
+            let lists = model.recommend(&users, *k, SeenItems::Exclude(train))?;
+            let seconds = begun.elapsed().as_secs_f64();
+            if let Some(path) = write {
+                let number = |(list, place): (usize, usize)| {
+                    lists[list].get(place).map_or(-1.0, |one: &Recommendation| one.item as f32)
+                };
+                save_npy(path, ndarray::Array2::from_shape_fn((lists.len(), *k), number).view())?;
+            }
+            Ok(json!({ "seconds": seconds }))
+        }
+        Command::Evaluate { k } => {
+            let begun = Instant::now();
+            let report = evaluate(model, train, held_out, *k)?;
+            Ok(json!({ "seconds": begun.elapsed().as_secs_f64(), "report": report }))
+        }
+        _ => bail!("answered elsewhere"),
+    }
+}
+
+/// The pairs as three arrays of `[pairs, 1]` f32 numbers.
+fn write_triplets(folder: &Path, matrix: &InteractionMatrix) -> Result<()> {
+    let mut columns = [Vec::new(), Vec::new(), Vec::new()];
+    for user in 0..matrix.users() {
+        let (items, values) = matrix.user_row(user);
+        for (&item, &value) in items.iter().zip(values) {
+            columns[0].push(user as f32);
+            columns[1].push(item as f32);
+            columns[2].push(value);
+        }
+    }
+    for (name, column) in ["users", "items", "values"].into_iter().zip(columns) {
+        let column = ndarray::Array1::from_vec(column).insert_axis(ndarray::Axis(1));
+        save_npy(&folder.join(name).with_extension("npy"), column.view())?;
+    }
+    Ok(())
 }
 
 fn fit_shards(config: &WalsConfig, matrix: &ShardedMatrix, work: &Path) -> Result<Value> {

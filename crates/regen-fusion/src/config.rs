@@ -86,6 +86,17 @@ impl Normalisation {
     }
 }
 
+/// How the vectors of reviews are read: texts that the buyers wrote about what they bought, embedded by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReviewInput {
+    /// Width of a review's vector.
+    pub dim: i64,
+    /// How each is scaled, whatever is done to the sides. Not [`Normalisation::Whiten`]: reviews come with the requests, and
+    /// there is no table of them to take a map from.
+    pub normalisation: Normalisation,
+}
+
 /// What an adapter reads of each purchase beside the vectors of its item. Each has a learned value for where it is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -96,6 +107,9 @@ pub struct DetailInputs {
     pub recency: bool,
     /// How many purchases came after it.
     pub position: bool,
+    /// What its buyer wrote about it, as a vector; `None` where reviews are not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewInput>,
 }
 
 impl DetailInputs {
@@ -254,7 +268,11 @@ impl AdapterConfig {
         i64::from(self.user)
     }
 
-    pub(crate) fn validate(&self) -> Result<()> {
+    /// Refuses what no adapter can be built from, as building one does: for a caller that wants to know long before it has vectors.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] with the field and what would be accepted.
+    pub fn validate(&self) -> Result<()> {
         let positive = |field, value: i64| {
             if value > 0 {
                 return Ok(());
@@ -275,6 +293,16 @@ impl AdapterConfig {
                 got: self.initial_rms.to_string(),
                 expected: "a positive number",
             });
+        }
+        if let Some(review) = &self.details.review {
+            positive("details.review.dim", review.dim)?;
+            if review.normalisation == Normalisation::Whiten {
+                return Err(Error::InvalidConfig {
+                    field: "details.review.normalisation",
+                    got: Normalisation::Whiten.as_str().into(),
+                    expected: "none, l2 or layer_norm, since no table of reviews says how to whiten them",
+                });
+            }
         }
         if self.user && !self.sources.cf() {
             return Err(Error::InvalidConfig {

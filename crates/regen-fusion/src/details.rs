@@ -20,7 +20,8 @@ impl SideName {
             Self::Recency => (0, 11),
             // 2⁶ − 1 purchases are more than histories hold.
             Self::Position => (0, 6),
-            Self::Cf | Self::Semantic => (0, -1),
+            // These are vectors.
+            Self::Cf | Self::Semantic | Self::Review => (0, -1),
         }
     }
 
@@ -35,7 +36,9 @@ impl SideName {
             let (first, last) = name.knots();
             (name, last - first + 1)
         });
-        sides.chain(details).collect()
+        // The last, so that everything before it starts as it does without.
+        let review = config.details.review.map(|review| (Self::Review, review.dim));
+        sides.chain(details).chain(review).collect()
     }
 
     /// Whether it is one of the two sides.

@@ -68,7 +68,7 @@ pub enum Error {
         "integrated gradients with {nodes} points a path miss {residual:.1e} of the change that they are to add up to"
     )]
     Incomplete {
-        /// Points of the path.
+        /// Points of the path that was divided most.
         nodes: usize,
         /// The largest relative miss of any soft token.
         residual: f64,

@@ -32,6 +32,9 @@ pub struct Details {
     pub recency: Option<Numbers>,
     /// Purchases that came after it, at least 0.
     pub position: Option<Numbers>,
+    /// The vector of what its buyer wrote about it, `[batch, seq, review.dim]`; read by adapters with
+    /// [`DetailInputs::review`](crate::DetailInputs) only.
+    pub review: Option<Side>,
 }
 
 /// The item vectors of a batch of histories.
@@ -72,16 +75,13 @@ impl ItemVectors {
             }
             let missing = Error::MissingSide { sources: config.sources, side: name.as_str() };
             let side = side.as_ref().ok_or(missing)?;
-            check_shape(name.vectors(), &side.vectors, &[size[0], size[1], dim])?;
-            check_shape(name.present(), &side.present, &size)?;
-            check_bool(name.present(), &side.present)?;
-            check_float(name.vectors(), &side.vectors)?;
+            side.check_positions(name, &size, dim)?;
             sides.push((name, side));
         }
         Ok(sides)
     }
 
-    /// The details that `config` reads, in the order rating, recency, position, with shapes and kinds checked.
+    /// The numbers that `config` reads, in the order rating, recency, position, with shapes and kinds checked.
     pub(crate) fn details(&self, config: &AdapterConfig) -> Result<Vec<(SideName, Option<&Numbers>)>> {
         let size = self.mask.size();
         let given = [&self.details.rating, &self.details.recency, &self.details.position];
@@ -101,9 +101,26 @@ impl ItemVectors {
         }
         Ok(details)
     }
+
+    /// The vectors of reviews, with shapes and kinds checked; `None` where the batch knows of none, or `config` reads none.
+    pub(crate) fn reviews(&self, config: &AdapterConfig) -> Result<Option<&Side>> {
+        let (Some(read), Some(side)) = (&config.details.review, &self.details.review) else {
+            return Ok(None);
+        };
+        side.check_positions(SideName::Review, &self.mask.size(), read.dim)?;
+        Ok(Some(side))
+    }
 }
 
 impl Side {
+    /// Whether this is one vector of width `dim` for each position of a batch of this `size`, `[batch, seq]`.
+    fn check_positions(&self, name: SideName, size: &[i64], dim: i64) -> Result<()> {
+        check_shape(name.vectors(), &self.vectors, &[size, &[dim]].concat())?;
+        check_shape(name.present(), &self.present, size)?;
+        check_bool(name.present(), &self.present)?;
+        check_float(name.vectors(), &self.vectors)
+    }
+
     /// Whether this is one vector of width `dim` for each of `batch` users.
     pub(crate) fn check_users(&self, dim: i64) -> Result<()> {
         let batch = self.present.size().first().copied().unwrap_or(0);
@@ -122,10 +139,11 @@ pub(crate) enum SideName {
     Rating,
     Recency,
     Position,
+    Review,
 }
 
 impl SideName {
-    /// The details in their order, and whether `config` reads them.
+    /// The details that are numbers, in their order, and whether `config` reads them.
     pub(crate) fn details(config: &AdapterConfig) -> impl Iterator<Item = (Self, bool)> + use<> {
         let read = config.details;
         [(Self::Rating, read.rating), (Self::Recency, read.recency), (Self::Position, read.position)]
@@ -139,6 +157,7 @@ impl SideName {
             Self::Rating => "rating",
             Self::Recency => "recency",
             Self::Position => "position",
+            Self::Review => "review",
         }
     }
 
@@ -150,6 +169,7 @@ impl SideName {
             Self::Rating => "details.rating.values",
             Self::Recency => "details.recency.values",
             Self::Position => "details.position.values",
+            Self::Review => "details.review.vectors",
         }
     }
 
@@ -160,6 +180,7 @@ impl SideName {
             Self::Rating => "details.rating.present",
             Self::Recency => "details.recency.present",
             Self::Position => "details.position.present",
+            Self::Review => "details.review.present",
         }
     }
 }

@@ -11,8 +11,10 @@ mod normalise;
 mod whitening;
 
 pub use adapter::{Adapter, IntegratedGradients, SoftTokens};
-pub use attribution::Attribution;
-pub use config::{AdapterConfig, AdapterKind, DetailInputs, HiddenActivation, Normalisation, Sources};
+pub use attribution::{Attribution, ReviewShare};
+pub use config::{
+    AdapterConfig, AdapterKind, DetailInputs, HiddenActivation, Normalisation, ReviewInput, Sources,
+};
 pub use error::{Error, Result};
 pub use inputs::{Details, ItemVectors, Numbers, Side};
 pub use whitening::{Moments, Whitening};

@@ -421,5 +421,10 @@ pub(crate) fn check_size(field: &str, size: i64, most: i64) -> Result<()> {
 }
 
 fn invalid(field: &str, expected: impl Into<String>, got: impl ToString) -> Error {
-    Error::InvalidConfig { field: field.to_owned(), expected: expected.into(), got: got.to_string() }
+    Error::InvalidConfig {
+        path: None,
+        field: field.to_owned(),
+        expected: expected.into(),
+        got: got.to_string(),
+    }
 }

@@ -11,6 +11,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// A source error of the `tokenizers` package, which erases its types.
 pub type TokenizerFailure = Box<dyn std::error::Error + Send + Sync>;
 
+/// The beginning of a message about a field of a file.
+fn whose(path: Option<&std::path::Path>) -> String {
+    path.map_or_else(String::new, |path| format!("{}: ", path.display()))
+}
+
 /// What failed, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,22 +57,50 @@ pub enum Error {
         field: String,
     },
     /// A field changes the arithmetic in a way that is not implemented.
-    #[error("config field `{field}` = {value} is not supported")]
+    #[error("{}config field `{field}` = {value} is not supported", whose(path.as_deref()))]
     UnsupportedConfig {
+        /// The file, where the field comes from one.
+        path: Option<PathBuf>,
         /// The field, with its parent where nested.
         field: String,
         /// Its value as JSON.
         value: String,
     },
     /// Fields contradict each other or are out of range.
-    #[error("config field `{field}` is {got}, expected {expected}")]
+    #[error("{}config field `{field}` is {got}, expected {expected}", whose(path.as_deref()))]
     InvalidConfig {
+        /// The file, where the field comes from one.
+        path: Option<PathBuf>,
         /// The field.
         field: String,
         /// What would be accepted.
         expected: String,
         /// What was found.
         got: String,
+    },
+    /// A family's `config.json` has no place for settings of a model.
+    #[error(
+        "{}: the model cannot be saved: a config.json of `{model_type}` cannot say {settings}; use the family's own setting, or \
+         another family",
+        path.display()
+    )]
+    Unwritable {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// The family, as the file names it.
+        model_type: &'static str,
+        /// The settings of [`DecoderConfig`](crate::DecoderConfig) that would be lost, and what they are.
+        settings: String,
+    },
+    /// A model with low-rank updates was to be saved as a whole.
+    #[error(
+        "{}: the model has low-rank updates attached, which a model's folder cannot hold: merge them first (`merge_lora`), or save \
+         them (`save_lora`) and the model without them (`save_base`)",
+        path.display()
+    )]
+    UpdatesAttached {
+        /// The folder.
+        path: PathBuf,
     },
     /// No preset of that name.
     #[error("no preset named `{name}`, known are {known}")]
@@ -262,6 +295,16 @@ impl Error {
     /// Adds the path to an input or output failure; for `map_err`.
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Names the file in an error about a field that does not say where the field is from; for `map_err`.
+    pub(crate) fn of_file(file: &std::path::Path) -> impl FnOnce(Self) -> Self + '_ {
+        move |mut error| {
+            if let Self::UnsupportedConfig { path, .. } | Self::InvalidConfig { path, .. } = &mut error {
+                path.get_or_insert_with(|| file.to_owned());
+            }
+            error
+        }
     }
 
     /// Adds the path to a JSON failure; for `map_err`.

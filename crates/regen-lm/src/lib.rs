@@ -7,7 +7,9 @@ mod config;
 mod error;
 mod families;
 mod files;
+mod folder;
 pub mod generate;
+mod injection;
 mod layers;
 pub mod llama2c;
 mod lora;
@@ -28,11 +30,13 @@ pub use families::Family;
 pub use generate::{
     BeamEnd, BeamOptions, Ending, GenerateOptions, Hypothesis, Prefix, Sampling, Writer, generate,
 };
+pub use injection::{DecoderInputs, Injected};
 pub use layers::DropoutDraw;
 pub use lora::{LoraConfig, LoraTargets};
 pub use loss::masked_loss;
 pub use mask::PaddingMask;
 pub use model::Decoder;
+pub use packed::CacheStorage;
 pub use recompute::Recomputed;
 pub use regen_kernel::Storage;
 pub use tokenizer::{TextTokenizer, train_bpe};

@@ -27,15 +27,17 @@ const FIRST_BYTE: usize = 3;
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Truncated`] if a file is shorter or longer than its header says;
-/// [`Error::InvalidConfig`] for a header that describes no model.
+/// [`Error::InvalidConfig`] for a header that describes no model, and for pieces of text without a length, a score or a text of their
+/// own; [`Error::Checkpoint`] for weights that are not finite.
 pub fn convert(checkpoint: &Path, tokenizer: &Path, out: &Path) -> Result<()> {
     let (config, tensors) = read_checkpoint(checkpoint)?;
     let pieces = read_pieces(tokenizer, config.vocab as usize)?;
+    let described = families::to_json(&config, "float32", &out.join("config.json"))?;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     save_tensors(&out.join("model.safetensors"), &tensors, &[("format", "pt")])?;
     let write =
         |name: &str, value: &Value| crate::files::write(&out.join(name), format!("{value:#}\n").as_bytes());
-    write("config.json", &families::to_json(&config, "float32"))?;
+    write("config.json", &described)?;
     write("tokenizer.json", &tokenizer_json(&pieces))?;
     write(
         "tokenizer_config.json",
@@ -83,10 +85,16 @@ impl<'a> Reader<'a> {
         Ok(f32::from_le_bytes(self.four()?))
     }
 
-    fn tensor(&mut self, shape: &[i64]) -> Result<Tensor> {
+    /// Weights that are to get this name.
+    fn tensor(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         let count = shape.iter().product::<i64>() as usize;
         let bytes = self.take(4 * count)?;
-        Ok(Tensor::f_from_data_size(bytes, shape, tch::Kind::Float)?)
+        let tensor = Tensor::f_from_data_size(bytes, shape, tch::Kind::Float)?;
+        if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+            let (tensor, path) = (name.to_owned(), self.path.to_owned());
+            return Err(Error::Checkpoint(regen_torch::Error::NonFinite { tensor, path }));
+        }
+        Ok(tensor)
     }
 
     fn finish(&self) -> Result<()> {
@@ -113,13 +121,14 @@ fn read_checkpoint(path: &Path) -> Result<(DecoderConfig, Vec<(String, Tensor)>)
     let (vocab, tied) = (signed_vocab.abs(), signed_vocab > 0);
     if heads < 1 || hidden < 1 || hidden % heads != 0 || (hidden / heads) % 2 != 0 {
         return Err(Error::InvalidConfig {
+            path: Some(path.to_owned()),
             field: "llama2.c header".to_owned(),
             expected: "heads of an even width".to_owned(),
             got: format!("dim {hidden}, {heads} heads"),
         });
     }
     let head_dim = hidden / heads;
-    let mut config = DecoderConfig::preset("1m", vocab)?;
+    let mut config = DecoderConfig::preset("1m", vocab).map_err(Error::of_file(path))?;
     config.hidden = hidden;
     config.intermediate = intermediate;
     config.layers = layers;
@@ -131,10 +140,11 @@ fn read_checkpoint(path: &Path) -> Result<(DecoderConfig, Vec<(String, Tensor)>)
     config.positions = Positions::Rotary(Rope { theta: 1e4, rotary_dim: head_dim, scaling: None });
     config.tied = tied;
     config.special = SpecialIds { bos: Some(BEGIN), eos: vec![END, BEGIN], pad: None };
-    config.validate()?;
+    config.validate().map_err(Error::of_file(path))?;
 
     let kv = kv_heads * head_dim;
-    let mut tensors = vec![("model.embed_tokens.weight".to_owned(), reader.tensor(&[vocab, hidden])?)];
+    let embedding = "model.embed_tokens.weight";
+    let mut tensors = vec![(embedding.to_owned(), reader.tensor(embedding, &[vocab, hidden])?)];
     let stacked: [(&str, Vec<i64>); 9] = [
         ("input_layernorm", vec![hidden]),
         ("self_attn.q_proj", vec![hidden, hidden]),
@@ -148,20 +158,23 @@ fn read_checkpoint(path: &Path) -> Result<(DecoderConfig, Vec<(String, Tensor)>)
     ];
     for (name, shape) in stacked {
         for layer in 0..layers {
-            let mut tensor = reader.tensor(&shape)?;
+            let stored = format!("model.layers.{layer}.{name}.weight");
+            let mut tensor = reader.tensor(&stored, &shape)?;
             match name {
                 "self_attn.q_proj" => tensor = halves(&tensor, heads)?,
                 "self_attn.k_proj" => tensor = halves(&tensor, kv_heads)?,
                 _ => {}
             }
-            tensors.push((format!("model.layers.{layer}.{name}.weight"), tensor));
+            tensors.push((stored, tensor));
         }
     }
-    tensors.push(("model.norm.weight".to_owned(), reader.tensor(&[hidden])?));
+    let norm = "model.norm.weight";
+    tensors.push((norm.to_owned(), reader.tensor(norm, &[hidden])?));
     // Tables of cosines and sines, which are computed here.
     reader.take(4 * (2 * max_positions * (head_dim / 2)) as usize)?;
     if !tied {
-        tensors.push(("lm_head.weight".to_owned(), reader.tensor(&[vocab, hidden])?));
+        let head = "lm_head.weight";
+        tensors.push((head.to_owned(), reader.tensor(head, &[vocab, hidden])?));
     }
     reader.finish()?;
     Ok((config, tensors))
@@ -182,18 +195,40 @@ struct Piece {
 fn read_pieces(path: &Path, vocab: usize) -> Result<Vec<Piece>> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let mut reader = Reader { path, bytes: &bytes, at: 0 };
-    reader.integer()?; // The longest piece, which sized a buffer.
+    let longest = reader.integer()?; // Bytes; it sized a buffer.
+    let wrong = |id: usize, expected: String, got: String| Error::InvalidConfig {
+        path: Some(path.to_owned()),
+        field: format!("piece {id}"),
+        expected,
+        got,
+    };
+    let mut known = HashMap::new();
     let mut pieces = Vec::with_capacity(vocab);
     for id in 0..vocab {
         let score = reader.number()?;
         let length = reader.integer()?;
-        let text = reader.take(length.max(0) as usize)?;
+        if !score.is_finite() {
+            return Err(wrong(id, "a finite score".to_owned(), score.to_string()));
+        }
+        if !(0..=longest).contains(&length) {
+            let expected =
+                format!("between 0 bytes and the longest piece's, which the file says are {longest}");
+            return Err(wrong(id, expected, length.to_string()));
+        }
+        let text = reader.take(length as usize)?;
         let text = match id {
             0 => "<unk>".to_owned(),
             1 => "<s>".to_owned(),
             2 => "</s>".to_owned(),
-            _ => String::from_utf8_lossy(text).replace(' ', "▁"),
+            _ => match std::str::from_utf8(text) {
+                Ok(text) => text.replace(' ', "▁"),
+                Err(_) => return Err(wrong(id, "text in UTF-8".to_owned(), format!("{text:?}"))),
+            },
         };
+        // Ids are found by their texts.
+        if let Some(first) = known.insert(text.clone(), id) {
+            return Err(wrong(id, format!("another text than piece {first}"), format!("{text:?}")));
+        }
         pieces.push(Piece { text, score });
     }
     reader.finish()?;

@@ -74,6 +74,10 @@ impl LoraConfig {
     }
 
     fn from_json(path: &Path) -> Result<Self> {
+        Self::from_fields(path).map_err(Error::of_file(path))
+    }
+
+    fn from_fields(path: &Path) -> Result<Self> {
         let mut fields = Fields::new(path, read_object(path)?);
         fields.expect("peft_type", &json!("LORA"))?;
         fields.expect("bias", &json!("none"))?;
@@ -83,12 +87,14 @@ impl LoraConfig {
             // The others take something out of the base weight, which is not the one that is loaded here.
             Some(other) => {
                 return Err(Error::UnsupportedConfig {
+                    path: None,
                     field: "init_lora_weights".to_owned(),
                     value: other.to_string(),
                 });
             }
         }
         let unsupported = |value: &Value| Error::UnsupportedConfig {
+            path: None,
             field: "target_modules".to_owned(),
             value: value.to_string(),
         };
@@ -146,7 +152,8 @@ impl Decoder {
     /// [`Error::UnsupportedConfig`] for a field that is not implemented; [`Error::Checkpoint`] for missing,
     /// surplus or mis-shaped tensors; those of [`add_lora`](Self::add_lora).
     pub fn load_lora(&mut self, vs: &nn::Path<'_>, dir: &Path) -> Result<LoraConfig> {
-        let config = LoraConfig::from_json(&dir.join("adapter_config.json"))?;
+        let described = dir.join("adapter_config.json");
+        let config = LoraConfig::from_json(&described)?;
         let stored = Checkpoint::open(&dir.join("adapter_model.safetensors"))?;
         let wanted: std::collections::HashSet<String> = self
             .projections()
@@ -159,7 +166,8 @@ impl Decoder {
                 floating(&stored, dir, &stored_name(module, "lora_A"), &[rank, from])?,
                 floating(&stored, dir, &stored_name(module, "lora_B"), &[to, rank])?,
             ))
-        })?;
+        })
+        .map_err(Error::of_file(&described))?;
         Ok(config)
     }
 
@@ -189,6 +197,7 @@ impl Decoder {
         if let LoraTargets::Named(names) = &config.targets {
             if names.is_empty() {
                 return Err(Error::InvalidConfig {
+                    path: None,
                     field: "target_modules".to_owned(),
                     expected: "at least one projection to attach to".to_owned(),
                     got: "[]".to_owned(),
@@ -198,6 +207,7 @@ impl Decoder {
                 let one = LoraConfig { targets: LoraTargets::Named(vec![name.clone()]), ..config.clone() };
                 if !self.projections().any(|projection| one.names(projection.module())) {
                     return Err(Error::InvalidConfig {
+                        path: None,
                         field: "target_modules".to_owned(),
                         expected: "names of this family's projections".to_owned(),
                         got: name.clone(),

@@ -136,9 +136,14 @@ impl PaddingMask {
         Ok((embeds.f_gather(1, &columns, false)?, Self::left(&lengths, self.seq)?))
     }
 
+    /// The mask for a device.
+    ///
     /// **Shapes** → `[batch, seq]` bool.
-    pub fn to_tensor(&self, device: Device) -> Tensor {
-        Tensor::from_slice(&self.real).view([self.batch, self.seq]).to_device(device)
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::Libtorch`].
+    pub fn to_tensor(&self, device: Device) -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(&self.real)?.f_view([self.batch, self.seq])?.f_to_device(device)?)
     }
 
     pub(crate) fn row(&self, row: usize) -> &[bool] {
@@ -238,7 +243,7 @@ fn bias(keys: &PaddingMask, queries: i64, window: Option<i64>, device: Device, k
     }
     let mut allowed = allowed.f_view([1, 1, queries, total])?;
     if !keys.is_full() {
-        let real = keys.to_tensor(device).f_view([keys.batch, 1, 1, total])?;
+        let real = keys.to_tensor(device)?.f_view([keys.batch, 1, 1, total])?;
         allowed = allowed.f_logical_and(&real)?;
         // A padding query sees itself, so that no row of the softmax is empty.
         let own = key.f_eq_tensor(&query)?;

@@ -6,15 +6,14 @@
 use std::path::Path;
 
 use rand_chacha::ChaCha8Rng;
-use regen_torch::{
-    Checkpoint, Numbers, Placement, Surplus, save_tensors, seed, settle_vector_math, try_range,
-};
+use regen_torch::{Checkpoint, Numbers, Placement, Surplus, seed, settle_vector_math, try_range};
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::cache::KvCache;
 use crate::config::{DecoderConfig, Positions};
 use crate::error::{Error, Result};
 use crate::families::{self, Init};
+use crate::injection::DecoderInputs;
 use crate::layers::{Block, DropoutDraw, Norm, Projection, Rotary, Shared, Weights};
 use crate::mask::{PaddingMask, Visibility};
 use crate::variable::{check_tied_head, floating, variable};
@@ -55,7 +54,11 @@ impl Decoder {
                 let value = match init {
                     Init::Zeros => Tensor::f_zeros(&shape, (Kind::Float, Device::Cpu))?,
                     Init::Ones => Tensor::f_ones(&shape, (Kind::Float, Device::Cpu))?,
-                    Init::Normal(deviation) => seed::normal(rng, &shape, deviation),
+                    Init::Normal(deviation) => {
+                        // Asked for first, where too much is an error: numbers that are drawn would end the program.
+                        drop(Tensor::f_empty(&shape, (Kind::Float, Device::Cpu))?);
+                        seed::normal(rng, &shape, deviation)
+                    }
                 };
                 let variable = variable(vs, &name, &value, vs.device(), vs.kind())?;
                 Ok((name, variable))
@@ -126,33 +129,14 @@ impl Decoder {
             position_embedding: names.position_embedding.map(|module| weights.get(module, "weight")),
             blocks: (0..config.layers as usize).map(|index| Block::take(&weights, &config, index)).collect(),
             final_norm: Norm::take(&weights, names.final_norm, names.norm, config.norm_epsilon),
-            global_rope: rotary.map(|rope| Rotary::new(rope, device)),
-            local_rope: config.local_rope.as_ref().map(|rope| Rotary::new(rope, device)),
+            global_rope: rotary.map(|rope| Rotary::new(rope, device)).transpose()?,
+            local_rope: config.local_rope.as_ref().map(|rope| Rotary::new(rope, device)).transpose()?,
             embedding,
             head,
             named,
             lora: Vec::new(),
             config,
         })
-    }
-
-    /// Writes `config.json` and `model.safetensors` into a folder, which is made if absent, in the kind of
-    /// the parameters; `transformers` loads it back. The tokenizer is saved by itself
-    /// ([`TextTokenizer::save`](crate::TextTokenizer::save)).
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::Checkpoint`].
-    pub fn save(&self, dir: &Path) -> Result<()> {
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-        let dtype = match self.kind() {
-            Kind::BFloat16 => "bfloat16",
-            Kind::Half => "float16",
-            Kind::Double => "float64",
-            _ => "float32",
-        };
-        save_tensors(&dir.join("model.safetensors"), &self.named, &[("format", "pt")])?;
-        let config = families::to_json(&self.config, dtype);
-        crate::files::write(&dir.join("config.json"), format!("{config:#}\n").as_bytes())
     }
 
     /// The configuration.
@@ -242,7 +226,7 @@ impl Decoder {
         Ok(if scaled { rms * (self.config.hidden as f64).sqrt() } else { rms })
     }
 
-    /// Final hidden states of embeddings. Positions count real tokens only, so a padded row computes what
+    /// Final hidden states of embeddings, with what is added to the states further up, if anything. Positions count real tokens only, so a padded row computes what
     /// the same row computes alone. What stands at padding positions of the result means nothing.
     ///
     /// With a cache, these columns follow the cached ones, and are added to it.
@@ -251,39 +235,41 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Kind`], [`Error::TooLong`] for more real tokens in a row than there are
-    /// positions, [`Error::CacheFull`], [`Error::Libtorch`].
-    pub fn forward(
+    /// positions, [`Error::CacheFull`], [`Error::Argument`] for an injection into a block that is not there, [`Error::Libtorch`].
+    pub fn forward<'a>(
         &self,
-        embeds: &Tensor,
+        inputs: impl Into<DecoderInputs<'a>>,
         mask: &PaddingMask,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor> {
-        let (mut x, shared, seen) = self.begin(embeds, mask, cache.as_deref(), None)?;
+        let inputs = inputs.into();
+        let (mut x, shared, seen) = self.begin(inputs, mask, cache.as_deref(), None)?;
         match cache {
             Some(cache) => {
-                for (block, layer) in self.blocks.iter().zip(&mut cache.layers) {
-                    x = block.forward(&x, &shared, Some(layer))?;
+                for (index, (block, layer)) in self.blocks.iter().zip(&mut cache.layers).enumerate() {
+                    x = block.forward(&inputs.enter(index, x)?, &shared, Some(layer))?;
                 }
                 cache.seen = seen;
             }
             None => {
-                for block in &self.blocks {
-                    x = block.forward(&x, &shared, None)?;
+                for (index, block) in self.blocks.iter().enumerate() {
+                    x = block.forward(&inputs.enter(index, x)?, &shared, None)?;
                 }
             }
         }
         self.final_norm.forward(&x)
     }
 
-    /// What enters the first block, what all blocks share, and the columns that they see.
+    /// What enters the first block but for what is added there, what all blocks share, and the columns that they see.
     pub(crate) fn begin(
         &self,
-        embeds: &Tensor,
+        inputs: DecoderInputs<'_>,
         mask: &PaddingMask,
         cache: Option<&KvCache>,
         dropout: Option<DropoutDraw>,
     ) -> Result<(Tensor, Shared, PaddingMask)> {
-        let (seq, past) = self.check(embeds, mask, cache)?;
+        let (seq, past) = self.check(inputs, mask, cache)?;
+        let embeds = inputs.embeds;
         let seen = match cache {
             Some(cache) => cache.seen.append(mask),
             None => mask.clone(),
@@ -304,12 +290,14 @@ impl Decoder {
         Ok((x, shared, seen))
     }
 
-    pub(crate) fn check(
+    pub(crate) fn check<'a>(
         &self,
-        embeds: &Tensor,
+        inputs: impl Into<DecoderInputs<'a>>,
         mask: &PaddingMask,
         cache: Option<&KvCache>,
     ) -> Result<(i64, i64)> {
+        let inputs = inputs.into();
+        let embeds = inputs.embeds;
         let size = embeds.size();
         let [batch, seq, hidden] = size[..] else {
             return Err(Error::shape("embeddings", "[batch, seq, hidden]", &size));
@@ -325,6 +313,7 @@ impl Decoder {
                 got: embeds.kind(),
             });
         }
+        inputs.check_injected(self)?;
         if (mask.batch(), mask.seq()) != (batch, seq) {
             let expected = format!("[{batch}, {seq}]");
             return Err(Error::shape("padding mask", expected, &[mask.batch(), mask.seq()]));

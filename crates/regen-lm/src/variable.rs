@@ -41,6 +41,7 @@ pub(crate) fn check_tied_head(
         return Ok(());
     }
     Err(Error::InvalidConfig {
+        path: Some(path.join("config.json")),
         field: "tie_word_embeddings".to_owned(),
         expected: format!("false, because the stored tensor `{head}` differs from `{embedding}`"),
         got: "true".to_owned(),

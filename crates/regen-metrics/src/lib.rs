@@ -8,6 +8,7 @@ mod bertscore;
 mod bleu;
 mod chargrams;
 mod chrf;
+mod consensus;
 pub mod diversity;
 mod error;
 pub mod grounding;
@@ -38,6 +39,7 @@ pub use aggregate::{
 pub use bertscore::{Baseline, BertScore, InverseDocumentFrequency, TokenVectors};
 pub use bleu::{Bleu, BleuConfig, BleuScore, BleuStats, MAX_ORDER, Smoothing};
 pub use chrf::{Chrf, ChrfConfig, ChrfScore, ChrfStats};
+pub use consensus::{Consensus, consensus, consensus_of_vectors};
 pub use error::{Error, Result};
 pub use length::{LengthRatio, LengthSummary};
 pub use measurement::{Measurement, References, measure};

@@ -87,7 +87,10 @@ pub(crate) fn check(
                 expected: "one: ItemTables::with_fold_in".into(),
             });
         }
-    } else if config.next_item {
+        if let Some(injection) = &config.injection {
+            injection.validate(config.decoder.layers)?;
+        }
+    } else if config.next_item || config.injection.is_some() {
         return Err(Error::NoAdapter);
     } else {
         mismatch("the item tables", names(tables.items()), "a narrator without an adapter", names(0))?;

@@ -62,6 +62,7 @@ impl CopyHead {
 
     /// `hidden: [batch, seq, hidden] → [batch, seq, width]`
     fn keys(&self, hidden: &Tensor) -> regen_lm::Result<Tensor> {
+        let hidden = &wide(hidden)?;
         let first = hidden.f_narrow(1, 0, 1)?.f_zeros_like()?;
         let before = Tensor::f_cat(&[&first, &hidden.f_narrow(1, 0, hidden.size()[1] - 1)?], 1)?;
         Ok(Tensor::f_cat(&[hidden, &before], 2)?.f_linear(&self.key, None::<&Tensor>)?)
@@ -78,7 +79,7 @@ impl CopyHead {
         passage: &Tensor,
         again: &Tensor,
     ) -> regen_lm::Result<Tensor> {
-        let query = hidden.f_linear(&self.query, None::<&Tensor>)?;
+        let query = wide(hidden)?.f_linear(&self.query, None::<&Tensor>)?;
         let scale = (self.query.size()[0] as f64).sqrt().recip();
         let scores = query.f_matmul(&keys.f_transpose(1, 2)?)?.try_mul(scale)?;
         let scores = scores.f_add(&again.f_to_kind(Kind::Float)?.f_mul(&self.again)?)?;
@@ -91,7 +92,7 @@ impl CopyHead {
     ///
     /// `hidden: [.., hidden]`, `any: [..]` bool → twice `[..]`
     fn gates(&self, hidden: &Tensor, any: &Tensor) -> regen_lm::Result<(Tensor, Tensor)> {
-        let score = hidden.f_linear(&self.gate, Some(&self.gate_bias))?.f_squeeze_dim(-1)?;
+        let score = wide(hidden)?.f_linear(&self.gate, Some(&self.gate_bias))?.f_squeeze_dim(-1)?;
         let none = any.f_logical_not()?;
         let copy = score.f_log_sigmoid()?.try_masked_fill(&none, NEVER)?;
         let write = score.f_neg()?.f_log_sigmoid()?.try_masked_fill(&none, 0.0)?;
@@ -119,6 +120,11 @@ impl CopyHead {
         let copied = copied.try_clamp_min(LEAST)?.f_log()?.f_add(&copy)?;
         Ok(write.f_add(&written)?.f_logaddexp(&copied)?)
     }
+}
+
+/// States of a language model in any precision, in f32 as the head is.
+fn wide(hidden: &Tensor) -> regen_lm::Result<Tensor> {
+    Ok(hidden.f_to_kind(Kind::Float)?)
 }
 
 /// Which tokens' ids each position finds among the narrative's tokens up to it.

@@ -24,6 +24,7 @@ fn narrator() -> Narrator {
         passage,
         words: None,
         lora: None,
+        injection: None,
     };
     Narrator::new(config, ItemTables::none(), ItemIds::default(), tokenizer, Device::Cpu, 5).unwrap()
 }

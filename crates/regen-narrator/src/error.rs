@@ -167,6 +167,32 @@ pub enum Error {
         /// What was given.
         detail: Detail,
     },
+    /// The vector of a review is of another encoder than the narrator was trained with.
+    #[error(
+        "request {request}, purchase {place}: the vector of its review has {got} numbers, but this narrator reads {expected}: embed \
+         reviews by the encoder that it was trained with"
+    )]
+    ReviewWidth {
+        /// Position of the request in the call.
+        request: usize,
+        /// Position in the history.
+        place: usize,
+        /// Numbers that were given.
+        got: usize,
+        /// Numbers that are read.
+        expected: i64,
+    },
+    /// The vector of a review holds NaN or an infinity.
+    #[error(
+        "request {request}, purchase {place}: the vector of its review holds a number that is not finite; leave the review out \
+         where it is not known"
+    )]
+    ReviewNumber {
+        /// Position of the request in the call.
+        request: usize,
+        /// Position in the history.
+        place: usize,
+    },
     /// A user's vector has no single best value.
     #[error(
         "the fold-in of a user has no single solution: pivot {pivot} is not positive; raise the regularization"

@@ -9,6 +9,7 @@ mod error;
 mod fold_in;
 mod gradients;
 mod ids;
+mod injection;
 mod losses;
 mod narrate;
 mod narrator;
@@ -27,13 +28,16 @@ pub use error::{Error, Result};
 pub use fold_in::{FoldIn, FoldInConfig, PairWeight, RidgeFrequency, UnobservedPairs};
 pub use gradients::SideGradients;
 pub use ids::ItemIds;
+pub use injection::{InjectionConfig, InjectionMap};
 pub use losses::{Control, NarrativeLoss};
-pub use narrate::{NarrateProgress, Narrative, NarrativeWriter};
+pub use narrate::{NarrateProgress, Narrative, NarrativeWriter, WritingDefaults};
 pub use narrator::{Narrator, NarratorConfig, PassageConfig};
 pub use nearest::NearToken;
 pub use next_item::NextItemTraining;
-pub use prompt::{Detail, Example, PromptWords, Request, special_tokens};
+pub use prompt::{Detail, Example, PromptWords, Request, ReviewVector, special_tokens};
 pub use shapley::SideWorth;
 pub use table_file::{ItemTableWriter, TableNumbers, TablePlace};
 pub use tables::{ItemTable, ItemTables};
-pub use train::{LossPoint, Memory, Snapshots, TableRates, TrainConfig, TrainProgress, TrainReport, Trains};
+pub use train::{
+    LossPoint, Memory, Snapshots, TableRates, TrainConfig, TrainPrecision, TrainProgress, TrainReport, Trains,
+};

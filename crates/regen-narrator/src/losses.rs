@@ -17,7 +17,7 @@ use crate::{Error, Example, Narrator, Result};
 pub enum Control {
     /// Nothing.
     Nothing,
-    /// Every example is given history, with its details, and target of another one of its kind. A passage stays where it is. A kind with a
+    /// Every example is given history, with its details and reviews, and target of another one of its kind. A passage stays where it is. A kind with a
     /// single example is not changed.
     ShuffledItems,
     /// One item of every example, the target or else the last purchase, is that of another example of its kind. Where all of a
@@ -27,12 +27,14 @@ pub enum Control {
     WithoutCf,
     /// Every item is said to have no semantic vector.
     WithoutSemantic,
-    /// Every item is said to have neither vector: only how many there are, and their details, is left.
+    /// Every item is said to have neither vector: only how many there are, their details and their reviews, is left.
     WithoutVectors,
     /// Nothing is said of purchases beside their items: no rating, recency or position.
     WithoutDetails,
     /// The user is said to have no vector.
     WithoutUser,
+    /// The user is said to have written no reviews.
+    WithoutReviews,
 }
 
 impl Control {
@@ -243,6 +245,7 @@ mod tests {
             passage: None,
             words: None,
             lora: None,
+            injection: None,
         };
         let tables = ItemTables::new(table(), table()).unwrap();
         let ids = ItemIds::new(["a", "b"]).unwrap();

@@ -4,12 +4,27 @@ use std::ops::ControlFlow;
 
 use regen_lm::generate::{Generated, NextToken, TextStream};
 use regen_lm::{BeamOptions, Ending, GenerateOptions, Hypothesis, Storage, Writer};
+use serde::{Deserialize, Serialize};
 
 use crate::copying::Copying;
 use crate::losses::Control;
 use crate::pieces::Pieces;
 use crate::prompt::{Padding, Sequence};
 use crate::{Error, Narrator, Request, Result};
+
+/// How a narrator writes where nobody says otherwise. Its bundle keeps it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WritingDefaults {
+    /// As [`GenerateOptions::no_repeat_ngram`]: a narrative never holds the same run of this many tokens twice; 0 allows it.
+    pub no_repeat_ngram: usize,
+}
+
+impl WritingDefaults {
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// How far a call of [`NarrativeWriter::narrate`] has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +75,35 @@ impl Narrative {
 pub struct NarrativeWriter<'a> {
     narrator: &'a Narrator,
     writer: Writer<'a>,
+    control: Control,
 }
 
 impl Narrator {
+    /// How it writes where nobody says otherwise.
+    pub fn writing(&self) -> WritingDefaults {
+        self.writing
+    }
+
+    /// Says how it is to write where nobody says otherwise, for the bundle.
+    pub fn set_writing(&mut self, writing: WritingDefaults) {
+        self.writing = writing;
+    }
+
+    /// The options that follow: greedy, as many tokens as in training, and what [`writing`](Self::writing) says.
+    pub fn generate_options(&self) -> GenerateOptions {
+        GenerateOptions {
+            max_new_tokens: self.config.max_narrative_tokens,
+            no_repeat_ngram: self.writing.no_repeat_ngram,
+            ..GenerateOptions::default()
+        }
+    }
+
     /// A writer with the language model in its own precision.
     ///
     /// # Errors
     /// Those of [`Writer::new`].
     pub fn writer(&self) -> Result<NarrativeWriter<'_>> {
-        Ok(NarrativeWriter { narrator: self, writer: Writer::new(&self.decoder)? })
+        Ok(NarrativeWriter { narrator: self, writer: Writer::new(&self.decoder)?, control: Control::Nothing })
     }
 
     /// A writer with the language model's weights rounded to `storage`: less memory and, where reading them is what takes the time,
@@ -77,7 +112,8 @@ impl Narrator {
     /// # Errors
     /// Those of [`Writer::with_storage`].
     pub fn writer_with(&self, storage: Storage) -> Result<NarrativeWriter<'_>> {
-        Ok(NarrativeWriter { narrator: self, writer: Writer::with_storage(&self.decoder, storage)? })
+        let writer = Writer::with_storage(&self.decoder, storage)?;
+        Ok(NarrativeWriter { narrator: self, writer, control: Control::Nothing })
     }
 
     /// The texts that [`NarrativeWriter::narrate`] of a [`writer`](Self::writer) for this call alone gives.
@@ -97,6 +133,20 @@ impl Narrator {
 }
 
 impl NarrativeWriter<'_> {
+    /// The same writer for prompts of which `control` hides something: what becomes of narratives when a side is taken away.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a control that exchanges items among requests, since a writer sees each by itself: give it
+    /// requests whose items are exchanged.
+    pub fn under(self, control: Control) -> Result<Self> {
+        if matches!(control, Control::ShuffledItems | Control::OneItemSwapped) {
+            let got = format!("{control:?}");
+            let expected = "one that hides something: exchange items among the requests instead";
+            return Err(Error::InvalidConfig { field: "control", got, expected });
+        }
+        Ok(Self { control, ..self })
+    }
+
     /// Writes one narrative per request, in their order, `batch` at a time. What several requests begin with, such as those for
     /// different kinds about the same purchases, is read once for all that share a batch.
     ///
@@ -164,7 +214,7 @@ impl NarrativeWriter<'_> {
         let each = |rows: &[&Sequence], options: &GenerateOptions, _: &[usize]| {
             let narrator = self.narrator;
             let batch = narrator.batch(rows, Padding::Left)?;
-            let embeddings = narrator.embeddings(&batch, Control::Nothing)?;
+            let embeddings = narrator.embeddings(&batch, self.control)?;
             let mut copying = narrator.copying.as_ref().map(|head| Copying::new(head, &batch));
             let next_token = copying.as_mut().map(|copying| copying as &mut dyn NextToken);
             let found = self.writer.beam_search(&embeddings, &batch.mask, options, beam, next_token)?;
@@ -276,7 +326,7 @@ impl NarrativeWriter<'_> {
         if narrator.copying.is_none() && first.len() < rows.len() {
             let beginnings: Vec<Sequence> = first.iter().map(|row| rows[*row].beginning()).collect();
             let batch = narrator.batch(&beginnings.iter().collect::<Vec<_>>(), Padding::Left)?;
-            let embeddings = narrator.embeddings(&batch, Control::Nothing)?;
+            let embeddings = narrator.embeddings(&batch, self.control)?;
             let prefix = writer.read_prefix(&embeddings, &batch.mask)?;
             let asks: Vec<Sequence> = rows.iter().map(|row| row.asking()).collect();
             let asks = narrator.batch(&asks.iter().collect::<Vec<_>>(), Padding::Left)?;
@@ -284,7 +334,7 @@ impl NarrativeWriter<'_> {
             return Ok(writer.after(&prefix, &of).generate_with(&asked, &asks.mask, options, on_token)?);
         }
         let batch = narrator.batch(rows, Padding::Left)?;
-        let embeddings = narrator.embeddings(&batch, Control::Nothing)?;
+        let embeddings = narrator.embeddings(&batch, self.control)?;
         let Some(head) = &narrator.copying else {
             return Ok(writer.generate_with(&embeddings, &batch.mask, options, on_token)?);
         };

@@ -10,9 +10,11 @@ use tch::{Device, Tensor, nn};
 
 use crate::checks::{check, load_lm, same, whitening_maps};
 use crate::copying::CopyHead;
+use crate::injection::{Embedded, Injection, InjectionConfig};
 use crate::losses::Control;
+use crate::narrate::WritingDefaults;
 use crate::next_item::NextItemHead;
-use crate::prompt::{Batch, Padding, Places, PromptTokens, PromptWords, Sequence, splice};
+use crate::prompt::{Batch, Padding, Places, PromptTokens, PromptWords, Sequence};
 use crate::{Error, Example, ItemIds, ItemTables, Provenance, Request, Result};
 
 /// Random streams of a seed, so that changing one draw never moves another.
@@ -55,6 +57,10 @@ pub struct NarratorConfig {
     /// Low-rank updates of the language model, which then stays as it is beside them; `None` to train all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<LoraConfig>,
+    /// Blocks of the language model before which soft tokens are added to its states, beside standing at its input. Needs an
+    /// adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub injection: Option<InjectionConfig>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -97,6 +103,8 @@ pub struct Narrator {
     pub(crate) copy_vs: nn::VarStore,
     pub(crate) next_vs: nn::VarStore,
     pub(crate) adapter: Option<Adapter>,
+    /// Its tensors are among the adapter's.
+    pub(crate) injection: Option<Injection>,
     pub(crate) decoder: Decoder,
     pub(crate) copying: Option<CopyHead>,
     pub(crate) next_item: Option<NextItemHead>,
@@ -107,6 +115,7 @@ pub struct Narrator {
     /// The folder outside any bundle that the language model was taken from.
     pub(crate) base: Option<PathBuf>,
     pub(crate) provenance: Option<Provenance>,
+    pub(crate) writing: WritingDefaults,
 }
 
 /// Where a language model's parameters come from.
@@ -204,6 +213,9 @@ impl Narrator {
                 Ok::<_, Error>(Adapter::whitened(&adapter_vs.root(), adapter, maps, rng)?)
             })
             .transpose()?;
+        let injection = config.injection.as_ref().map(|injection| {
+            Injection::new(&(adapter_vs.root() / "injection"), injection, config.decoder.hidden())
+        });
         let copy_vs = nn::VarStore::new(device);
         let copying = config.passage.as_ref().filter(|passage| passage.copy_width > 0).map(|passage| {
             let rng = &mut seed::rng(seed, stream::COPYING);
@@ -224,6 +236,7 @@ impl Narrator {
             copy_vs,
             next_vs,
             adapter,
+            injection,
             decoder,
             copying,
             next_item,
@@ -233,6 +246,7 @@ impl Narrator {
             item_ids,
             base: if let LmWeights::Folder(dir) = lm { Some(dir.to_owned()) } else { None },
             provenance: None,
+            writing: WritingDefaults::default(),
         })
     }
 
@@ -373,12 +387,12 @@ impl Narrator {
         Batch::new(sequences, padding, &self.tokens, &self.config, self.device)
     }
 
-    /// The embeddings of a batch, `[batch, seq, hidden]`, soft tokens in their places.
-    pub(crate) fn embeddings(&self, batch: &Batch, control: Control) -> Result<Tensor> {
+    /// The embeddings of a batch, soft tokens in their places, and what is added to the states further up.
+    pub(crate) fn embeddings(&self, batch: &Batch, control: Control) -> Result<Embedded> {
         let text = self.decoder.embed(&batch.ids)?;
         match self.soft_tokens(batch, control)? {
-            Some(soft) => Ok(splice(&text, &soft, &batch.slots)?),
-            None => Ok(text),
+            Some(soft) => Embedded::with(&text, &soft, &batch.slots, self.injection.as_ref()),
+            None => Ok(Embedded::text(text)),
         }
     }
 
@@ -412,6 +426,7 @@ impl Narrator {
                 side.present = side.present.zeros_like();
             }
         }
+        let Details { rating, recency, position, review } = &batch.details;
         if control != Control::WithoutDetails {
             let same = |numbers: &Option<Numbers>| {
                 numbers.as_ref().map(|numbers| Numbers {
@@ -419,9 +434,14 @@ impl Narrator {
                     present: numbers.present.shallow_clone(),
                 })
             };
-            let Details { rating, recency, position } = &batch.details;
-            items.details =
-                Details { rating: same(rating), recency: same(recency), position: same(position) };
+            items.details.rating = same(rating);
+            (items.details.recency, items.details.position) = (same(recency), same(position));
+        }
+        if control != Control::WithoutReviews {
+            items.details.review = review.as_ref().map(|side| Side {
+                vectors: side.vectors.shallow_clone(),
+                present: side.present.shallow_clone(),
+            });
         }
         Ok(items)
     }

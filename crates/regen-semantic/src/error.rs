@@ -70,6 +70,19 @@ pub enum Error {
         /// Rows of the model's embedding table.
         vocab: i64,
     },
+    /// The tokenizer has so few tokens that it must be another model's: it would give texts ids of other words.
+    #[error(
+        "{} has {tokens} tokens, but the model embeds {vocab}: take the tokenizer.json that belongs to the model",
+        path.display()
+    )]
+    SmallVocabulary {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Its tokens that the model embeds.
+        tokens: i64,
+        /// Rows of the model's embedding table.
+        vocab: i64,
+    },
     /// A text holds a token that the tokenizer knows and the model does not, such as a placeholder for images.
     #[error(
         "text {text} has the token {id} of {}, but the model embeds only {vocab}: take that token out of the text",

@@ -3,6 +3,7 @@
 
 mod config;
 mod dense;
+mod embedding_file;
 mod error;
 mod families;
 mod fields;
@@ -21,11 +22,12 @@ mod tokens;
 mod transformer;
 
 pub use config::{Activation, EncoderConfig, Positions, Window};
+pub use embedding_file::EmbeddingFile;
 pub use error::{Error, Result};
 pub use families::Family;
 pub use folder::Pooling;
 pub use hash::{TextsHash, hash_file, hash_model};
-pub use neighbours::nearest;
+pub use neighbours::{nearest, nearest_in_file};
 pub use npy::load_embeddings;
 pub use plan::Padding;
 pub use sentence::{EncodeOptions, Prompt, SentenceEncoder};

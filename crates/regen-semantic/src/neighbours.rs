@@ -4,11 +4,13 @@ use regen_torch::Numbers;
 use tch::{Kind, Tensor};
 
 use crate::transformer::{Torch, torch};
-use crate::{Error, Result};
+use crate::{EmbeddingFile, Error, Result};
 
 /// Queries, and items, compared at a time: bounds the memory of the scores, and of items brought to unit length.
 const QUERIES: i64 = 512;
 const ITEMS: i64 = 1 << 16;
+/// Numbers of items that are read at a time.
+const READ: usize = 1 << 22;
 
 /// The `k` rows of `items: [items, dim]` with the largest cosine to each row of `queries: [queries, dim]`, both f32 on one
 /// device: row indexes `[queries, k]` i64 and cosines `[queries, k]` f32, best first, at most as many as there are items.
@@ -17,44 +19,98 @@ const ITEMS: i64 = 1 << 16;
 /// # Errors
 /// [`Error::Widths`] if the two are not matrices of one width, [`Error::Torch`].
 pub fn nearest(queries: &Tensor, items: &Tensor, k: i64) -> Result<(Tensor, Tensor)> {
-    let (left, right) = (queries.size(), items.size());
-    if left.len() != 2 || right.len() != 2 || left[1] != right[1] {
-        return Err(Error::Widths { queries: left, items: right });
-    }
-    let k = k.clamp(0, right[0]);
-    let run = || -> Torch<(Tensor, Tensor)> {
-        let mut rows = vec![Tensor::f_zeros([0, k], (Kind::Int64, queries.device()))?];
-        let mut scores = vec![Tensor::f_zeros([0, k], (Kind::Float, queries.device()))?];
-        for start in (0..left[0]).step_by(QUERIES as usize).take_while(|_| k > 0) {
-            let block = queries.f_narrow(0, start, QUERIES.min(left[0] - start))?.try_unit(1e-12)?;
-            let (best, which) = best_of(&block, items, k)?;
-            rows.push(which);
-            scores.push(best);
+    let shape = items.size();
+    check_widths(queries, &shape)?;
+    tch::no_grad(|| {
+        let mut best = Best::new(queries, k.clamp(0, shape[0]))?;
+        for first in (0..shape[0]).step_by(ITEMS as usize) {
+            let block = items.f_narrow(0, first, ITEMS.min(shape[0] - first));
+            best.see(&block.map_err(torch("search neighbours"))?, first)?;
         }
-        if k == 0 {
-            rows.push(Tensor::f_zeros([left[0], 0], (Kind::Int64, queries.device()))?);
-            scores.push(Tensor::f_zeros([left[0], 0], (Kind::Float, queries.device()))?);
-        }
-        Ok((Tensor::f_cat(&rows, 0)?, Tensor::f_cat(&scores, 0)?))
-    };
-    tch::no_grad(run).map_err(torch("search neighbours"))
+        best.finish()
+    })
 }
 
-/// The best `k` scores of unit `queries`, and whose they are.
-fn best_of(queries: &Tensor, items: &Tensor, k: i64) -> Torch<(Tensor, Tensor)> {
-    let (dim, all) = (items.size()[1], items.size()[0]);
-    let mut scores = Tensor::f_zeros([queries.size()[0], 0], (Kind::Float, queries.device()))?;
-    let mut rows = Tensor::f_zeros([queries.size()[0], 0], (Kind::Int64, queries.device()))?;
-    for first in (0..all).step_by(ITEMS as usize) {
-        let count = ITEMS.min(all - first);
-        let block = items.f_narrow(0, first, count)?.try_unit(1e-12)?.f_reshape([count, dim])?;
-        let (score, row) = queries.f_matmul(&block.f_tr()?)?.f_topk(k.min(count), 1, true, true)?;
-        scores = Tensor::f_cat(&[&scores, &score], 1)?;
-        rows = Tensor::f_cat(&[rows, row.try_add(first)?], 1)?;
-        let (best, at) = scores.f_topk(k.min(scores.size()[1]), 1, true, true)?;
-        (scores, rows) = (best, rows.f_gather(1, &at, false)?);
+/// As [`nearest`], of items in a file that is read once, in blocks: memory does not grow with their number. It is computed where
+/// the queries are.
+///
+/// # Errors
+/// As [`nearest`], and those of [`EmbeddingFile::read`].
+pub fn nearest_in_file(queries: &Tensor, items: &EmbeddingFile, k: i64) -> Result<(Tensor, Tensor)> {
+    check_widths(queries, &[items.rows() as i64, items.dim() as i64])?;
+    tch::no_grad(|| {
+        let mut best = Best::new(queries, k.clamp(0, items.rows() as i64))?;
+        let count = (READ / items.dim().max(1)).max(1);
+        for first in (0..items.rows()).step_by(count) {
+            let block = items.read(first..items.rows().min(first + count))?;
+            let block = block.f_to_device(queries.device()).map_err(torch("place embeddings"))?;
+            best.see(&block, first as i64)?;
+        }
+        best.finish()
+    })
+}
+
+fn check_widths(queries: &Tensor, items: &[i64]) -> Result<()> {
+    let queries = queries.size();
+    if queries.len() != 2 || items.len() != 2 || queries[1] != items[1] {
+        return Err(Error::Widths { queries, items: items.to_owned() });
     }
-    Ok((scores, rows))
+    Ok(())
+}
+
+/// The best items of those that were seen so far.
+struct Best {
+    k: i64,
+    parts: Vec<Part>,
+}
+
+/// Unit queries, the scores of their best items, and which these are.
+struct Part {
+    queries: Tensor,
+    scores: Tensor,
+    rows: Tensor,
+}
+
+impl Best {
+    fn new(queries: &Tensor, k: i64) -> Result<Self> {
+        let part = |first: i64| -> Torch<Part> {
+            let count = QUERIES.min(queries.size()[0] - first);
+            let none = |kind| Tensor::f_zeros([count, 0], (kind, queries.device()));
+            let queries = queries.f_narrow(0, first, count)?.try_unit(1e-12)?;
+            Ok(Part { queries, scores: none(Kind::Float)?, rows: none(Kind::Int64)? })
+        };
+        // One part at least, which tells the device and the types.
+        let parts = (0..queries.size()[0].max(1)).step_by(QUERIES as usize).map(part);
+        Ok(Self { k, parts: parts.collect::<Torch<_>>().map_err(torch("search neighbours"))? })
+    }
+
+    /// Looks at `items`, the first of which is item `first`.
+    fn see(&mut self, items: &Tensor, first: i64) -> Result<()> {
+        let Self { k, parts } = self;
+        let see = || -> Torch<()> {
+            if *k == 0 {
+                return Ok(());
+            }
+            let items = items.try_unit(1e-12)?.f_tr()?;
+            for part in parts {
+                let all = part.queries.f_matmul(&items)?;
+                let (scores, rows) = all.f_topk((*k).min(all.size()[1]), 1, true, true)?;
+                let scores = Tensor::f_cat(&[&part.scores, &scores], 1)?;
+                let rows = Tensor::f_cat(&[&part.rows, &rows.try_add(first)?], 1)?;
+                let (best, at) = scores.f_topk((*k).min(scores.size()[1]), 1, true, true)?;
+                (part.scores, part.rows) = (best, rows.f_gather(1, &at, false)?);
+            }
+            Ok(())
+        };
+        see().map_err(torch("search neighbours"))
+    }
+
+    fn finish(self) -> Result<(Tensor, Tensor)> {
+        let (rows, scores): (Vec<_>, Vec<_>) =
+            self.parts.into_iter().map(|part| (part.rows, part.scores)).unzip();
+        let cat = |parts: &[Tensor]| Tensor::f_cat(parts, 0).map_err(torch("search neighbours"));
+        Ok((cat(&rows)?, cat(&scores)?))
+    }
 }
 
 #[cfg(test)]
@@ -88,5 +144,6 @@ mod tests {
         assert!((scores - 1.0).abs().max().double_value(&[]) < 1e-6);
         assert_eq!(nearest(&queries, &items, 0).unwrap().0.size(), [3, 0]);
         assert_eq!(nearest(&queries, &items.narrow(0, 0, 0), 5).unwrap().0.size(), [3, 0]);
+        assert_eq!(nearest(&queries.narrow(0, 0, 0), &items, 5).unwrap().0.size()[0], 0);
     }
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use half::f16;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::{Error, Result, Storage};
+use crate::{EmbeddingFile, Result, Storage};
 
 /// The scales of rows that are stored in one byte a number, beside them.
 pub(crate) const SCALES: &str = "scales.npy";
@@ -96,37 +96,13 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The embeddings of a `.npy` file, `[rows, dim]` in `f32` on the CPU: what an [`EmbeddingStore`](crate::EmbeddingStore)
-/// wrote with any [`Storage`], for one-byte numbers with the `scales.npy` beside it.
+/// wrote with any [`Storage`], for one-byte numbers with the `scales.npy` beside it. All of them are in memory;
+/// [`EmbeddingFile`] reads rows.
 ///
 /// # Errors
-/// [`Error::Io`] if the file is missing, [`Error::Npy`] if it or its scales are not such an array, or end before their last
-/// number, [`Error::RowCount`] if there are more or fewer scales than rows.
+/// [`Error::Io`](crate::Error::Io) if the file is missing, [`Error::Npy`](crate::Error::Npy) if it or its scales are not such an
+/// array, or end before their last number, [`Error::RowCount`](crate::Error::RowCount) if there are more or fewer scales than rows.
 pub fn load_embeddings(path: &Path) -> Result<Tensor> {
-    let vectors = read(path, 2)?;
-    if vectors.kind() != Kind::Int8 {
-        return Ok(vectors.to_kind(Kind::Float));
-    }
-    let scales = read(&path.with_file_name(SCALES), 1)?;
-    let (got, expected) = (scales.numel(), vectors.size()[0] as usize);
-    if got != expected {
-        return Err(Error::RowCount { got, expected });
-    }
-    Ok(vectors.to_kind(Kind::Float) * scales.to_kind(Kind::Float).unsqueeze(-1))
-}
-
-fn read(path: &Path, dimensions: usize) -> Result<Tensor> {
-    let refused = |reason| Error::Npy { path: path.to_owned(), reason };
-    let array = regen_torch::read_npy(path).map_err(|error| match error {
-        regen_torch::Error::Npy { path, reason } => Error::Npy { path, reason },
-        regen_torch::Error::Io { path, source, .. } => Error::Io { path, source },
-        other => refused(other.to_string()),
-    })?;
-    let floats = matches!(array.kind(), Kind::Half | Kind::Float | Kind::Double);
-    if array.dim() != dimensions || !(floats || (array.kind() == Kind::Int8 && dimensions == 2)) {
-        let (kind, size) = (array.kind(), array.size());
-        return Err(refused(format!(
-            "{kind:?} of shape {size:?}, expected {dimensions} dimensions of floats"
-        )));
-    }
-    Ok(array)
+    let file = EmbeddingFile::open(path)?;
+    file.read(0..file.rows())
 }

@@ -68,6 +68,13 @@ struct Manifest {
     least_cosine: Option<f64>,
 }
 
+impl Manifest {
+    fn load(path: &Path) -> Result<Self> {
+        serde_json::from_str(&read_text(path)?)
+            .map_err(|source| Error::Json { path: path.to_owned(), source })
+    }
+}
+
 /// A folder with `embeddings.npy` and `manifest.json`, and for [`Storage::Int8`] `scales.npy`; until it is complete, the
 /// names of arrays end in `.partial`. [`load_embeddings`](crate::load_embeddings) reads it.
 #[derive(Debug)]
@@ -116,8 +123,7 @@ impl EmbeddingStore {
         if !manifest_path.exists() {
             return Self::create(folder, origin);
         }
-        let manifest: Manifest = serde_json::from_str(&read_text(&manifest_path)?)
-            .map_err(|source| Error::Json { path: manifest_path.clone(), source })?;
+        let manifest = Manifest::load(&manifest_path)?;
         if let Some((field, stored, given)) = first_change(&manifest.origin, &origin) {
             return Err(Error::OtherOrigin { path: manifest_path, field, stored, given });
         }
@@ -154,6 +160,21 @@ impl EmbeddingStore {
             arrays.push(Array { layout, path, file });
         }
         Ok(Self { folder: folder.to_owned(), arrays, manifest })
+    }
+
+    /// Rows in a folder, of how many, if a run there was broken off after it had written some: [`create`](Self::create) would
+    /// throw them away, [`resume`](Self::resume) goes on with them.
+    ///
+    /// # Errors
+    /// [`Error::Json`] for a damaged manifest, [`Error::Io`].
+    pub fn broken_off(folder: &Path) -> Result<Option<(usize, usize)>> {
+        let path = folder.join(MANIFEST);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let manifest = Manifest::load(&path)?;
+        let rows = (manifest.rows_written, manifest.origin.texts);
+        Ok(Some(rows).filter(|_| !manifest.complete && manifest.rows_written > 0))
     }
 
     /// Rows that are written for good.

@@ -1,5 +1,6 @@
 //! Texts to token ids, as sentence-transformers makes them: cut at the model's limit, no padding.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -17,6 +18,8 @@ pub(crate) struct TextTokens {
     path: PathBuf,
     /// Rows of the model's embedding table.
     vocab: i64,
+    /// Rows of it that belong to no token.
+    pub(crate) unread: i64,
     pub(crate) max_tokens: i64,
 }
 
@@ -44,6 +47,12 @@ impl TextTokens {
         if largest >= config.vocab {
             return Err(Error::VocabularyMismatch { path, largest, vocab: config.vocab });
         }
+        let ids: HashSet<u32> = tokenizer.get_vocab(true).into_values().collect();
+        let read = ids.into_iter().filter(|&id| i64::from(id) < config.vocab).count() as i64;
+        // Tables are padded, and a few models were published with half as many rows again as their tokenizer has tokens (IndoBERT).
+        if read < config.vocab / 2 {
+            return Err(Error::SmallVocabulary { path, tokens: read, vocab: config.vocab });
+        }
         settings.check(&tokenizer, config, &dir.join("config.json"))?;
         // The tokenizer subtracts them from the limit without asking whether there is anything left.
         limit.check_above(tokenizer.get_post_processor().map_or(0, |around| around.added_tokens(false)))?;
@@ -57,7 +66,8 @@ impl TextTokens {
         if lowercase {
             lowercase_first(&mut tokenizer).map_err(failed("lower-case texts"))?;
         }
-        let tokens = Self { tokenizer, path, vocab: config.vocab, max_tokens: limit.tokens };
+        let (vocab, unread) = (config.vocab, config.vocab - read);
+        let tokens = Self { tokenizer, path, vocab, unread, max_tokens: limit.tokens };
         // Ids of the tokens around a text are written out in the file, whatever its vocabulary says.
         match tokens.special()?.into_iter().max() {
             Some(largest) if largest >= config.vocab => {

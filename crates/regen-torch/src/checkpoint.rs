@@ -106,7 +106,7 @@ impl Checkpoint {
         let torch = |source| Error::Torch { action: "build a tensor", source };
         let tensor = Tensor::f_from_data_size(&bytes, expected, kind).map_err(torch)?;
         let is_float = matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
-        if is_float && tensor.f_isfinite().and_then(|t| t.f_all()).map_err(torch)?.int64_value(&[]) == 0 {
+        if is_float && tensor.f_isfinite().and_then(|t| t.f_all()?.f_int64_value(&[])).map_err(torch)? == 0 {
             return Err(Error::NonFinite { tensor: name.to_owned(), path: entry.file.clone() });
         }
         Ok(tensor)

@@ -252,6 +252,12 @@ pub enum Error {
         /// What the file was begun with.
         got: String,
     },
+    /// A checkpoint was asked for when the users of an iteration were solved and its items were not.
+    #[error("iteration {iteration} is half done: write the checkpoint once its items are solved")]
+    HalfIteration {
+        /// The iteration, from 1.
+        iteration: usize,
+    },
     /// A place that is taken.
     #[error("{} exists already: remove it, or choose another folder", path.display())]
     AlreadyThere {

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
-use crate::model::{Recommendation, SeenItems, WalsModel, check_shape};
-use crate::ranking::{Ranker, by_popularity};
+use crate::model::{Recommendation, WalsModel, check_shape};
+use crate::ranking::{Factors, by_popularity, lists};
 
 /// Means over users of the ranking metrics at a cut-off.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -137,13 +137,25 @@ impl<'a> Judge<'a> {
         let (Some(users), Some(items)) = (users.as_slice(), items.as_slice()) else {
             unreachable!("standard layout is contiguous");
         };
-        let ranker = Ranker { items, rank };
+        let memory = |numbers| Factors::Memory { numbers, rank };
+        self.report_of(memory(users), memory(items), |user| user)
+    }
+
+    /// The same of factors of the right shapes, wherever they are; `row_of` a user are their factors.
+    pub(crate) fn report_of(
+        &self,
+        users: Factors<'_>,
+        items: Factors<'_>,
+        row_of: impl Fn(u32) -> u32,
+    ) -> Result<RankingReport> {
         let (relevant, k) = (&self.relevant, self.k);
         // In chunks, so that the lists of a million users never stand in memory together.
         let mut scores = Vec::with_capacity(relevant.users.len());
         for chunk in relevant.users.chunks(4096) {
-            let numbers: Vec<u32> = chunk.iter().map(|&(user, ..)| user).collect();
-            let lists = ranker.lists(users, &numbers, k, SeenItems::Exclude(self.train));
+            let seen = |user: u32| self.train.user_row(user as usize).0;
+            let asked: Vec<(u32, &[u32])> =
+                chunk.iter().map(|&(user, ..)| (row_of(user), seen(user))).collect();
+            let lists = lists(users, items, &asked, k)?;
             scores.extend(
                 chunk.iter().zip(lists).map(|(range, list)| UserScore::new(&list, relevant.items(range), k)),
             );

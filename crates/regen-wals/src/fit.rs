@@ -1,6 +1,7 @@
 //! The alternation: users from items, items from users, and what the caller may see between.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2};
@@ -8,6 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 
+use crate::checkpoint::Checkpoint;
 use crate::config::{Init, WalsConfig};
 use crate::error::{Error, Result};
 use crate::interactions::InteractionMatrix;
@@ -29,6 +31,7 @@ pub struct Progress<'a> {
     /// Time the solver has taken so far, in seconds; time spent in the callback is not counted.
     pub seconds: f64,
     objective: Objective,
+    config: &'a WalsConfig,
     matrix: &'a InteractionMatrix,
     state: &'a mut State,
 }
@@ -73,10 +76,24 @@ impl Progress<'_> {
     /// User and item factors as they stand, `[users, rank]` and `[items, rank]`.
     ///
     /// A fit that continues from these factors (see [`InitialFactors`]) gives what this one gives
-    /// from here on, bit for bit.
+    /// from here on, bit for bit. Looking rounds: the fit that nobody looked at differs by rounding.
     pub fn factors(&mut self) -> (ArrayView2<'_, f32>, ArrayView2<'_, f32>) {
         self.state.turn_back();
         (self.state.users.view(), self.state.items.view())
+    }
+
+    /// Writes the fit as it stands into a folder, in place of the checkpoint that may be there. It changes nothing: the fit goes
+    /// on as it would without, and so does one that continues from the checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::HalfIteration`] at [`Stage::UsersSolved`], [`Error::Io`]; the previous checkpoint then still stands.
+    pub fn save_checkpoint(&self, folder: &Path) -> Result<()> {
+        if self.stage == Stage::UsersSolved {
+            return Err(Error::HalfIteration { iteration: self.iteration });
+        }
+        let State { users, items, basis } = &*self.state;
+        let factors = [users.view(), items.view()];
+        Checkpoint::save_in(folder, self.config, self.matrix, self.iteration, factors, basis.as_ref())
     }
 }
 
@@ -90,6 +107,8 @@ pub struct InitialFactors<'a> {
     pub user_factors: Option<ArrayView2<'a, f32>>,
     /// `[items, rank]`.
     pub item_factors: Option<ArrayView2<'a, f32>>,
+    /// The basis that given factors stand in, if it is not their own; see [`Checkpoint::initial`].
+    pub basis: Option<&'a Basis>,
     /// Iterations that these factors have already seen, at most those that the configuration asks for; the fit
     /// continues after them.
     pub completed_iterations: usize,
@@ -165,12 +184,19 @@ impl WalsConfig {
         let mut state = State {
             users: self.initial("user factors", matrix.users(), initial.user_factors, USER_STREAM)?,
             items: self.initial("item factors", matrix.items(), initial.item_factors, ITEM_STREAM)?,
-            basis: None,
+            basis: initial.basis.cloned(),
         };
+        if let Some(basis) = initial.basis
+            && basis.rank() != self.rank
+        {
+            let (expected, got) = ([self.rank; 2], [basis.rank(); 2]);
+            return Err(Error::FactorShape { what: "basis", expected, got });
+        }
         let objective = Objective::new(self);
         let mut seconds = 0.0;
         let mut report = |iteration, stage, seconds, state: &mut State| {
-            progress(Progress { iteration, of: self.iterations, stage, seconds, objective, matrix, state })
+            let (of, config) = (self.iterations, self);
+            progress(Progress { iteration, of, stage, seconds, objective, config, matrix, state })
         };
         let finish = |mut state: State, outcome| {
             state.turn_back();

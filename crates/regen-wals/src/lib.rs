@@ -28,6 +28,7 @@ pub mod shards;
 mod simd;
 mod solver;
 mod stopping;
+mod stored;
 
 pub use config::{Arithmetic, Confidence, Frequency, Init, Solver, UnobservedScope, WalsConfig};
 pub use content::ContentMap;
@@ -39,4 +40,6 @@ pub use hold_out::HoldOut;
 pub use interactions::InteractionMatrix;
 pub use model::{Outcome, Recommendation, SeenItems, WalsModel};
 pub use objective::Objective;
+pub use solver::Basis;
 pub use stopping::{EarlyStopped, EarlyStopping};
+pub use stored::StoredFactors;

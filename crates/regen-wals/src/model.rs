@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::WalsConfig;
 use crate::error::{Error, Result};
-use crate::interactions::InteractionMatrix;
+use crate::interactions::{Compressed, InteractionMatrix};
 use crate::objective::{Objective, gram};
-use crate::ranking::Ranker;
+use crate::ranking::{Factors, lists, seen_by};
 use crate::solver::{Side, fold_in};
 
 /// User and item factors, with the recipe that made them.
@@ -156,7 +156,7 @@ impl WalsModel {
     /// [`Error::NotFinite`].
     pub fn fold_in_user(&self, pairs: &[(u32, f32)]) -> Result<Array1<f32>> {
         let row = one_row(self.items(), pairs)?;
-        Ok(self.fold_in_rows(Side::User, &row)?.into())
+        Ok(self.fold_in_rows(Side::User, row.by_user())?.into())
     }
 
     /// Factor of an item that was not in the fit; `pairs` are (user, value).
@@ -168,7 +168,7 @@ impl WalsModel {
             Error::ItemOutOfRange { item, items } => Error::UserOutOfRange { user: item, users: items },
             other => other,
         })?;
-        Ok(self.fold_in_rows(Side::Item, &row)?.into())
+        Ok(self.fold_in_rows(Side::Item, row.by_user())?.into())
     }
 
     /// Factors of many new users at once, `[rows of the matrix, rank]`: the matrix speaks of the
@@ -184,11 +184,23 @@ impl WalsModel {
                 got: [self.items(), self.rank()],
             });
         }
-        let factors = self.fold_in_rows(Side::User, matrix)?;
-        match Array2::from_shape_vec((matrix.users(), self.rank()), factors) {
-            Ok(factors) => Ok(factors),
-            Err(_) => unreachable!("allocated with that size"),
+        self.fold_in_many(Side::User, matrix.by_user())
+    }
+
+    /// Factors of many new items at once, `[items of the matrix, rank]`: the matrix speaks of the
+    /// model's users and of items of its own.
+    ///
+    /// # Errors
+    /// As [`fold_in_users`](Self::fold_in_users).
+    pub fn fold_in_items(&self, matrix: &InteractionMatrix) -> Result<Array2<f32>> {
+        if matrix.users() != self.users() {
+            return Err(Error::FactorShape {
+                what: "user factors",
+                expected: [matrix.users(), self.rank()],
+                got: [self.users(), self.rank()],
+            });
         }
+        self.fold_in_many(Side::Item, matrix.by_item())
     }
 
     /// The `k` best items for each of the given users, best first; ties go to the lower item
@@ -210,7 +222,10 @@ impl WalsModel {
         if let Some(&user) = users.iter().find(|&&user| user as usize >= self.users()) {
             return Err(Error::UserOutOfRange { user: user as usize, users: self.users() });
         }
-        Ok(self.ranker().lists(slice(&self.user_factors), users, k, seen))
+        let users: Vec<(u32, &[u32])> =
+            users.iter().map(|&user| (user, seen_by(seen, user as usize))).collect();
+        let numbers = slice(&self.user_factors);
+        lists(Factors::Memory { numbers, rank: self.rank() }, self.ranked_items(), &users, k)
     }
 
     /// The `k` best items for a factor, for example of a folded-in user, without those in `seen`.
@@ -233,20 +248,33 @@ impl WalsModel {
         if let Some(&item) = seen.iter().find(|&&item| item as usize >= self.items()) {
             return Err(Error::ItemOutOfRange { item: item as usize, items: self.items() });
         }
-        Ok(self.ranker().best_items(factor, seen, k, &mut Vec::new()))
+        let mut seen = seen.to_vec();
+        seen.sort_unstable();
+        seen.dedup();
+        let alone = Factors::Memory { numbers: factor, rank: self.rank() };
+        let lists = lists(alone, self.ranked_items(), &[(0, &seen)], k)?;
+        Ok(lists.into_iter().next().unwrap_or_default())
     }
 
-    fn ranker(&self) -> Ranker<'_> {
-        Ranker { items: slice(&self.item_factors), rank: self.rank() }
+    fn ranked_items(&self) -> Factors<'_> {
+        Factors::Memory { numbers: slice(&self.item_factors), rank: self.rank() }
+    }
+
+    fn fold_in_many(&self, side: Side, rows: &Compressed) -> Result<Array2<f32>> {
+        let factors = self.fold_in_rows(side, rows)?;
+        match Array2::from_shape_vec((rows.rows(), self.rank()), factors) {
+            Ok(factors) => Ok(factors),
+            Err(_) => unreachable!("allocated with that size"),
+        }
     }
 
     /// `rows`: one row a new user or item, its columns the other side of the model.
-    fn fold_in_rows(&self, side: Side, rows: &InteractionMatrix) -> Result<Vec<f32>> {
+    fn fold_in_rows(&self, side: Side, rows: &Compressed) -> Result<Vec<f32>> {
         let (fixed, gram) = match side {
             Side::User => (&self.item_factors, &self.item_gram),
             Side::Item => (&self.user_factors, &self.user_gram),
         };
-        fold_in(&self.config, side, rows.by_user(), fixed, gram.view())
+        fold_in(&self.config, side, rows, fixed, gram.view())
     }
 
     fn check_matrix(&self, matrix: &InteractionMatrix) -> Result<()> {

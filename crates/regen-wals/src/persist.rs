@@ -5,8 +5,8 @@
 //! | --- | --- |
 //! | triplets, a stream of them that may fail, `ndarray`, compressed rows (`sprs`, SciPy), TensorFlow's row and column weights | [`InteractionMatrix`](crate::InteractionMatrix) |
 //! | [`WalsModel`] | `.npy` or safetensors with id lists, and back: [`save`], [`save_as`], [`load`] |
-//! | a file of factors | single rows, without reading it: [`FactorFile`] |
-//! | a fit on the way | [`Checkpoint`]; what continues from it is, bit for bit, what the fit that wrote it gives |
+//! | a file of factors | single rows, without reading it: [`FactorFile`]; lists and their quality: [`StoredFactors`](crate::StoredFactors) |
+//! | a fit on the way | [`Checkpoint`]; what continues from it is, bit for bit, what the fit that wrote it gives, and one that wrote none |
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};

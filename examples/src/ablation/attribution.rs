@@ -66,6 +66,29 @@ struct Found<'a> {
     share: f32,
 }
 
+/// The shares as [`shares`] gives them, or, where integrated gradients do not add up to what they are of, why there are none: what an
+/// adapter came to may be too uneven for them, and the rest of a cell is worth keeping.
+///
+/// # Errors
+/// As [`shares`].
+pub(super) fn shares_or_why(
+    narrator: &Narrator,
+    requests: &[Request],
+    bought: &[Interaction],
+    items: usize,
+) -> Result<(Option<Shares>, Option<String>)> {
+    match shares(narrator, requests, bought, items) {
+        Ok(found) => Ok((found, None)),
+        Err(error) if incomplete(&error) => Ok((None, Some(format!("{error:#}")))),
+        Err(error) => Err(error),
+    }
+}
+
+fn incomplete(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<regen_narrator::Error>();
+    matches!(cause, Some(regen_narrator::Error::Fusion(regen_fusion::Error::Incomplete { .. })))
+}
+
 /// The shares of a narrator on `requests`, or `None` where soft tokens are not made of two sides or no item has both.
 ///
 /// Where a history is read as a whole, its soft tokens are of no item; the shares are then those of the narrated items, whose
@@ -73,7 +96,7 @@ struct Found<'a> {
 ///
 /// # Errors
 /// If a request cannot be laid out.
-pub(super) fn shares(
+fn shares(
     narrator: &Narrator,
     requests: &[Request],
     bought: &[Interaction],
@@ -162,6 +185,13 @@ fn summarise(mut found: Vec<Found>) -> Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_gradients_that_do_not_add_up_leave_the_rest_of_a_cell_standing() {
+        let error = |fusion: regen_fusion::Error| anyhow::Error::from(regen_narrator::Error::from(fusion));
+        assert!(incomplete(&error(regen_fusion::Error::Incomplete { nodes: 256, residual: 1e-3 })));
+        assert!(!incomplete(&anyhow::Error::from(regen_narrator::Error::NoAdapter)));
+    }
 
     #[test]
     fn shares_are_ordered_by_popularity_and_counted_once() {

@@ -115,10 +115,12 @@ impl Plan {
                 AdapterKind::CrossAttention { .. } => &[1],
                 _ => self.tokens_per_item.as_slice(),
             };
-            for (&tokens_per_item, &co_training) in cartesian(counts, &self.co_training) {
+            let ways: Vec<CoTraining> =
+                self.co_training.iter().copied().filter(|way| way.is_of(sources)).collect();
+            for (&tokens_per_item, &co_training) in cartesian(counts, &ways) {
                 for &inputs in self.inputs.iter().filter(|inputs| inputs.of(sources) == **inputs) {
                     // Users are folded in against the factors, so a table that moves cannot serve.
-                    if inputs.user && co_training.tables() {
+                    if inputs.user && co_training.moves_factors(sources) {
                         continue;
                     }
                     for &scaling in &self.scalings {
@@ -142,6 +144,12 @@ impl Plan {
 }
 
 impl Cell {
+    /// What is the same for all cells of a variant: the cell without data, seed, history and language model.
+    pub(super) fn variant(&self) -> Self {
+        let (data, language_model) = (String::new(), String::new());
+        Self { data, seed: 0, history: 0, language_model, ..self.clone() }
+    }
+
     /// A name that is a file's too, one for each cell of a plan.
     pub fn name(&self) -> String {
         let mut name = format!("{}_{}", slug(&self.data), self.arm);
@@ -235,6 +243,20 @@ mod tests {
         let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
         assert_eq!(names.len(), cells.len());
         assert!(names.contains("books_fusion_gated_content_h5_2m_s2"), "{names:?}");
+    }
+
+    #[test]
+    fn tables_of_one_side_are_trained_alone_where_both_are_read() {
+        let more = r#"histories = [5]
+        inputs = ["", "user"]
+        co_training = ["none", "cf_table", "semantic_table", "tables"]"#;
+        let cells = Plan::parse(&PLAN.replace("histories = [5, 50]", more)).unwrap().cells();
+        // Two data sets and seeds. cf: two adapters with nothing and all tables, the user with nothing alone; fusion: three adapters
+        // in four ways, the user where the factors stay; text.
+        assert_eq!(cells.len(), 4 * (2 * (2 + 1) + 3 * (4 + 2) + 1));
+        let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
+        assert_eq!(names.len(), cells.len());
+        assert!(names.contains("books_fusion_semantic-table_user_h5_2m_s2"), "{names:?}");
     }
 
     #[test]

@@ -9,14 +9,18 @@ use regen_torch::seed;
 use serde::Serialize;
 
 use super::attribution::Measure;
-use super::contrasts::{Asks, Contrast};
-use super::findings::Setting;
+use super::contrasts::{Asks, Contrast, SINGLE, single};
+use super::findings::{Setting, Variant};
+use super::reading::Cost;
 
 /// Below this a p value is called significant.
 const LEVEL: f64 = 0.05;
 
 /// What fusion has to add, in percent.
 const GAIN: f64 = 4.0;
+
+/// A control that surely costs less than this, in nats a token, costs nothing: the perplexity moves by less than a hundredth.
+pub(super) const NOTHING: f64 = 0.01;
 
 /// Orders tried for the p value of a correlation.
 const PERMUTATIONS: usize = 10_000;
@@ -74,6 +78,7 @@ impl Verdict {
 pub(super) fn judge(settings: &[Setting], density_varies: bool) -> Vec<Claim> {
     let mut claims = Vec::new();
     claims.extend(settings.iter().flat_map(fusion_gains));
+    claims.extend(settings.iter().flat_map(soft_tokens_read));
     claims.extend(settings.iter().flat_map(unseen_users));
     claims.extend(settings.iter().flat_map(semantic_weighs_more));
     let density = ("interaction density", "densities");
@@ -92,72 +97,125 @@ fn on(setting: &Setting, variant: &str) -> String {
     format!("{}, histories up to {}, {}: {variant}", setting.data, setting.history, setting.language_model)
 }
 
-/// A gain of at least [`GAIN`] percent that is not chance.
+/// A gain of at least [`GAIN`] percent that is not chance; without a percentage nothing can be said.
 fn gain_verdict(contrast: &Contrast) -> Verdict {
-    if contrast.relative_interval[1] < GAIN {
-        Verdict::DoesNotHoldHere
-    } else if contrast.relative_percent >= GAIN && contrast.p_holm < LEVEL {
-        Verdict::Holds
-    } else {
-        Verdict::NotEnoughData
+    match (contrast.relative_percent, contrast.relative_interval) {
+        (_, Some([_, high])) if high < GAIN => Verdict::DoesNotHoldHere,
+        (Some(gain), _) if gain >= GAIN && contrast.p_holm < LEVEL => Verdict::Holds,
+        _ => Verdict::NotEnoughData,
+    }
+}
+
+/// A difference with its interval: in percent of the base where that means something.
+pub(super) fn difference(contrast: &Contrast) -> [String; 2] {
+    match (contrast.relative_percent, contrast.relative_interval) {
+        (Some(percent), Some([low, high])) => [format!("{percent:+.1} %"), format!("{low:+.1}, {high:+.1}")],
+        _ => {
+            let [low, high] = contrast.interval;
+            let no_percent = "the base is too near zero for a percentage";
+            [format!("{:+.4}", contrast.difference), format!("{low:+.4}, {high:+.4}; {no_percent}")]
+        }
     }
 }
 
 fn fusion_gains(setting: &Setting) -> Vec<Claim> {
-    let of = |name: &str| {
-        let found = setting.contrasts.iter().filter(|c| c.asks == Asks::Fusion && c.variant == name);
-        found.collect::<Vec<_>>()
-    };
     let mut claims = Vec::new();
-    for variant in &setting.variants {
-        let contrasts = of(&variant.name);
-        if contrasts.is_empty() {
-            continue;
-        }
-        let numbers: Vec<String> = contrasts
+    let alone = |variant: &Variant| SINGLE.iter().any(|sources| variant.arm == sources.as_str());
+    // Where no source was run alone, it was not asked.
+    if !setting.variants.iter().any(alone) {
+        return claims;
+    }
+    for variant in setting.variants.iter().filter(|variant| variant.arm == "fusion") {
+        let contrasts: Vec<&Contrast> = setting
+            .contrasts
             .iter()
-            .map(|c| {
-                let [low, high] = c.relative_interval;
-                format!(
-                    "{} {:+.1} % over {} [{low:+.1}, {high:+.1}], p {:.3} (Holm)",
-                    c.metric, c.relative_percent, c.base, c.p_holm
-                )
-            })
+            .filter(|c| c.asks == Asks::Fusion && c.variant == variant.name)
             .collect();
+        let missing: Vec<&str> = SINGLE
+            .into_iter()
+            .filter(|&sources| {
+                let wanted = single(&variant.cell, sources);
+                !setting.variants.iter().any(|other| other.cell.variant() == wanted)
+            })
+            .map(|sources| sources.as_str())
+            .collect();
+        let (verdict, because) = if !missing.is_empty() || contrasts.is_empty() {
+            let because = format!(
+                "not run alone with the same adapter and inputs: {}. Which single arm is the better one is then not known",
+                missing.join(", ")
+            );
+            (Verdict::NotEnoughData, because)
+        } else {
+            let number = |c: &&Contrast| {
+                let [difference, interval] = difference(c);
+                format!("{} {difference} over {} [{interval}], p {:.3} (Holm)", c.metric, c.base, c.p_holm)
+            };
+            let numbers: Vec<String> = contrasts.iter().map(number).collect();
+            (Verdict::all(contrasts.iter().map(|c| gain_verdict(c))), numbers.join("; "))
+        };
         claims.push(Claim {
             claim: format!(
                 "Fusion beats the better of CF-only and semantic-only by at least {GAIN} % in BLEU, ROUGE-L and semantic \
                  similarity (p < {LEVEL} after Holm; contradicted where the interval ends below {GAIN} %)"
             ),
             on: on(setting, &variant.name),
-            verdict: Verdict::all(contrasts.iter().map(|c| gain_verdict(c))),
-            because: numbers.join("; "),
+            verdict,
+            because,
         });
     }
     claims
+}
+
+/// What the cost of another user's items says of a model: that it reads its soft tokens, that it ignores them, or neither.
+pub(super) fn reads(variant: &Variant) -> Option<(Verdict, &Cost)> {
+    let cost = variant.costs.iter().find(|cost| cost.control == Control::ShuffledItems)?;
+    let interval = &cost.added.interval;
+    let verdict = if interval.low > 0.0 && cost.p_holm < LEVEL {
+        Verdict::Holds
+    } else if interval.high < NOTHING {
+        Verdict::DoesNotHoldHere
+    } else {
+        Verdict::NotEnoughData
+    };
+    Some((verdict, cost))
+}
+
+fn soft_tokens_read(setting: &Setting) -> Vec<Claim> {
+    let claim = |variant: &Variant| {
+        let (verdict, cost) = reads(variant)?;
+        let ignored =
+            if verdict == Verdict::DoesNotHoldHere { "FLAGGED: it ignores its soft tokens; " } else { "" };
+        let Cost { added, p_holm, .. } = cost;
+        Some(Claim {
+            claim: format!(
+                "The language model reads its soft tokens: another user's items in the prompt cost something (p < {LEVEL} after \
+                 Holm over all controls; contradicted where they surely cost less than {NOTHING} nats a token)"
+            ),
+            on: on(setting, &variant.name),
+            verdict,
+            because: format!(
+                "{ignored}another user's items add {:+.3} nats a token [{:+.3}, {:+.3}], p {p_holm:.3} (Holm)",
+                added.value, added.interval.low, added.interval.high
+            ),
+        })
+    };
+    setting.variants.iter().filter_map(claim).collect()
 }
 
 fn unseen_users(setting: &Setting) -> Vec<Claim> {
     let mut claims = Vec::new();
     for variant in &setting.variants {
         let floor = setting.contrasts.iter().filter(|c| c.asks == Asks::Floor && c.variant == variant.name);
-        let shuffled = variant.costs.iter().find(|(control, ..)| *control == Control::ShuffledItems);
-        let Some((_, cost, p)) = shuffled else { continue };
+        let Some((read, Cost { added, p_holm, .. })) = reads(variant) else { continue };
         let mut parts: Vec<Verdict> = floor
-            .map(|c| match (c.p_holm < LEVEL, c.relative_percent > 0.0) {
+            .map(|c| match (c.p_holm < LEVEL, c.difference > 0.0) {
                 (true, true) => Verdict::Holds,
                 (true, false) => Verdict::DoesNotHoldHere,
                 (false, _) => Verdict::NotEnoughData,
             })
             .collect();
         // A model that loses nothing when it is shown another user's items does not write about the user.
-        parts.push(if cost.interval.high <= 0.0 {
-            Verdict::DoesNotHoldHere
-        } else if cost.interval.low > 0.0 && *p < LEVEL {
-            Verdict::Holds
-        } else {
-            Verdict::NotEnoughData
-        });
+        parts.push(read);
         claims.push(Claim {
             claim: format!(
                 "It generalises to users who were not seen in training: their narratives score above texts of other users \
@@ -166,8 +224,8 @@ fn unseen_users(setting: &Setting) -> Vec<Claim> {
             on: on(setting, &variant.name),
             verdict: Verdict::all(parts),
             because: format!(
-                "another user's items add {:+.3} nats a token [{:+.3}, {:+.3}], p {p:.3}",
-                cost.value, cost.interval.low, cost.interval.high
+                "another user's items add {:+.3} nats a token [{:+.3}, {:+.3}], p {p_holm:.3} (Holm)",
+                added.value, added.interval.low, added.interval.high
             ),
         });
     }
@@ -228,8 +286,8 @@ fn share_rises(
     levels.sort_by(f64::total_cmp);
     Some(Claim {
         claim: format!(
-            "The collaborative share rises with {what} (Spearman, p < {LEVEL} by permutation; contradicted where it falls as \
-             surely)"
+            "The collaborative share rises with {what} (Spearman, p < {LEVEL} by permutation, a single test that Holm's correction \
+             leaves out; contradicted where it falls as surely)"
         ),
         on: format!("{} {of} from {:.5} to {:.5}", levels.len(), levels[0], levels[levels.len() - 1]),
         verdict: match (p < LEVEL, rho > 0.0) {
@@ -237,7 +295,7 @@ fn share_rises(
             (true, false) => Verdict::DoesNotHoldHere,
             (false, _) => Verdict::NotEnoughData,
         },
-        because: format!("\u{3c1} = {rho:.3}, p = {p:.4}, {} points", x.len()),
+        because: format!("\u{3c1} = {rho:.3}, p = {p:.4} (not corrected), {} points", x.len()),
     })
 }
 
@@ -263,18 +321,31 @@ fn list(values: &[f64]) -> String {
 mod tests {
     use super::*;
 
-    fn contrast(relative_percent: f64, interval: [f64; 2], p_holm: f64) -> Contrast {
+    fn contrast(percent: f64, relative: [f64; 2], p_holm: f64) -> Contrast {
         Contrast {
             asks: Asks::Fusion,
             variant: "fusion".into(),
             base: "cf".into(),
             metric: "bleu",
-            values: [10.0, 10.0 * (1.0 + relative_percent / 100.0)],
-            relative_percent,
-            relative_interval: interval,
+            values: [10.0, 10.0 + percent / 10.0],
+            difference: percent / 10.0,
+            interval: relative.map(|end| end / 10.0),
+            relative_percent: Some(percent),
+            relative_interval: Some(relative),
             p_value: p_holm,
             p_holm,
         }
+    }
+
+    #[test]
+    fn a_base_near_zero_gives_no_percentage_and_no_verdict() {
+        let sure = contrast(80.0, [60.0, 99.0], 0.001);
+        let odd = Contrast { relative_percent: None, relative_interval: None, ..sure.clone() };
+        assert_eq!(gain_verdict(&sure), Verdict::Holds);
+        assert_eq!(gain_verdict(&odd), Verdict::NotEnoughData);
+        assert_eq!(difference(&sure), ["+80.0 %", "+60.0, +99.0"]);
+        let [shown, interval] = difference(&odd);
+        assert!(shown == "+8.0000" && interval.contains("too near zero"), "{shown} [{interval}]");
     }
 
     #[test]

@@ -119,18 +119,7 @@ impl ColdScores {
 fn of_part(world: &WorldRecord, written: &Written, cold: bool) -> (WorldRecord, Written) {
     let of = |index: usize| world.cold_targets.get(index).copied().unwrap_or(false) == cold;
     let chosen: Vec<usize> = (0..written.texts.len()).filter(|&index| of(index)).collect();
-    let part = WorldRecord {
-        users: chosen.iter().map(|&index| world.users[index]).collect(),
-        references: chosen.iter().map(|&index| world.references[index].clone()).collect(),
-        ..world.clone()
-    };
-    let written = Written {
-        texts: chosen.iter().map(|&index| written.texts[index].clone()).collect(),
-        similarity: chosen.iter().map(|&index| written.similarity[index]).collect(),
-        identity: None,
-        facts: None,
-    };
-    (part, written)
+    (world.only(&chosen), written.only(&chosen))
 }
 
 #[cfg(test)]

@@ -1,12 +1,19 @@
 //! Which variants are compared with which, and what the tests said.
 
 use anyhow::{Context, Result};
+use regen_fusion::Sources;
 use regen_metrics::{Bootstrap, Comparison};
 use serde::Serialize;
 
+use super::cells::Cell;
+use super::cold::ColdVectors;
 use super::findings::Variant;
 use super::pooled::{Runs, compare};
-use crate::scores::METRICS;
+use crate::given::Given;
+use crate::scores::{METRICS, percent_of};
+
+/// Draws of a test: with a thousand no p falls below 0.001, and Holm's correction multiplies it by how much is asked.
+const TEST_RESAMPLES: usize = 10_000;
 
 /// One variant against another under one metric.
 #[derive(Debug, Clone, Serialize)]
@@ -21,10 +28,14 @@ pub struct Contrast {
     pub metric: &'static str,
     /// Its value for the base, and for the variant.
     pub values: [f64; 2],
-    /// Difference in percent of the base.
-    pub relative_percent: f64,
+    /// The variant's value less the base's.
+    pub difference: f64,
     /// 95 % interval of that.
-    pub relative_interval: [f64; 2],
+    pub interval: [f64; 2],
+    /// The difference in percent of the base; `None` where the base is zero, below it, or too near for a percentage to mean anything.
+    pub relative_percent: Option<f64>,
+    /// The interval in percent of the base, whose value is taken as it is.
+    pub relative_interval: Option<[f64; 2]>,
     /// Two-sided p of a paired bootstrap over seeds, and users within seeds; of fusion the larger of those against each single arm.
     pub p_value: f64,
     /// The same after Holm's correction over all contrasts of the report.
@@ -35,8 +46,10 @@ pub struct Contrast {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asks {
-    /// Fusion against the better of CF-only and semantic-only.
+    /// Fusion against the better of CF-only and semantic-only, both with what it has.
     Fusion,
+    /// Fusion against the one of them that was run with what it has: not the paper's claim.
+    OneSingleArm,
     /// Text and vectors against text alone.
     VectorsBesideText,
     /// Another adapter against the first.
@@ -51,6 +64,25 @@ pub enum Asks {
     Data,
 }
 
+/// How tests are resampled.
+pub(super) fn tests(seed: u64) -> Bootstrap {
+    Bootstrap { resamples: TEST_RESAMPLES, ..Bootstrap::seeded(seed) }
+}
+
+/// The run of one source alone that a run of fusion is to be compared with: all else is the same, but for what the source cannot read.
+pub(super) fn single(fusion: &Cell, sources: Sources) -> Cell {
+    Cell {
+        arm: Given::vectors(sources),
+        inputs: fusion.inputs.of(sources),
+        co_training: fusion.co_training.of(sources),
+        cold_vectors: if sources.cf() { fusion.cold_vectors } else { ColdVectors::default() },
+        ..fusion.variant()
+    }
+}
+
+/// Both single arms, in the order of tables.
+pub(super) const SINGLE: [Sources; 2] = [Sources::Cf, Sources::Semantic];
+
 /// The tests that a report asks for, before Holm's correction.
 pub(super) fn contrasts(
     variants: &[(Variant, [Runs; 3])],
@@ -58,31 +90,34 @@ pub(super) fn contrasts(
     bootstrap: &Bootstrap,
 ) -> Result<Vec<Contrast>> {
     let mut contrasts = Vec::new();
-    let adapter = |variant: &Variant| variant.name[variant.arm.len()..].to_owned();
     for (variant, measured) in variants {
         for metric in 0..METRICS.len() {
-            let value = |other: &(Variant, [Runs; 3])| other.0.scores[metric].value;
             let against = |asks: Asks, name: &str, base: &[Runs; 3]| -> Result<Contrast> {
                 let comparison = compare(&base[metric], &measured[metric], bootstrap)?;
                 contrast(asks, variant, name, metric, comparison)
             };
             if variant.arm == "fusion" {
-                // The single arms with the same adapter; an adapter that needs both sides meets those with the first one.
-                let single = |other: &&(Variant, _)| other.0.arm == "cf" || other.0.arm == "semantic";
-                let alike = |other: &&(Variant, _)| single(other) && adapter(&other.0) == adapter(variant);
-                let best = |a: &&(Variant, _), b: &&(Variant, _)| value(a).total_cmp(&value(b));
-                let found = variants.iter().filter(alike).max_by(best);
-                if let Some((name, base)) = found.or_else(|| variants.iter().filter(single).max_by(best)) {
-                    let mut fusion = against(Asks::Fusion, &name.name, base)?;
-                    // Which single arm is the better one was seen in these very data: fusion must be beyond chance above each of them
-                    // (an intersection-union test), so the largest p counts.
-                    for (_, other) in variants.iter().filter(alike).filter(|other| other.0.name != name.name)
-                    {
-                        let p = compare(&other[metric], &measured[metric], bootstrap)?.p_value;
+                let of = |sources| {
+                    let wanted = single(&variant.cell, sources);
+                    variants.iter().find(|(other, _)| other.cell.variant() == wanted)
+                };
+                match SINGLE.map(of) {
+                    [Some(cf), Some(semantic)] => {
+                        let value = |single: &(Variant, [Runs; 3])| single.0.scores[metric].value;
+                        let (better, other) =
+                            if value(semantic) > value(cf) { (semantic, cf) } else { (cf, semantic) };
+                        let mut fusion = against(Asks::Fusion, &better.0.name, &better.1)?;
+                        // Which single arm is the better one was seen in these very data: fusion must be beyond chance above each of
+                        // them (an intersection-union test), so the larger p counts.
+                        let p = compare(&other.1[metric], &measured[metric], bootstrap)?.p_value;
                         fusion.p_value = fusion.p_value.max(p);
+                        fusion.p_holm = fusion.p_value;
+                        contrasts.push(fusion);
                     }
-                    fusion.p_holm = fusion.p_value;
-                    contrasts.push(fusion);
+                    [Some((one, base)), None] | [None, Some((one, base))] => {
+                        contrasts.push(against(Asks::OneSingleArm, &one.name, base)?);
+                    }
+                    [None, None] => {}
                 }
             }
             if variant.arm.starts_with("text+")
@@ -110,16 +145,18 @@ pub(super) fn contrast(
 ) -> Result<Contrast> {
     let ours = variant.scores[metric].value;
     let theirs = ours - comparison.difference;
-    let percent = |difference: f64| 100.0 * difference / theirs;
     let interval = comparison.interval.context("a bootstrap gives an interval")?;
+    let percent = |difference: f64| percent_of(metric, theirs, difference);
     Ok(Contrast {
         asks,
         variant: variant.name.clone(),
         base: base.to_owned(),
         metric: METRICS[metric],
         values: [theirs, ours],
+        difference: comparison.difference,
+        interval: [interval.low, interval.high],
         relative_percent: percent(comparison.difference),
-        relative_interval: [percent(interval.low), percent(interval.high)],
+        relative_interval: percent(interval.low).zip(percent(interval.high)).map(|(low, high)| [low, high]),
         p_value: comparison.p_value,
         p_holm: comparison.p_value,
     })

@@ -4,21 +4,23 @@
 use anyhow::{Context, Result};
 use regen_data::LeakAudit;
 use regen_fusion::{AdapterKind, HiddenActivation};
-use regen_metrics::{Bootstrap, Measurement, holm, paired_bootstrap};
-use regen_narrator::{Control, TrainReport};
+use regen_metrics::{Bootstrap, holm};
+use regen_narrator::{NearToken, TrainReport};
 use serde::Serialize;
 
 use super::across::{self, Tested};
 use super::attribution::{BINS, Shares};
+use super::cells::Cell;
 use super::claims::{self, Claim};
 use super::co_training::NextItemScores;
 use super::cold::{ColdScores, ColdVectors};
-use super::contrasts::{Contrast, contrasts};
+use super::content::EncoderFacts;
+use super::contrasts::{Contrast, contrasts, tests};
 use super::kinds::{KindWorth, worth_by_kind};
 use super::plan::Plan;
-use super::pooled::{Pooled, Runs, measure, pool, pooled_scores};
+use super::pooled::{Pooled, Runs, measure, pooled_scores};
+use super::reading::{ControlledScore, Cost, controlled, costs};
 use super::records::{CellRecord, Identified, WorldRecord, Written};
-use crate::controls::mean_loss;
 use crate::report::FactShare;
 
 /// Everything that an experiment found.
@@ -28,6 +30,10 @@ pub struct Findings {
     pub title: String,
     /// What was asked.
     pub question: String,
+    /// SHA-256 of the plan's file.
+    pub plan_sha256: String,
+    /// The sentence encoder.
+    pub encoder: Option<EncoderFacts>,
     /// How many seeds each number is pooled over.
     pub seeds: Vec<u64>,
     /// The paper's claims, each with a verdict.
@@ -43,8 +49,10 @@ pub struct Setting {
     pub data: String,
     /// Longest history.
     pub history: usize,
-    /// Preset of the language model.
+    /// Preset of the language model, or its folder.
     pub language_model: String,
+    /// SHA-256 of what the folder holds, where it is one.
+    pub language_model_sha256: Option<String>,
     /// What a reader needs to know of the data.
     pub remarks: Vec<String>,
     /// Purchases over all pairs of user and item, mean over seeds.
@@ -61,6 +69,8 @@ pub struct Setting {
     pub contrasts: Vec<Contrast>,
     /// A few narratives beside their references: those of the first seed that fusion got best and worst.
     pub samples: Vec<Sample>,
+    /// What the first test narrative of the first seed is about: the variants' nearest words are of its soft tokens.
+    pub nearest_of: String,
 }
 
 /// One seed's world.
@@ -72,7 +82,9 @@ pub struct WorldFacts {
     pub size: [usize; 3],
     /// Narratives in training, validation and test.
     pub narratives: [usize; 3],
-    /// Who is held out.
+    /// SHA-256 of the data.
+    pub data_sha256: String,
+    /// Who is held out: the hash of the split.
     pub split: String,
     /// What the audit of leaks looked at, and found clean.
     pub audit: LeakAudit,
@@ -85,14 +97,23 @@ pub struct Variant {
     pub name: String,
     /// The arm's name.
     pub arm: String,
+    /// One of its cells.
+    #[serde(skip)]
+    pub(super) cell: Cell,
     /// BLEU, ROUGE-L, semantic similarity.
     pub scores: [Pooled; 3],
     /// Loss on the test narratives, nats a token; for an arm with soft tokens.
     pub loss: Option<Pooled>,
-    /// What each control adds to the loss, with the p of a paired bootstrap.
-    pub costs: Vec<(Control, Pooled, f64)>,
+    /// What each control adds to the loss.
+    pub costs: Vec<Cost>,
+    /// What each control does to narratives, on some of the test users.
+    pub controlled: Vec<ControlledScore>,
     /// Whose norm the soft tokens have, over all seeds; and the mean share of each seed.
     pub shares: Option<(Shares, Vec<f64>)>,
+    /// The cells of which that is not known although it was asked for, and why.
+    pub shares_missing: Vec<(String, String)>,
+    /// Of the first seed, the vocabulary's entries nearest to the last soft tokens of the first test narrative's prompt.
+    pub nearest: Vec<Vec<NearToken>>,
     /// What each side is worth to each kind of narrative, where both can be taken away.
     pub kinds: Vec<KindWorth>,
     /// How well it tells the next item, where that was learned.
@@ -157,21 +178,34 @@ impl Findings {
                 worlds.iter().filter(|world| world.data == wanted.0 && world.history == wanted.1).collect();
             settings.push(setting(wanted, plan, of_worlds, &of_setting)?);
         }
-        across::add_contrasts(&mut settings, &Bootstrap::seeded(plan.seeds[0]))?;
+        across::add_contrasts(&mut settings, &tests(plan.seeds[0]))?;
         let mut settings: Vec<Setting> = settings.into_iter().map(|tested| tested.setting).collect();
-        let mut contrasts: Vec<&mut Contrast> =
-            settings.iter_mut().flat_map(|setting| setting.contrasts.iter_mut()).collect();
-        let corrected = holm(&contrasts.iter().map(|contrast| contrast.p_value).collect::<Vec<_>>());
-        for (contrast, p) in contrasts.iter_mut().zip(corrected) {
-            contrast.p_holm = p;
-        }
+        correct(settings.iter_mut().flat_map(|setting| &mut setting.contrasts), |one| {
+            (one.p_value, &mut one.p_holm)
+        });
+        // Whether soft tokens are read is another question than which variant is better: a family of its own.
+        let controls = settings.iter_mut().flat_map(|setting| &mut setting.variants).flat_map(|variant| {
+            let losses = variant.costs.iter_mut().map(|cost| (cost.p_value, &mut cost.p_holm));
+            losses.chain(variant.controlled.iter_mut().map(|score| (score.p_value, &mut score.p_holm)))
+        });
+        correct(controls, |pair| pair);
         Ok(Self {
             title: plan.title.clone(),
             question: plan.question.clone(),
+            plan_sha256: plan.sha256.clone(),
+            encoder: worlds.first().map(|world| world.encoder.clone()),
             seeds: plan.seeds.clone(),
             claims: claims::judge(&settings, plan.varies_density()),
             settings,
         })
+    }
+}
+
+/// Writes Holm's correction of the first of each pair into the second.
+fn correct<'a, T>(all: impl Iterator<Item = T>, pair: impl Fn(T) -> (f64, &'a mut f64)) {
+    let (p_values, places): (Vec<f64>, Vec<&mut f64>) = all.map(pair).unzip();
+    for (place, p) in places.into_iter().zip(holm(&p_values)) {
+        *place = p;
     }
 }
 
@@ -192,10 +226,10 @@ fn setting<'a>(
     for name in names {
         let runs: Vec<&CellRecord> =
             cells.iter().copied().filter(|cell| variant_name(cell) == name).collect();
-        variants.push(variant(name, &worlds, &runs, &bootstrap)?);
+        variants.push(variant(name, &worlds, &runs, &bootstrap, &tests(plan.seeds[0]))?);
     }
     let (baselines, floor) = baselines(&worlds, &bootstrap)?;
-    let contrasts = contrasts(&variants, &floor, &bootstrap)?;
+    let contrasts = contrasts(&variants, &floor, &tests(plan.seeds[0]))?;
     let planted = plan.planted(&data);
     let density = worlds.iter().map(|world| world.density()).sum::<f64>() / worlds.len().max(1) as f64;
     let samples = samples(&worlds, cells);
@@ -208,11 +242,14 @@ fn setting<'a>(
                 seed: world.seed,
                 size: world.size,
                 narratives: world.narratives,
+                data_sha256: world.data_sha256.clone(),
                 split: world.split.clone(),
                 audit: world.audit,
             })
             .collect(),
         samples,
+        nearest_of: worlds.first().and_then(|world| world.contexts.first().cloned()).unwrap_or_default(),
+        language_model_sha256: cells.iter().find_map(|cell| cell.language_model_sha256.clone()),
         data,
         history,
         language_model,
@@ -271,6 +308,7 @@ fn variant(
     worlds: &[&WorldRecord],
     runs: &[&CellRecord],
     bootstrap: &Bootstrap,
+    tests: &Bootstrap,
 ) -> Result<(Variant, [Runs; 3])> {
     let world = |run: &CellRecord| {
         let found = worlds.iter().find(|world| world.seed == run.cell.seed);
@@ -282,41 +320,21 @@ fn variant(
     }
     let measured = measure(&written)?;
     let scores = pooled_scores(&written, &measured, bootstrap)?;
-    let mut losses: Vec<(Control, Vec<Measurement<regen_metrics::Mean>>)> = Vec::new();
-    for run in runs {
-        let users = &world(run)?.users;
-        for (control, found) in &run.losses {
-            let loss = mean_loss(found, users)?;
-            match losses.iter_mut().find(|(known, _)| known == control) {
-                Some((_, all)) => all.push(loss),
-                None => losses.push((*control, vec![loss])),
-            }
-        }
-    }
-    let has_soft_tokens = losses.len() > 1;
-    let mut loss = None;
-    let mut costs = Vec::new();
-    if let Some((_, plain)) = losses.first().filter(|_| has_soft_tokens) {
-        loss = Some(pool(plain, bootstrap)?);
-        let plain_values: Vec<f64> = plain.iter().map(Measurement::value).collect();
-        let plain = Measurement::pooled(plain)?;
-        for (control, changed) in &losses[1..] {
-            let per_seed = changed.iter().zip(&plain_values).map(|(c, plain)| c.value() - plain).collect();
-            let comparison = paired_bootstrap(&plain, &Measurement::pooled(changed)?, bootstrap)?;
-            let interval = comparison.interval.context("a bootstrap gives an interval")?;
-            let cost = Pooled { value: comparison.difference, interval, per_seed };
-            costs.push((*control, cost, comparison.p_value));
-        }
-    }
     let first = runs.first().context("a variant has runs")?;
     let pairs = runs.iter().map(|run| Ok((world(run)?, *run))).collect::<Result<Vec<_>>>()?;
+    let (loss, costs) = costs(&pairs, bootstrap, tests)?;
+    let missing = |run: &&CellRecord| Some((run.cell.name(), run.shares_missing.clone()?));
     let variant = Variant {
         name,
         arm: first.cell.arm.to_string(),
+        cell: first.cell.clone(),
         scores,
         loss,
         costs,
+        controlled: controlled(&pairs, tests)?,
         shares: shares(runs),
+        shares_missing: runs.iter().filter_map(missing).collect(),
+        nearest: first.nearest.clone(),
         kinds: worth_by_kind(&pairs, bootstrap)?,
         cold: ColdScores::of(&pairs, bootstrap)?,
         next_item: {

@@ -26,6 +26,17 @@ pub(super) enum Runs {
     Mean(Measurement<regen_metrics::Mean>),
 }
 
+impl Runs {
+    /// Of all test narratives of all seeds together.
+    pub(super) fn value(&self) -> f64 {
+        match self {
+            Self::Bleu(all) => all.value(),
+            Self::Rouge(all) => all.value(),
+            Self::Mean(all) => all.value(),
+        }
+    }
+}
+
 /// Each seed's texts scored, and put together.
 pub(super) fn measure(written: &[(&WorldRecord, &Written)]) -> Result<[Runs; 3]> {
     let scores: Vec<ArmScores> =

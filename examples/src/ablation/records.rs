@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use regen_data::LeakAudit;
 use regen_metrics::{Mean, MeanStats, Measurement, Rouge, measure};
-use regen_narrator::{Control, NarrativeLoss, TrainReport};
+use regen_narrator::{Control, NarrativeLoss, NearToken, TrainReport};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,8 +14,12 @@ use serde_json::Value;
 use super::attribution::Shares;
 use super::cells::Cell;
 use super::co_training::NextItemRanks;
+use super::content::EncoderFacts;
 use crate::report::FactShare;
 use crate::scores::ArmScores;
+
+/// The layout of records. It stands among the settings, and a record of another layout is refused.
+pub(super) const FORMAT: u32 = 2;
 
 /// Texts for the test examples of a world, and what only an encoder or the generator can tell of them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,12 +62,14 @@ pub struct WorldRecord {
     pub size: [usize; 3],
     /// Narratives in training, validation and test.
     pub narratives: [usize; 3],
-    /// Who is held out.
+    /// SHA-256 of the data , in blocks (`content.rs`).
+    pub data_sha256: String,
+    /// Who is held out: the hash of the split.
     pub split: String,
     /// Why the split does not leak.
     pub audit: LeakAudit,
-    /// The sentence encoder's name.
-    pub encoder: String,
+    /// The sentence encoder.
+    pub encoder: EncoderFacts,
     /// The user of each test example.
     pub users: Vec<u32>,
     /// The kind of each test example.
@@ -94,6 +100,10 @@ pub struct CellRecord {
     pub parameters: u64,
     /// Wall time of training and of writing.
     pub seconds: [f64; 2],
+    /// The highest memory of the process so far, in bytes, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+    /// SHA-256 of the language model's folder, where it is one.
+    pub language_model_sha256: Option<String>,
     /// The loss curve of reading the catalogue.
     pub reading: Option<TrainReport>,
     /// The loss curves of learning to write.
@@ -102,14 +112,43 @@ pub struct CellRecord {
     pub written: Written,
     /// The loss of each test narrative as it is, and under each control; empty for an arm without soft tokens.
     pub losses: Vec<(Control, Vec<NarrativeLoss>)>,
+    /// The test examples, by place, for which texts were also written under controls; whole users, the same for all cells of a world.
+    pub controlled_examples: Vec<usize>,
+    /// What was written for these under each control; empty for an arm without soft tokens.
+    pub controlled: Vec<(Control, Written)>,
     /// Whose norm the soft tokens have, where the adapter can be taken apart.
     pub shares: Option<Shares>,
+    /// Why that is not known although it was asked for.
+    pub shares_missing: Option<String>,
+    /// Of the first test example, the vocabulary's entries nearest to its last soft tokens, token by token.
+    pub nearest: Vec<Vec<NearToken>>,
     /// Where the narrated items stand among all, where the next item was learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_item: Option<NextItemRanks>,
 }
 
+impl Written {
+    /// What was written for some of the test examples, by place, and how near it is to the references.
+    pub(super) fn only(&self, places: &[usize]) -> Self {
+        Self {
+            texts: places.iter().map(|&place| self.texts[place].clone()).collect(),
+            similarity: places.iter().map(|&place| self.similarity[place]).collect(),
+            identity: None,
+            facts: None,
+        }
+    }
+}
+
 impl WorldRecord {
+    /// The world with some of its test examples, by place: users and references, to score what was written for them.
+    pub(super) fn only(&self, places: &[usize]) -> Self {
+        Self {
+            users: places.iter().map(|&place| self.users[place]).collect(),
+            references: places.iter().map(|&place| self.references[place].clone()).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Purchases over all pairs of user and item.
     pub fn density(&self) -> f64 {
         let [users, items, interactions] = self.size;
@@ -125,7 +164,7 @@ impl WorldRecord {
         let similarity = written.similarity.iter().map(|&cosine| MeanStats::of(cosine)).collect();
         let signature = format!(
             "nrefs:1|sim:cosine|encoder:{}|agg:mean|version:regen.{}",
-            self.encoder,
+            self.encoder.signature(),
             env!("CARGO_PKG_VERSION")
         );
         let similarity = Measurement::new(Mean::named("semantic similarity"), similarity, signature)?;
@@ -137,50 +176,68 @@ impl WorldRecord {
     }
 }
 
-/// A record that knows what it was made with.
-pub(super) trait Record: Serialize + DeserializeOwned {
-    /// Everything that decided it.
-    fn settings(&self) -> &Value;
-}
-
-impl Record for WorldRecord {
-    fn settings(&self) -> &Value {
-        &self.settings
-    }
-}
-
-impl Record for CellRecord {
-    fn settings(&self) -> &Value {
-        &self.settings
-    }
-}
-
 /// Writes a record in one step.
-pub(super) fn keep<R: Record>(path: &Path, record: &R) -> Result<()> {
+pub(super) fn keep<R: Serialize>(path: &Path, record: &R) -> Result<()> {
     let temporary = path.with_extension("tmp");
     fs::write(&temporary, serde_json::to_string(record)?)
         .and_then(|()| fs::rename(&temporary, path))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// What every record begins with, whatever its layout.
+#[derive(Deserialize)]
+struct Head {
+    settings: Value,
+}
+
+impl Head {
+    /// The layout that it was written in; what wrote none did not say what its data were.
+    fn format(&self) -> Option<u64> {
+        let world = self.settings.get("world").unwrap_or(&self.settings);
+        world.pointer("/common/format").and_then(Value::as_u64)
+    }
+}
+
 /// The record at `path`, if it is there.
 ///
 /// # Errors
-/// If it is damaged, or was made with other settings.
-pub(super) fn find<R: Record>(path: &Path, settings: &Value) -> Result<Option<R>> {
+/// If it is damaged, has the layout of another version, or was made with other settings or from other content.
+pub(super) fn find<R: DeserializeOwned>(path: &Path, settings: &Value) -> Result<Option<R>> {
     if !path.exists() {
         return Ok(None);
     }
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let kept: R = serde_json::from_str(&text)
-        .with_context(|| format!("{} is damaged: delete it to compute it anew", path.display()))?;
-    let name = path.display();
+    let damaged = || format!("{} is damaged: delete it to compute it anew", path.display());
+    let head: Head = serde_json::from_str(&text).with_context(damaged)?;
     ensure!(
-        kept.settings() == settings,
-        "{name} was made with other settings ({}): delete it, or give another --out",
-        difference(kept.settings(), settings)
+        head.format() == Some(u64::from(FORMAT)),
+        "{} was written by another version of this program, which did not keep what this one needs: delete the folders \
+         `worlds` and `cells` of this --out to compute all anew, or give another --out",
+        path.display()
     );
-    Ok(Some(kept))
+    same(path, &head.settings, settings)?;
+    Ok(Some(serde_json::from_str(&text).with_context(damaged)?))
+}
+
+/// Refuses what is kept at `path` unless it was made with the settings that are asked for, and from the same content.
+///
+/// # Errors
+/// With what differs, and what to do.
+pub(super) fn same(path: &Path, kept: &Value, asked: &Value) -> Result<()> {
+    if kept == asked {
+        return Ok(());
+    }
+    let (name, difference) = (path.display(), difference(kept, asked));
+    for (hash, what) in [
+        ("encoder_sha256", "another sentence encoder"),
+        ("data_sha256", "other data"),
+        ("language_model_sha256", "another language model of that name"),
+    ] {
+        if difference.starts_with(hash) || difference.contains(&format!(".{hash}")) {
+            bail!("{name} was made from {what} ({difference}): delete it, or give another --out");
+        }
+    }
+    bail!("{name} was made with other settings ({difference}): delete it, or give another --out")
 }
 
 /// The first place where two settings differ, in words.
@@ -211,5 +268,30 @@ mod tests {
         let new = json!({ "a": 1, "b": { "c": [1, 2], "d": "y" } });
         assert_eq!(difference(&old, &new), "b.d: \"x\", now \"y\"");
         assert_eq!(difference(&json!({ "a": 1 }), &json!({ "a": 1, "z": 2 })), "z: null, now 2");
+    }
+
+    #[test]
+    fn records_of_other_content_or_of_an_older_version_are_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cell.json");
+        let refused = |kept: &Value, asked: &Value| {
+            fs::write(&path, json!({ "settings": kept }).to_string()).unwrap();
+            format!("{:#}", find::<CellRecord>(&path, asked).unwrap_err())
+        };
+        let common = json!({ "format": FORMAT });
+        let world = |data: &str| json!({ "world": { "common": common, "data_sha256": data } });
+        let said = refused(&world("a"), &world("b"));
+        assert!(said.contains("made from other data") && said.contains("--out"), "{said}");
+        let world = |encoder: &str| json!({ "common": common, "encoder_sha256": encoder });
+        assert!(refused(&world("a"), &world("b")).contains("another sentence encoder"));
+        let cell = |lm: &str| json!({ "world": world("a"), "language_model_sha256": lm });
+        assert!(refused(&cell("a"), &cell("b")).contains("another language model"));
+        assert!(refused(&json!({ "common": common, "rank": 1 }), &world("a")).contains("made "));
+        for old in [json!({ "common": {} }), json!({ "world": { "common": { "format": 1 } } })] {
+            let said = refused(&old, &world("a"));
+            assert!(said.contains("another version") && said.contains("delete"), "{said}");
+        }
+        fs::write(&path, "{").unwrap();
+        assert!(format!("{:#}", find::<CellRecord>(&path, &common).unwrap_err()).contains("damaged"));
     }
 }

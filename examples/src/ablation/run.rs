@@ -5,15 +5,17 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use regen_semantic::SentenceEncoder;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::cell;
+use super::cell::{self, Made};
 use super::cells::Cell;
+use super::content::{Encoder, of_language_models};
 use super::findings::Findings;
 use super::jobs::Claim;
 use super::plan::Plan;
-use super::records::{CellRecord, Record, WorldRecord, find, keep};
+use super::records::{CellRecord, FORMAT, WorldRecord, find, keep};
 use super::world::World;
 use crate::cli::Session;
 
@@ -43,12 +45,13 @@ impl FromStr for Worker {
 /// `folder` is that of real data. A run that was stopped goes on when it is called again, inside the cell that it was at.
 ///
 /// # Errors
-/// If data, encoder or training refuse their input, a record in `out` is damaged or was made with other settings, another
+/// If data, encoder or training refuse their input, a record in `out` is damaged, was made with other settings, from other content
+/// (encoder, data, language model) or by a version that kept other things, another
 /// process is at work on one of the cells, or the user stops it.
 pub fn run(
     plan: &Plan,
     folder: Option<&Path>,
-    encoder: &SentenceEncoder,
+    encoder: &Encoder,
     out: &Path,
     session: &Session,
 ) -> Result<Findings> {
@@ -71,7 +74,7 @@ pub fn work(
     worker: Worker,
     plan: &Plan,
     folder: Option<&Path>,
-    encoder: &SentenceEncoder,
+    encoder: &Encoder,
     out: &Path,
     session: &Session,
 ) -> Result<()> {
@@ -92,7 +95,7 @@ fn visit(
     plan: &Plan,
     all: &[Cell],
     folder: Option<&Path>,
-    encoder: &SentenceEncoder,
+    encoder: &Encoder,
     out: &Path,
     session: &Session,
 ) -> Result<Kept> {
@@ -100,7 +103,10 @@ fn visit(
     for folder in [&world_folder, &cell_folder] {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
+    plan.check_data(folder)?;
+    let language_models = of_language_models(&plan.language_models)?;
     let common = json!({
+        "format": FORMAT,
         "version": env!("CARGO_PKG_VERSION"),
         "libtorch": crate::libtorch_version(),
         "device": format!("{:?}", session.placement.device),
@@ -110,13 +116,17 @@ fn visit(
     let mut place = 0;
     for of_world in all.chunk_by(|a, b| World::name(a) == World::name(b)) {
         let Some(first) = of_world.first() else { continue };
-        let world = World::prepare(plan, first, folder, &common)?;
+        let in_world = || format!("world {}", World::name(first));
+        let world = World::prepare(plan, first, folder, &encoder.facts, &common).with_context(in_world)?;
         let mut vectors = None;
         let path = world_folder.join(World::name(first) + ".json");
-        kept.worlds.extend(once(&path, &world.settings, || {
-            let made = vectors.insert(world.vectors(encoder, session)?);
-            world.record(made, encoder, session)
-        })?);
+        kept.worlds.extend(
+            once(&path, &world.settings, || {
+                let made = vectors.insert(world.vectors(encoder, session)?);
+                world.record(made, encoder, session)
+            })
+            .with_context(in_world)?,
+        );
         for one in of_world {
             session.check("the experiment")?;
             place += 1;
@@ -124,15 +134,25 @@ fn visit(
             let path = cell_folder.join(one.name() + ".json");
             let progress = cell_folder.join(one.name() + ".progress");
             let mut ran = false;
-            let record = once(&path, &cell::settings(plan, one, &world.settings), || {
+            let of_model = language_models.get(&one.language_model).map(String::as_str);
+            let settings = cell::settings(plan, one, &world.settings, of_model);
+            let record = once(&path, &settings, || {
                 ran = true;
                 note("running");
                 if vectors.is_none() {
                     vectors = Some(world.vectors(encoder, session)?);
                 }
-                let vectors = vectors.as_ref().context("vectors were just made")?;
-                cell::run(plan, one, &world, vectors, encoder, &progress, session)
-            })?;
+                let made = Made {
+                    settings: &settings,
+                    language_model_sha256: of_model,
+                    world: &world,
+                    vectors: vectors.as_ref().context("vectors were just made")?,
+                    encoder,
+                    progress: &progress,
+                };
+                cell::run(plan, one, &made, session)
+            })
+            .with_context(|| format!("cell {}", one.name()))?;
             // A process that was killed between the record and this leaves them to the next.
             if record.is_some() && progress.exists() {
                 fs::remove_dir_all(&progress)
@@ -150,7 +170,11 @@ fn visit(
 }
 
 /// The record at `path`, made and kept if it is not there yet; `None` while another process makes it.
-fn once<R: Record>(path: &Path, settings: &Value, make: impl FnOnce() -> Result<R>) -> Result<Option<R>> {
+fn once<R: Serialize + DeserializeOwned>(
+    path: &Path,
+    settings: &Value,
+    make: impl FnOnce() -> Result<R>,
+) -> Result<Option<R>> {
     if let Some(record) = find(path, settings)? {
         return Ok(Some(record));
     }

@@ -1,9 +1,7 @@
 //! Findings as a report: verdicts first, then setting by setting what they rest on.
 
-use regen_narrator::Control;
-
 use super::across::overview;
-use super::attribution::Measure;
+use super::claims::difference;
 use super::co_training::RANKING;
 use super::cold::PartScores;
 use super::contrasts::{Asks, Contrast};
@@ -13,7 +11,7 @@ use super::plan::Plan;
 use super::pooled::Pooled;
 use super::published::Published;
 use super::records::Identified;
-use crate::controls::in_words;
+use super::soft_tokens;
 use crate::report::charts::{self, Bar, COLOURS, Series};
 use crate::scores::{METRIC_NAMES, METRICS};
 
@@ -45,12 +43,43 @@ impl Findings {
         blocks.extend(published.iter().flat_map(|published| published.blocks()));
         blocks.push(Block::Heading(2, "How to reproduce it".to_owned()));
         blocks.push(Block::Verbatim(plan_text.trim().to_owned()));
+        blocks.push(Block::Text("What it was made from, by SHA-256:".to_owned()));
+        blocks.push(Block::Verbatim(self.hashes().join("\n")));
         let cells = plan.cells().len();
         blocks.push(Block::Note(format!(
-            "regen {}, {cells} cells; the records of all cells, with their settings and texts, are beside this page.",
+            "regen {}, {cells} cells; the records of all cells, with their settings and texts, are beside this page. The same plan, \
+             data, encoder and number of threads give the same numbers on the CPU.",
             env!("CARGO_PKG_VERSION")
         )));
         Document { title: self.title.clone(), blocks }
+    }
+}
+
+impl Findings {
+    /// Everything that the findings follow from, a line each.
+    fn hashes(&self) -> Vec<String> {
+        let mut lines = vec![format!("plan  {}", self.plan_sha256)];
+        lines.extend(
+            self.encoder.iter().map(|encoder| format!("encoder {}  {}", encoder.name, encoder.sha256)),
+        );
+        for setting in &self.settings {
+            if let Some(sha256) = &setting.language_model_sha256 {
+                lines.push(format!("language model {}  {sha256}", setting.language_model));
+            }
+            for world in &setting.worlds {
+                lines.push(format!("data {}, seed {}  {}", setting.data, world.seed, world.data_sha256));
+                let split = format!("split {}, seed {}", setting.data, world.seed);
+                lines.push(format!("{split}  {}", world.split));
+            }
+        }
+        // Settings share data.
+        let mut all: Vec<String> = Vec::new();
+        lines.into_iter().for_each(|line| {
+            if !all.contains(&line) {
+                all.push(line);
+            }
+        });
+        all
     }
 }
 
@@ -75,10 +104,7 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
     blocks.extend(next_item(setting));
     blocks.extend(identity(setting));
     blocks.extend(facts(setting));
-    blocks.extend(controls(setting));
-    blocks.extend(worths(setting));
-    blocks.extend(kinds(setting));
-    blocks.extend(shares(setting));
+    blocks.extend(soft_tokens::blocks(setting));
     blocks.push(Block::Heading(3, "Learning curves".to_owned()));
     blocks.push(curves(setting));
     blocks.push(Block::Heading(3, "Examples".to_owned()));
@@ -97,11 +123,11 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
 }
 
 /// BLEU is on a scale of 100, the others of 1.
-fn show(metric: usize, value: f64) -> String {
+pub(super) fn show(metric: usize, value: f64) -> String {
     if metric == 0 { format!("{value:.2}") } else { format!("{value:.4}") }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
@@ -160,7 +186,7 @@ fn next_item(setting: &Setting) -> Vec<Block> {
         Block::Heading(3, "The next purchase".to_owned()),
         Block::Note(format!(
             "Where the narrated item stands among all items that its user had not bought, told from the history alone; {} \
-             test requests. The users are new to the model.",
+             test requests. The users are new to the model; intervals draw seeds, and users within seeds.",
             first.requests
         )),
         table(&columns, rows),
@@ -184,6 +210,7 @@ fn chart(setting: &Setting, metric: usize) -> Block {
 fn contrasts(setting: &Setting) -> Vec<Block> {
     let asked = |asks: Asks| match asks {
         Asks::Fusion => "fusion over the better single arm",
+        Asks::OneSingleArm => "fusion over the one single arm that was run so",
         Asks::VectorsBesideText => "vectors beside text",
         Asks::Adapter => "another variant of the arm",
         Asks::Floor => "over the floor",
@@ -194,14 +221,14 @@ fn contrasts(setting: &Setting) -> Vec<Block> {
     let row = |contrast: &Contrast| {
         let metric = METRICS.iter().position(|&name| name == contrast.metric).unwrap_or(0);
         let [base, value] = contrast.values;
-        let [low, high] = contrast.relative_interval;
+        let [difference, interval] = difference(contrast);
         vec![
             asked(contrast.asks).into(),
             contrast.variant.clone().into(),
             contrast.metric.into(),
             Entry::with(show(metric, base), contrast.base.clone()),
             show(metric, value).into(),
-            Entry::with(format!("{:+.1} %", contrast.relative_percent), format!("{low:+.1} – {high:+.1}")),
+            Entry::with(difference, interval),
             format!("{:.3}", contrast.p_value).into(),
             format!("{:.3}", contrast.p_holm).into(),
         ]
@@ -222,7 +249,7 @@ fn contrasts(setting: &Setting) -> Vec<Block> {
                 "variant's value",
                 "difference",
                 "p",
-                "p (Holm, whole report)",
+                "p (Holm, all of these in the report)",
             ],
             rows,
         ),
@@ -263,157 +290,6 @@ fn facts(setting: &Setting) -> Vec<Block> {
         Block::Heading(3, "Facts told correctly".to_owned()),
         table(&["arm", "known by co-purchase only", "known by text only"], rows),
     ]
-}
-
-fn controls(setting: &Setting) -> Vec<Block> {
-    let mut rows: Vec<Vec<Entry>> = Vec::new();
-    for variant in &setting.variants {
-        let Some(loss) = &variant.loss else { continue };
-        for (index, (control, cost, p)) in variant.costs.iter().enumerate() {
-            let (name, plain) = match index {
-                0 => (variant.name.clone(), format!("{:.3}", loss.value)),
-                _ => Default::default(),
-            };
-            let interval = format!("{:+.3} – {:+.3}", cost.interval.low, cost.interval.high);
-            rows.push(vec![
-                name.into(),
-                plain.into(),
-                in_words(*control).into(),
-                Entry::with(format!("{:+.3}", cost.value), interval),
-                format!("{p:.3}").into(),
-            ]);
-        }
-    }
-    if rows.is_empty() {
-        return Vec::new();
-    }
-    vec![
-        Block::Heading(3, "Are the soft tokens read?".to_owned()),
-        table(&["arm", "loss", "change", "adds", "p"], rows),
-        Block::Note(
-            "Loss on the test narratives, nats a token, and what it costs when every prompt is given the items of another \
-             user, or one side of every item is taken away. A model that ignored its soft tokens would lose nothing."
-                .to_owned(),
-        ),
-    ]
-}
-
-/// What each side saves, nats a token: Shapley values of two players, from what it costs to take away either and both.
-///
-/// **Source** Shapley 1953, "A Value for n-Person Games".
-fn side_worth(variant: &Variant) -> Option<[f64; 2]> {
-    let cost =
-        |wanted| variant.costs.iter().find(|(control, ..)| *control == wanted).map(|(_, cost, _)| cost.value);
-    let (cf, semantic) = (cost(Control::WithoutCf)?, cost(Control::WithoutSemantic)?);
-    let neither = cost(Control::WithoutVectors)?;
-    Some([0.5 * (neither - semantic + cf), 0.5 * (neither - cf + semantic)])
-}
-
-fn worths(setting: &Setting) -> Vec<Block> {
-    let row = |variant: &Variant| {
-        let [cf, semantic] = side_worth(variant)?;
-        let share = if cf + semantic > 0.0 { percent(cf / (cf + semantic)) } else { "–".to_owned() };
-        Some(vec![
-            variant.name.clone().into(),
-            format!("{cf:+.3}").into(),
-            format!("{semantic:+.3}").into(),
-            share.into(),
-        ])
-    };
-    let rows: Vec<Vec<Entry>> = setting.variants.iter().filter_map(row).collect();
-    if rows.is_empty() {
-        return Vec::new();
-    }
-    vec![
-        Block::Heading(3, "What is each side worth?".to_owned()),
-        table(&["arm", "collaborative", "semantic", "collaborative share"], rows),
-        Block::Note(
-            "Nats a token that a side saves: its Shapley value for the loss, the mean of being added first and being added \
-             last. The two add up to what both save together. Defined for every adapter."
-                .to_owned(),
-        ),
-    ]
-}
-
-fn kinds(setting: &Setting) -> Vec<Block> {
-    let worth = |worth: &Pooled| {
-        let interval = format!("{:+.3} – {:+.3}", worth.interval.low, worth.interval.high);
-        Entry::with(format!("{:+.3}", worth.value), interval)
-    };
-    let mut rows: Vec<Vec<Entry>> = Vec::new();
-    // With one kind the table would say again what stands above it.
-    for variant in setting.variants.iter().filter(|variant| variant.kinds.len() > 1) {
-        for kind in &variant.kinds {
-            let (cf, both) = (kind.cf.value, kind.cf.value + kind.semantic.value);
-            rows.push(vec![
-                variant.name.clone().into(),
-                kind.kind.replace('_', " ").into(),
-                kind.narratives.to_string().into(),
-                worth(&kind.cf),
-                worth(&kind.semantic),
-                if both > 0.0 { percent(cf / both) } else { "–".to_owned() }.into(),
-                kind.norm_share.map_or("–".to_owned(), percent).into(),
-            ]);
-        }
-    }
-    if rows.is_empty() {
-        return Vec::new();
-    }
-    vec![
-        Block::Heading(3, "And to each kind of narrative?".to_owned()),
-        table(
-            &[
-                "arm",
-                "kind",
-                "narratives",
-                "collaborative",
-                "semantic",
-                "collaborative share",
-                "collaborative share of the norms",
-            ],
-            rows,
-        ),
-        Block::Note(
-            "As above, over the narratives of one kind. A projection's soft token is the same for every kind, so its norms differ \
-             by the items that a kind is given alone."
-                .to_owned(),
-        ),
-    ]
-}
-
-fn shares(setting: &Setting) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for variant in &setting.variants {
-        let Some((shares, per_seed)) = &variant.shares else { continue };
-        if blocks.is_empty() {
-            blocks.push(Block::Heading(3, "Who makes the soft tokens?".to_owned()));
-        }
-        let (label, how) = match shares.measure {
-            Measure::Norms => ("share of W₁eᵢ in the norms of W₁eᵢ and W₂eₛ", String::new()),
-            Measure::IntegratedGradients => (
-                "share of the collaborative side in the norms of both sides' integrated gradients",
-                format!(
-                    " By integrated gradients, which miss the change that they add up to by at most {:.0e}.",
-                    shares.residual
-                ),
-            ),
-        };
-        let seeds: Vec<String> = per_seed.iter().map(|share| format!("{share:.3}")).collect();
-        let tenths: Vec<String> = shares.by_popularity.iter().map(|share| format!("{share:.3}")).collect();
-        blocks.push(Block::Figure(
-            charts::counted_histogram(&shares.histogram, shares.mean, label),
-            format!(
-                "{}: mean share of the collaborative side {:.3} over {} soft tokens of test users (by seed {}); from the least \
-                 bought tenth to the most bought: {}.{how}",
-                variant.name,
-                shares.mean,
-                shares.tokens,
-                seeds.join(", "),
-                tenths.join(", ")
-            ),
-        ));
-    }
-    blocks
 }
 
 fn curves(setting: &Setting) -> Block {

@@ -10,12 +10,12 @@ use regen_data::{
     Example, HistoryConfig, Interaction, LeakAudit, Part, Split, audit_leaks, examples, training_interactions,
 };
 use regen_metrics::similarity::cosines;
-use regen_semantic::SentenceEncoder;
 use regen_wals::WalsConfig;
 use serde_json::{Value, json};
 
 use super::cells::{Cell, slug};
 use super::cold::{self, ColdVectors};
+use super::content::{Encoder, EncoderFacts, of_data};
 use super::data::DataSource;
 use super::plan::Plan;
 use super::records::{Identified, WorldRecord, Written};
@@ -36,6 +36,7 @@ pub(super) struct World {
     pub(super) interactions: Vec<Interaction>,
     pub(super) task: Task,
     pub(super) settings: Value,
+    data_sha256: String,
     audit: LeakAudit,
     cell: Cell,
     rank: usize,
@@ -67,8 +68,14 @@ impl Vectors {
 }
 
 impl World {
-    /// The world of `cell`; `folder` is that of real data.
-    pub(super) fn prepare(plan: &Plan, cell: &Cell, folder: Option<&Path>, common: &Value) -> Result<Self> {
+    /// The world of `cell`; `folder` is that of real data, `encoder` what its vectors will be made with.
+    pub(super) fn prepare(
+        plan: &Plan,
+        cell: &Cell,
+        folder: Option<&Path>,
+        encoder: &EncoderFacts,
+        common: &Value,
+    ) -> Result<Self> {
         let data = plan.data(&cell.data).context("a cell's data set is in the plan")?;
         let vertical = |vertical: Vertical| {
             let Some(folder) = folder else {
@@ -103,10 +110,13 @@ impl World {
         let audit = audit_leaks(&input.dataset, &split, &examples, &interactions)
             .with_context(|| format!("the split of {:?} leaks", data.name))?;
         let task = Task::new(&input.dataset, &split, &examples, plan.training.reading_steps > 0, cell.seed);
+        let data_sha256 = of_data(&input.dataset, &input.published);
         let mut settings = json!({
             "common": common,
             "data": data.name,
             "source": data.source,
+            "data_sha256": data_sha256,
+            "encoder_sha256": encoder.sha256,
             "seed": cell.seed,
             "history": cell.history,
             "split": split.hash(),
@@ -122,6 +132,7 @@ impl World {
             interactions,
             task,
             settings,
+            data_sha256,
             audit,
             cell: cell.clone(),
             rank: plan.rank,
@@ -141,7 +152,8 @@ impl World {
     }
 
     /// Factors of the training interactions, embeddings of item texts and references.
-    pub(super) fn vectors(&self, encoder: &SentenceEncoder, session: &Session) -> Result<Vectors> {
+    pub(super) fn vectors(&self, encoder: &Encoder, session: &Session) -> Result<Vectors> {
+        let encoder = &encoder.model;
         let dataset = &self.input.dataset;
         let wals = WalsConfig { rank: self.rank, seed: self.cell.seed, ..WalsConfig::default() };
         let (matrix, model) = fit_factors(dataset, &self.interactions, &wals, session)?;
@@ -174,7 +186,7 @@ impl World {
     pub(super) fn record(
         &self,
         vectors: &Vectors,
-        encoder: &SentenceEncoder,
+        encoder: &Encoder,
         session: &Session,
     ) -> Result<WorldRecord> {
         let judge = |texts: Vec<String>| self.judge(texts, vectors, encoder, session);
@@ -191,9 +203,10 @@ impl World {
             remarks: self.input.remarks.clone(),
             size: [dataset.users.len(), dataset.items.len(), self.interactions.len()],
             narratives: [task.training.len(), task.validation.len(), task.test.len()],
+            data_sha256: self.data_sha256.clone(),
             split: self.split.hash().to_owned(),
             audit: self.audit,
-            encoder: "all-MiniLM-L6-v2".to_owned(),
+            encoder: encoder.facts.clone(),
             users: task.test_users.clone(),
             kinds: test.iter().map(|example| example.kind.as_str().to_owned()).collect(),
             contexts: contexts.collect(),
@@ -213,16 +226,31 @@ impl World {
         &self,
         texts: Vec<String>,
         vectors: &Vectors,
-        encoder: &SentenceEncoder,
+        encoder: &Encoder,
         session: &Session,
     ) -> Result<Written> {
-        let embedded = embed(encoder, &texts, "embed narratives", session)?;
+        let embedded = embed(&encoder.model, &texts, "embed narratives", session)?;
         Ok(Written {
             similarity: cosines(embedded.view(), vectors.references.view())?,
             identity: self.identified(&texts, embedded.view(), vectors)?,
             facts: facts(&self.input, &self.split, &self.examples, &texts),
             texts,
         })
+    }
+
+    /// The same of texts for some of the test examples, by place; only their similarity.
+    pub(super) fn judge_some(
+        &self,
+        texts: Vec<String>,
+        places: &[usize],
+        vectors: &Vectors,
+        encoder: &Encoder,
+        session: &Session,
+    ) -> Result<Written> {
+        let embedded = embed(&encoder.model, &texts, "embed narratives", session)?;
+        let references = vectors.references.select(ndarray::Axis(0), places);
+        let similarity = cosines(embedded.view(), references.view())?;
+        Ok(Written { similarity, identity: None, facts: None, texts })
     }
 
     fn identified(

@@ -93,12 +93,12 @@ fn scores(html: &mut String, comparison: &Comparison) -> Result<()> {
         for (metric, gain) in comparison.gains.iter().enumerate() {
             write!(
                 html,
-                "<tr><td>{}</td><td>{} <small>{}</small></td><td>{}</td><td>{:+.1} %</td><td>{:.3}</td><td>{:.3}</td></tr>",
+                "<tr><td>{}</td><td>{} <small>{}</small></td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td></tr>",
                 gain.metric,
                 show(metric, gain.single),
                 escape(&gain.best_single),
                 show(metric, gain.fusion),
-                gain.relative_percent,
+                gain.shown(),
                 gain.p_value,
                 gain.p_holm
             )?;
@@ -145,7 +145,7 @@ fn controls(html: &mut String, comparison: &Comparison) -> Result<()> {
     }
     html.push_str(
         "<h2>Are the soft tokens read?</h2><table><thead><tr><th>arm</th><th>loss</th><th>change</th>\
-         <th>adds</th><th>p</th></tr></thead><tbody>",
+         <th>adds</th><th>p (not corrected)</th></tr></thead><tbody>",
     );
     for record in &comparison.controls {
         for (index, cost) in record.costs.iter().enumerate() {

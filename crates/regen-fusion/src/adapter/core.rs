@@ -166,10 +166,11 @@ impl Adapter {
         self.map.contributions(&sides).map_err(torch("compute soft tokens"))
     }
 
-    /// The sides in f32, normalised, with the learned vector where an item has none; then the details.
+    /// The sides in f32, normalised, with the learned vector where an item has none; then the details, the review last.
     pub(crate) fn prepared(&self, items: &ItemVectors) -> Result<Vec<Tensor>> {
         let sides = items.sides(&self.config)?;
         let details = items.details(&self.config)?;
+        let reviews = items.reviews(&self.config)?;
         let (of_sides, of_details) = self.absent.split_at(sides.len());
         let mut prepared = Vec::with_capacity(self.absent.len());
         let prepare = torch("prepare the vectors of items");
@@ -179,6 +180,16 @@ impl Adapter {
         }
         for ((name, numbers), (_, absent)) in details.into_iter().zip(of_details) {
             prepared.push(hats(name, numbers, &items.mask, absent).map_err(&prepare)?);
+        }
+        if let (Some(read), Some((SideName::Review, absent))) =
+            (&self.config.details.review, self.absent.last())
+        {
+            let (batch, seq) = items.mask.size2().unwrap_or((0, 0));
+            let filled = match reviews {
+                Some(side) => fill(side, read.normalisation, None, absent),
+                None => absent.f_expand([batch, seq, -1], false),
+            };
+            prepared.push(filled.map_err(&prepare)?);
         }
         Ok(prepared)
     }

@@ -14,10 +14,11 @@ const DETAIL_SHARE: f64 = 0.1;
 
 /// The root mean square of a component of what `name` gives at the start.
 pub(super) fn input_rms(config: &AdapterConfig, name: SideName, dim: i64) -> f64 {
-    match name.is_side() {
-        true => component_rms(config.normalisation, dim),
+    match (name, &config.details.review) {
+        (SideName::Review, Some(review)) => component_rms(review.normalisation, dim),
+        _ if name.is_side() => component_rms(config.normalisation, dim),
         // Heights of hats add up to one, as a unit vector's squares do.
-        false => (dim as f64).sqrt().recip(),
+        _ => (dim as f64).sqrt().recip(),
     }
 }
 
@@ -38,6 +39,11 @@ impl Layer {
 
     pub(super) fn forward(&self, input: &Tensor) -> Torch<Tensor> {
         input.f_linear(&self.weight, Some(&self.bias))
+    }
+
+    /// Without the bias: where a change of the input goes.
+    pub(super) fn turn(&self, input: &Tensor) -> Torch<Tensor> {
+        input.f_linear(&self.weight, None::<&Tensor>)
     }
 
     /// The same numbers in f64.

@@ -2,7 +2,9 @@
 
 mod core;
 mod integrated;
+mod kinks;
 mod maps;
+mod path;
 mod resampler;
 
 pub use core::{Adapter, SoftTokens};

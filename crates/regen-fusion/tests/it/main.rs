@@ -3,6 +3,7 @@
 mod integrated;
 mod optional;
 mod resampler;
+mod reviews;
 mod whitening;
 
 use approx::assert_abs_diff_eq;

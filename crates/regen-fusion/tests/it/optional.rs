@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{BATCH, CF, HIDDEN, KINDS, SEQ, batch, bools, build, config};
 
-const ALL: DetailInputs = DetailInputs { rating: true, recency: true, position: true };
+const ALL: DetailInputs = DetailInputs { rating: true, recency: true, position: true, review: None };
 
 fn numbers(values: &[f32], present: &[i64]) -> Option<Numbers> {
     let values = Tensor::from_slice(values).reshape([BATCH, SEQ]);
@@ -90,6 +90,7 @@ fn soft_tokens_of_detailed_purchases_start_at_the_asked_scale() {
             rating: numbers(1.0, 5.0),
             recency: numbers(0.0, 900.0),
             position: numbers(0.0, 50.0),
+            review: None,
         };
         let items = ItemVectors { cf, semantic, mask: all.copy(), details };
         let rms = adapter.forward(&items).unwrap().embeddings.square().mean(Kind::Double).sqrt();

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::time::ChatTime;
+use crate::error::{Error, Result};
 
 /// Who speaks. Roles are the program's, never a user's: templates make control tokens of their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -40,7 +41,7 @@ pub struct Message {
     pub role: Role,
     /// What is said.
     pub content: String,
-    /// What else the template reads of a turn, such as `tool_calls` or `reasoning_content`.
+    /// What else the template reads of a turn, such as `tool_calls` or `reasoning_content`; not `role` or `content`.
     pub fields: Map<String, Value>,
 }
 
@@ -72,6 +73,9 @@ pub struct Chat {
 /// Names under which a turn's reasoning is passed; the first is what most templates read.
 const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
+/// Variables that every template is given.
+const OWN: [&str; 4] = ["messages", "tools", "documents", "add_generation_prompt"];
+
 impl Chat {
     /// A conversation after which the model speaks.
     pub fn asking(messages: Vec<Message>) -> Self {
@@ -81,6 +85,22 @@ impl Chat {
     /// A conversation whose last turn the model goes on writing.
     pub fn continuing(messages: Vec<Message>) -> Self {
         Self { messages, continue_final_message: true, ..Self::default() }
+    }
+
+    /// Refuses fields and variables under the names of what the conversation says itself.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse =
+            |what, expected, name: &str| Err(Error::Argument { what, expected, got: format!("{name:?}") });
+        let fields = self.messages.iter().flat_map(|message| message.fields.keys());
+        if let Some(name) = fields.into_iter().find(|name| ["role", "content"].contains(&name.as_str())) {
+            let expected = "a name other than \"role\" and \"content\", which the message has of its own";
+            return refuse("the name of a message's field", expected, name);
+        }
+        if let Some(name) = self.variables.keys().find(|name| OWN.contains(&name.as_str())) {
+            let expected = "a name other than those of what the conversation holds";
+            return refuse("the name of a template's variable", expected, name);
+        }
+        Ok(())
     }
 
     /// What the template sees, every string of it changed by `text`, but not names of roles and fields.

@@ -104,7 +104,7 @@ impl<'a> ChatTemplate<'a> {
     /// [`Error::ChatTemplate`] if the template raises an exception, or asks for what is not there;
     /// [`Error::NoChatTemplate`] if the tokenizer has several and none is the default; where the last turn is to be continued,
     /// [`Error::MessageNotRendered`] if the template leaves it out or changes it, and [`Error::Argument`] if there is none, or if
-    /// another turn is to begin.
+    /// another turn is to begin, and where a field of a message or a variable has a name that the conversation takes itself.
     pub fn render(&self, chat: &Chat) -> Result<String> {
         self.render_as(chat, &str::to_owned)
     }
@@ -134,6 +134,7 @@ impl<'a> ChatTemplate<'a> {
 
     /// Every string that the template sees is changed by `text`.
     fn render_as(&self, chat: &Chat, text: &dyn Fn(&str) -> String) -> Result<String> {
+        chat.check()?;
         let mut values = chat.values(text);
         if !chat.continue_final_message {
             return self.render_values(chat, values);

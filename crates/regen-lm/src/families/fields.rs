@@ -85,6 +85,11 @@ const NEUTRAL: &[&str] = &[
 /// Keys among the neutral ones that are neutral only when off.
 const NEUTRAL_WHEN_OFF: &[&str] = &["is_encoder_decoder", "rope_interleaved", "tie_encoder_decoder"];
 
+/// Whether two values are the same; 1 is 1.0.
+fn same(a: &Value, b: &Value) -> bool {
+    a == b || a.as_f64().is_some_and(|number| b.as_f64() == Some(number))
+}
+
 /// The fields of one configuration file.
 pub(crate) struct Fields<'a> {
     path: &'a Path,
@@ -107,7 +112,12 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong(&self, field: &str, expected: &str, got: &Value) -> Error {
-        Error::InvalidConfig { field: self.name(field), expected: expected.to_owned(), got: got.to_string() }
+        Error::InvalidConfig {
+            path: Some(self.path.to_owned()),
+            field: self.name(field),
+            expected: expected.to_owned(),
+            got: got.to_string(),
+        }
     }
 
     fn missing(&self, field: &str) -> Error {
@@ -191,10 +201,12 @@ impl<'a> Fields<'a> {
     pub(crate) fn expect(&mut self, field: &str, only: &Value) -> Result<()> {
         match self.take(field) {
             None | Some(Value::Null) => Ok(()),
-            Some(value) if value == *only => Ok(()),
-            Some(value) => {
-                Err(Error::UnsupportedConfig { field: self.name(field), value: value.to_string() })
-            }
+            Some(value) if same(&value, only) => Ok(()),
+            Some(value) => Err(Error::UnsupportedConfig {
+                path: Some(self.path.to_owned()),
+                field: self.name(field),
+                value: value.to_string(),
+            }),
         }
     }
 
@@ -216,7 +228,11 @@ impl<'a> Fields<'a> {
                 _ => false,
             };
             if !empty && !is_neutral(field) {
-                return Err(Error::UnsupportedConfig { field: self.name(field), value: value.to_string() });
+                return Err(Error::UnsupportedConfig {
+                    path: Some(self.path.to_owned()),
+                    field: self.name(field),
+                    value: value.to_string(),
+                });
             }
         }
         Ok(())

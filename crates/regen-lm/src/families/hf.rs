@@ -1,4 +1,4 @@
-//! `config.json` of the Hugging Face folders, read strictly and written back.
+//! `config.json` of the Hugging Face folders, read strictly.
 //!
 //! Every key is either used, known to leave the arithmetic alone, absent in effect (`null`, `false`), or
 //! refused by name: a field is never parsed and ignored. Both spellings of rotary parameters are
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::arrangement::Family;
 use super::fields::Fields;
-use super::rope::{read_rope, write_rope};
+use super::rope::read_rope;
 use crate::config::{
     Activation, DecoderConfig, MOST_LAYERS, MOST_ROWS, MOST_WIDTH, Positions, SpecialIds, check_size,
 };
@@ -19,19 +19,25 @@ use crate::error::{Error, Result};
 /// Reads a folder's configuration and the ids of `generation_config.json`.
 pub(crate) fn read_folder(dir: &Path) -> Result<DecoderConfig> {
     let path = dir.join("config.json");
-    let mut config = read_config(&path, read_object(&path)?)?;
+    let mut config = read_config(&path, read_object(&path)?).map_err(Error::of_file(&path))?;
     let generation = dir.join("generation_config.json");
     if generation.exists() {
-        let object = read_object(&generation)?;
-        let eos = ids("eos_token_id", object.get("eos_token_id"))?;
-        if !eos.is_empty() {
-            config.special.eos = eos;
-        }
-        config.special.pad = config.special.pad.or(id("pad_token_id", object.get("pad_token_id"))?);
-        config.special.bos = config.special.bos.or(id("bos_token_id", object.get("bos_token_id"))?);
-        config.validate()?;
+        add_ids(&mut config.special, &read_object(&generation)?)
+            .and_then(|()| config.validate())
+            .map_err(Error::of_file(&generation))?;
     }
     Ok(config)
+}
+
+/// What `generation_config.json` says of ids: those that end a text go before the model's own, others stand in for them.
+fn add_ids(special: &mut SpecialIds, object: &Map<String, Value>) -> Result<()> {
+    let eos = ids("eos_token_id", object.get("eos_token_id"))?;
+    if !eos.is_empty() {
+        special.eos = eos;
+    }
+    special.pad = special.pad.or(id("pad_token_id", object.get("pad_token_id"))?);
+    special.bos = special.bos.or(id("bos_token_id", object.get("bos_token_id"))?);
+    Ok(())
 }
 
 /// A JSON file whose outermost value is an object.
@@ -58,17 +64,21 @@ fn ids(field: &str, value: Option<&Value>) -> Result<Vec<i64>> {
 
 fn whole_id(field: &str, value: &Value) -> Result<i64> {
     value.as_i64().ok_or_else(|| Error::InvalidConfig {
+        path: None,
         field: field.to_owned(),
         expected: "a token id, a whole number without quotes".to_owned(),
         got: value.to_string(),
     })
 }
 
-fn read_config(path: &Path, object: Map<String, Value>) -> Result<DecoderConfig> {
+pub(super) fn read_config(path: &Path, object: Map<String, Value>) -> Result<DecoderConfig> {
     let mut fields = Fields::new(path, object);
     let model_type = fields.required_text("model_type")?;
-    let family = Family::from_model_type(&model_type)
-        .ok_or_else(|| Error::UnsupportedConfig { field: "model_type".to_owned(), value: model_type })?;
+    let family = Family::from_model_type(&model_type).ok_or_else(|| Error::UnsupportedConfig {
+        path: None,
+        field: "model_type".to_owned(),
+        value: model_type,
+    })?;
     if let Some(quantised) = fields.take("quantization_config").filter(|value| !value.is_null()) {
         return Err(unsupported("quantization_config", &quantised));
     }
@@ -87,7 +97,7 @@ fn read_config(path: &Path, object: Map<String, Value>) -> Result<DecoderConfig>
 }
 
 fn unsupported(field: &str, value: &Value) -> Error {
-    Error::UnsupportedConfig { field: field.to_owned(), value: value.to_string() }
+    Error::UnsupportedConfig { path: None, field: field.to_owned(), value: value.to_string() }
 }
 
 fn activation(field: &str, name: &str) -> Result<Activation> {
@@ -157,6 +167,7 @@ fn read_gpt2(fields: &mut Fields<'_>, special: SpecialIds) -> Result<DecoderConf
 fn divide(hidden: i64, heads: i64) -> Result<i64> {
     if heads < 1 || hidden % heads != 0 {
         return Err(Error::InvalidConfig {
+            path: None,
             field: "num_attention_heads".to_owned(),
             expected: format!("a divisor of hidden size {hidden}"),
             got: heads.to_string(),
@@ -264,6 +275,7 @@ fn read_windows(fields: &mut Fields<'_>, family: Family, layers: i64) -> Result<
     };
     if let Some(pattern) = pattern.filter(|pattern| *pattern < 1) {
         return Err(Error::InvalidConfig {
+            path: None,
             field: "sliding_window_pattern".to_owned(),
             expected: "at least 1".to_owned(),
             got: pattern.to_string(),
@@ -274,6 +286,7 @@ fn read_windows(fields: &mut Fields<'_>, family: Family, layers: i64) -> Result<
         let windowed = read_layer_types(&types)?;
         if windowed.len() as i64 != layers {
             return Err(Error::InvalidConfig {
+                path: None,
                 field: "layer_types".to_owned(),
                 expected: format!("{layers} entries"),
                 got: windowed.len().to_string(),
@@ -315,122 +328,4 @@ fn read_layer_types(types: &Value) -> Result<Vec<bool>> {
             _ => Err(unsupported("layer_types", layer)),
         })
         .collect()
-}
-
-/// The `config.json` that transformers 5 reads back as this model.
-pub(crate) fn to_json(config: &DecoderConfig, dtype: &str) -> Value {
-    let names = config.family.arrangement();
-    let eos = match config.special.eos.as_slice() {
-        [] => Value::Null,
-        [one] => json!(one),
-        several => json!(several),
-    };
-    let mut object = json!({
-        "architectures": [names.architecture],
-        "model_type": names.model_type,
-        "dtype": dtype,
-        "vocab_size": config.vocab,
-        "tie_word_embeddings": config.tied,
-        "initializer_range": config.initializer_range,
-        "bos_token_id": config.special.bos,
-        "eos_token_id": eos,
-        "pad_token_id": config.special.pad,
-        "use_cache": true,
-    });
-    let own = if config.family == Family::Gpt2 {
-        json!({
-            "n_embd": config.hidden,
-            "n_layer": config.layers,
-            "n_head": config.heads,
-            "n_inner": config.intermediate,
-            "n_positions": config.max_positions,
-            "layer_norm_epsilon": config.norm_epsilon,
-            "activation_function": activation_name(config.activation, "gelu_new"),
-            "scale_attn_weights": (config.query_scale - 1.0).abs() > 1e-9 || config.head_dim == 1,
-        })
-    } else {
-        rotary_json(config)
-    };
-    if let (Value::Object(all), Value::Object(own)) = (&mut object, own) {
-        all.extend(own);
-    }
-    object
-}
-
-/// The scalar whose inverse root is the scale: transformers insists on a whole number where it is one.
-fn query_scalar(scale: f64) -> Value {
-    let scalar = scale.powi(-2);
-    let whole = scalar.round();
-    if (scalar - whole).abs() < 1e-6 { json!(whole as i64) } else { json!(scalar) }
-}
-
-fn activation_name(activation: Activation, tanh: &str) -> &str {
-    match activation {
-        Activation::Silu => "silu",
-        Activation::GeluTanh => tanh,
-        Activation::Gelu => "gelu",
-        Activation::Relu => "relu",
-    }
-}
-
-fn rotary_json(config: &DecoderConfig) -> Value {
-    let family = config.family;
-    let act = activation_name(config.activation, "gelu_pytorch_tanh");
-    let mut object = json!({
-        "hidden_size": config.hidden,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_dim,
-        "intermediate_size": config.intermediate,
-        "max_position_embeddings": config.max_positions,
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_parameters": write_rope(config),
-    });
-    let Value::Object(fields) = &mut object else {
-        return object;
-    };
-    let mut set = |key: &str, value: Value| {
-        fields.insert(key.to_owned(), value);
-    };
-    let windowed = config.windowed_layers.contains(&true);
-    match family {
-        Family::Gemma2 | Family::Gemma3 => {
-            set("hidden_activation", json!(act));
-            set("query_pre_attn_scalar", query_scalar(config.query_scale));
-            set("attn_logit_softcapping", json!(config.attention_softcap));
-            set("final_logit_softcapping", json!(config.logit_softcap));
-        }
-        _ => set("hidden_act", json!(act)),
-    }
-    match family {
-        Family::Llama => {
-            set("attention_bias", json!(config.output_bias));
-            set("mlp_bias", json!(config.mlp_bias));
-        }
-        Family::Qwen3 | Family::Gemma2 | Family::Gemma3 => {
-            set("attention_bias", json!(config.output_bias));
-        }
-        _ => {}
-    }
-    if family != Family::Llama {
-        set("sliding_window", json!(config.window));
-    }
-    if matches!(family, Family::Qwen2 | Family::Qwen3) {
-        set("use_sliding_window", json!(windowed));
-    }
-    if matches!(family, Family::Qwen2 | Family::Qwen3 | Family::Gemma2 | Family::Gemma3) {
-        let types: Vec<&str> = (0..config.layers as usize)
-            .map(|layer| if config.windowed(layer) { "sliding_attention" } else { "full_attention" })
-            .collect();
-        set("layer_types", json!(types));
-    }
-    if family == Family::Phi3 {
-        let original = match &config.positions {
-            Positions::Rotary(rope) => rope.scaling.as_ref().and_then(|s| s.original_max_positions()),
-            Positions::Learned => None,
-        };
-        set("original_max_position_embeddings", json!(original.unwrap_or(config.max_positions)));
-    }
-    object
 }

@@ -5,8 +5,10 @@ mod arrangement;
 mod fields;
 mod hf;
 mod rope;
+mod write;
 
 pub use arrangement::Family;
 pub(crate) use arrangement::{Init, MlpNames, NormKind, QkvNames, inventory, is_leftover};
 pub(crate) use fields::Fields;
-pub(crate) use hf::{read_folder, read_object, to_json};
+pub(crate) use hf::{read_folder, read_object};
+pub(crate) use write::to_json;

@@ -84,6 +84,7 @@ fn read_both(
     let rope = read_one(fields, "rope_parameters", parameters, around)?;
     if read_one(fields, "rope_scaling", scaling, &Around { theta, partial, ..*around })? != rope {
         return Err(Error::InvalidConfig {
+            path: None,
             field: "rope_scaling".to_owned(),
             expected: format!("absent or the same as rope_parameters, which is {newer_text}"),
             got: older_text,
@@ -102,7 +103,11 @@ fn read_one(
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(object)) => object,
         Some(other) => {
-            return Err(Error::UnsupportedConfig { field: prefix.to_owned(), value: other.to_string() });
+            return Err(Error::UnsupportedConfig {
+                path: None,
+                field: prefix.to_owned(),
+                value: other.to_string(),
+            });
         }
     };
     let mut fields = parent.nested(prefix, object);
@@ -112,6 +117,7 @@ fn read_one(
     let kind = fields.text("rope_type", older.as_deref().unwrap_or("default"))?;
     if let Some(older) = older.filter(|older| *older != kind) {
         return Err(Error::InvalidConfig {
+            path: None,
             field: format!("{prefix}.type"),
             expected: format!("absent or {kind}, as rope_type says"),
             got: older,
@@ -119,7 +125,11 @@ fn read_one(
     }
     // The reference turns every other type of this family into longrope, which is not computed here.
     if around.family == Family::Phi3 && kind != "default" {
-        return Err(Error::UnsupportedConfig { field: format!("{prefix}.rope_type"), value: kind });
+        return Err(Error::UnsupportedConfig {
+            path: None,
+            field: format!("{prefix}.rope_type"),
+            value: kind,
+        });
     }
     let scaling = match kind.as_str() {
         "default" => {
@@ -140,7 +150,11 @@ fn read_one(
         }),
         "yarn" => Some(read_yarn(&mut fields, prefix, around)?),
         _ => {
-            return Err(Error::UnsupportedConfig { field: format!("{prefix}.rope_type"), value: kind });
+            return Err(Error::UnsupportedConfig {
+                path: None,
+                field: format!("{prefix}.rope_type"),
+                value: kind,
+            });
         }
     };
     fields.finish()?;
@@ -154,6 +168,7 @@ fn original(fields: &mut Fields<'_>, prefix: &str, around: &Around) -> Result<Op
     let inside = fields.optional_integer(ORIGINAL)?;
     match (inside, around.original) {
         (Some(inside), Some(outside)) if inside != outside => Err(Error::InvalidConfig {
+            path: None,
             field: ORIGINAL.to_owned(),
             expected: format!("absent or {inside}, as {prefix}.{ORIGINAL} says"),
             got: outside.to_string(),
@@ -197,11 +212,11 @@ pub(super) fn write_rope(config: &DecoderConfig) -> Value {
     };
     let global = write_one(config, rope);
     match &config.local_rope {
-        Some(local) => json!({
+        Some(local) if config.family == Family::Gemma3 => json!({
             "full_attention": global,
             "sliding_attention": write_one(config, local),
         }),
-        None => global,
+        _ => global,
     }
 }
 

@@ -46,7 +46,7 @@ impl Continuation {
                 let longest = (0..mask.batch() as usize).map(|row| mask.real_tokens(row)).max().unwrap_or(0);
                 let room = longest as usize + more;
                 Ok(Self::Packed(match prompt.after {
-                    None => packed.cache(mask.batch() as usize, room),
+                    None => packed.cache(run.cache, mask.batch() as usize, room),
                     Some((prefix, rows)) => prefix.packed()?.continued(rows, room),
                 }))
             }
@@ -62,18 +62,18 @@ impl Continuation {
 
     /// Reads the prompts; gives their hidden states, `[batch, seq, hidden]`.
     pub(super) fn read(&mut self, run: &Run<'_>, prompt: &Prompt<'_>) -> Result<Tensor> {
-        let (embeds, mask) = (prompt.embeds, prompt.mask);
+        let (inputs, mask) = (prompt.inputs, prompt.mask);
         match (self, run.packed) {
-            (Self::Packed(cache), Some(packed)) => packed.read(embeds, mask, cache),
+            (Self::Packed(cache), Some(packed)) => packed.read(inputs, mask, cache),
             (Self::Packed(_), None) => unreachable!("`open` packs for writers with packed weights only"),
-            (Self::Torch(cache), _) => run.decoder.forward(embeds, mask, Some(cache)),
+            (Self::Torch(cache), _) => run.decoder.forward(inputs, mask, Some(cache)),
         }
     }
 
     /// As [`read`](Self::read), for the last tokens alone, with which every row must end.
     pub(super) fn read_last(&mut self, run: &Run<'_>, prompt: &Prompt<'_>) -> Result<Hidden> {
         if let (Self::Packed(cache), Some(packed)) = (&mut *self, run.packed) {
-            return Ok(Hidden::Rows(packed.read_last(prompt.embeds, prompt.mask, cache)?));
+            return Ok(Hidden::Rows(packed.read_last(prompt.inputs, prompt.mask, cache)?));
         }
         Ok(Hidden::Tensor(self.read(run, prompt)?.f_narrow(1, prompt.mask.seq() - 1, 1)?))
     }
@@ -81,7 +81,7 @@ impl Continuation {
     /// As [`read`](Self::read), for what is held afterwards alone, and without memory for further tokens.
     pub(super) fn read_only(&mut self, run: &Run<'_>, prompt: &Prompt<'_>) -> Result<()> {
         if let (Self::Packed(cache), Some(packed)) = (&mut *self, run.packed) {
-            packed.read_only(prompt.embeds, prompt.mask, cache)?;
+            packed.read_only(prompt.inputs, prompt.mask, cache)?;
             drop(cache.take_memory());
             return Ok(());
         }

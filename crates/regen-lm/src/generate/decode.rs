@@ -14,7 +14,7 @@ use super::prefix::Prompt;
 use super::sampling::{choose, forbid_repeats, log_probability, penalise};
 use crate::error::{Error, Result};
 use crate::model::Decoder;
-use crate::packed::PackedDecoder;
+use crate::packed::{CacheStorage, PackedDecoder};
 
 /// Turns the model's scores of the next token into others: where a caller mixes another distribution into the model's own,
 /// such as one over the words of the prompt.
@@ -54,6 +54,7 @@ struct Row {
 pub(super) struct Run<'a> {
     pub(super) decoder: &'a Decoder,
     pub(super) packed: Option<&'a PackedDecoder>,
+    pub(super) cache: CacheStorage,
     pub(super) options: &'a GenerateOptions,
 }
 
@@ -136,7 +137,7 @@ impl Run<'_> {
         more: usize,
         next_token: &mut Option<&mut dyn NextToken>,
     ) -> Result<(Continuation, Vec<f32>)> {
-        self.decoder.check(prompt.embeds, prompt.mask, None)?;
+        self.decoder.check(prompt.inputs, prompt.mask, None)?;
         let mut continuation = Continuation::open(self, prompt, more)?;
         let last = match next_token {
             Some(next_token) => {

@@ -1,11 +1,10 @@
 //! What a generation begins with: prompts, alone or after a prefix that was read once for several of them.
 
-use tch::Tensor;
-
 use super::continuation::Continuation;
 use super::decode::Run;
 use crate::cache::KvCache;
 use crate::error::{Error, Result};
+use crate::injection::DecoderInputs;
 use crate::mask::PaddingMask;
 use crate::model::Decoder;
 use crate::packed::PackedCache;
@@ -26,7 +25,7 @@ impl Prefix {
             beginning.check_length(run.decoder, row, 0)?;
         }
         let _guard = tch::no_grad_guard();
-        run.decoder.check(beginning.embeds, beginning.mask, None)?;
+        run.decoder.check(beginning.inputs, beginning.mask, None)?;
         let mut held = Continuation::open(run, beginning, 0)?;
         held.read_only(run, beginning)?;
         Ok(Self { held })
@@ -45,6 +44,14 @@ impl Prefix {
         match &self.held {
             Continuation::Torch(cache) => Ok(cache),
             Continuation::Packed(_) => Err(foreign("one that was read with packed weights")),
+        }
+    }
+
+    /// Bytes of its keys and values, where a writer with packed weights read it.
+    pub fn packed_bytes(&self) -> Option<usize> {
+        match &self.held {
+            Continuation::Packed(cache) => Some(cache.bytes()),
+            Continuation::Torch(_) => None,
         }
     }
 
@@ -74,8 +81,8 @@ fn foreign(got: &str) -> Error {
 
 /// The prompts of one call.
 pub(super) struct Prompt<'a> {
-    /// `[batch, seq, hidden]`.
-    pub(super) embeds: &'a Tensor,
+    /// Embeddings `[batch, seq, hidden]`, and what is added further up.
+    pub(super) inputs: DecoderInputs<'a>,
     /// `[batch, seq]`.
     pub(super) mask: &'a PaddingMask,
     /// What stands before each row: the prefix, and which of its rows.

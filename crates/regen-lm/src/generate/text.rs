@@ -2,8 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use tch::Tensor;
-
 use super::beam::{BeamOptions, HypothesisText};
 use super::decode::NextToken;
 use super::ending::Ending;
@@ -11,6 +9,7 @@ use super::options::GenerateOptions;
 use super::stream::TextStream;
 use super::writer::Writer;
 use crate::error::Result;
+use crate::injection::DecoderInputs;
 use crate::mask::PaddingMask;
 use crate::tokenizer::TextTokenizer;
 
@@ -34,10 +33,10 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// As [`generate_with`](Self::generate_with), and [`Error::Tokenizer`](crate::Error::Tokenizer).
-    pub fn generate_text(
+    pub fn generate_text<'b>(
         &self,
         tokenizer: &TextTokenizer,
-        prompt_embeds: &Tensor,
+        prompts: impl Into<DecoderInputs<'b>>,
         mask: &PaddingMask,
         options: &GenerateOptions,
         stop: &[&str],
@@ -47,7 +46,7 @@ impl Writer<'_> {
         let mut streams: Vec<TextStream<'_>> = (0..rows).map(|_| TextStream::new(tokenizer, stop)).collect();
         let mut texts = vec![String::new(); rows];
         let mut failed = None;
-        let generated = self.generate_with(prompt_embeds, mask, options, |row, id| {
+        let generated = self.generate_with(prompts, mask, options, |row, id| {
             let piece = match streams[row].push(id) {
                 Ok(piece) => piece,
                 Err(error) => {
@@ -85,10 +84,10 @@ impl Writer<'_> {
     /// # Errors
     /// As [`beam_search`](Self::beam_search), and [`Error::Tokenizer`](crate::Error::Tokenizer).
     #[expect(clippy::too_many_arguments, reason = "those of `beam_search`, and how its ids become text")]
-    pub fn beam_search_text(
+    pub fn beam_search_text<'b>(
         &self,
         tokenizer: &TextTokenizer,
-        prompt_embeds: &Tensor,
+        prompts: impl Into<DecoderInputs<'b>>,
         mask: &PaddingMask,
         options: &GenerateOptions,
         beam: &BeamOptions,
@@ -96,6 +95,6 @@ impl Writer<'_> {
         next_token: Option<&mut dyn NextToken>,
     ) -> Result<Vec<Vec<HypothesisText>>> {
         let stream = TextStream::new(tokenizer, stop);
-        self.run(options).beams(&self.prompt(prompt_embeds, mask), beam, Some(&stream), next_token)
+        self.run(options).beams(&self.prompt(prompts.into(), mask), beam, Some(&stream), next_token)
     }
 }

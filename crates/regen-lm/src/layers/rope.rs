@@ -26,9 +26,9 @@ pub(crate) struct RotaryTables {
 }
 
 impl Rotary {
-    pub(crate) fn new(rope: &Rope, device: Device) -> Self {
+    pub(crate) fn new(rope: &Rope, device: Device) -> Result<Self> {
         let (frequencies, magnitude) = frequencies(rope);
-        Self { frequencies: Tensor::from_slice(&frequencies).to_device(device), magnitude }
+        Ok(Self { frequencies: Tensor::f_from_slice(&frequencies)?.f_to_device(device)?, magnitude })
     }
 
     /// **Shapes** `positions: [batch or 1, seq] i64`.

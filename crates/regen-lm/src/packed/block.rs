@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use regen_kernel::{Attention, Level, Matrix, RowNorm, Scratch, Sight, Spare, Strided, add};
 
 use super::cache::PackedCache;
+use super::held::Rows;
 use super::memory::{Memory, Part, room};
 use super::rows::{Angles, Attend, Turns};
 use super::weights::{Host, Packing, kernel, row_norm};
@@ -87,8 +88,8 @@ struct Task<'a> {
     length: usize,
     count: usize,
     /// `[capacity, head_dim]` each.
-    keys: &'a mut [f32],
-    values: &'a mut [f32],
+    keys: Rows<'a>,
+    values: Rows<'a>,
     /// `[wanted tokens, group, head_dim]`.
     out: &'a mut [f32],
 }
@@ -311,20 +312,21 @@ impl PackedBlock {
         turns: &Angles,
         part: &mut Part,
     ) {
-        let Task { kv, start, length, count, keys, values, out } = task;
+        let Task { kv, start, length, count, mut keys, mut values, out } = task;
         let (dim, group, width) = (self.head_dim, self.group(), self.width());
         let (of_keys, of_values) =
             (self.heads * dim + kv * dim, (self.heads + self.kv_heads) * dim + kv * dim);
         let norms = self.head_norms.as_ref();
         let row = |place: usize| &projected[(start + place) * width..][..width];
         for place in 0..count {
-            let key = &mut keys[(length + place) * dim..][..dim];
+            let key = room(&mut part.keys, dim);
             key.copy_from_slice(&row(place)[of_keys..][..dim]);
             if let Some((_, norm)) = norms {
                 norm.apply(level, key);
             }
             turns.turn(level, start + place, key, dim);
-            values[(length + place) * dim..][..dim].copy_from_slice(&row(place)[of_values..][..dim]);
+            keys.put((length + place) * dim, key);
+            values.put((length + place) * dim, &row(place)[of_values..][..dim]);
         }
         let asked = wanted.of(count);
         let queries = room(&mut part.queries, asked.len() * group);
@@ -341,8 +343,8 @@ impl PackedBlock {
             let seen = first * dim..end * dim;
             level.run(Attend {
                 queries,
-                keys: &keys[seen.clone()],
-                values: &values[seen],
+                keys: keys.read(seen.clone(), &mut part.keys),
+                values: values.read(seen, &mut part.values),
                 head_dim: dim,
                 scale: self.scale,
                 softcap: self.softcap,
@@ -357,6 +359,8 @@ impl PackedBlock {
                 sight: Sight::causal(self.window),
             };
             let of_head = |rows| Strided { rows, stride: dim };
+            let keys = keys.read(0..end * dim, &mut part.keys);
+            let values = values.read(0..end * dim, &mut part.values);
             how.read(of_head(keys), of_head(values), end, &mut part.attention);
             for head in (0..group).step_by(dim) {
                 let own = Strided { rows: &queries[head..], stride: group };

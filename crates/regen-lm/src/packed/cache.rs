@@ -2,6 +2,7 @@
 
 use regen_kernel::{Scratch, Spare};
 
+use super::held::{CacheStorage, Numbers, Rows};
 use super::memory::Memory;
 use crate::config::DecoderConfig;
 
@@ -23,16 +24,17 @@ pub(crate) struct PackedCache {
 /// One layer: `[slots, kv_heads, capacity, head_dim]` each.
 #[derive(Debug)]
 struct Store {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    keys: Numbers,
+    values: Numbers,
 }
 
 impl PackedCache {
     /// Room for `capacity` tokens in each of `rows` rows.
-    pub(super) fn new(config: &DecoderConfig, rows: usize, capacity: usize) -> Self {
+    pub(super) fn new(config: &DecoderConfig, storage: CacheStorage, rows: usize, capacity: usize) -> Self {
         let (kv_heads, head_dim) = (config.kv_heads as usize, config.head_dim as usize);
         let size = rows * kv_heads * capacity * head_dim;
-        let store = || Store { keys: vec![0.0; size], values: vec![0.0; size] };
+        let zeros = || Numbers::zeros(storage, size);
+        let store = || Store { keys: zeros(), values: zeros() };
         let layers = (0..config.layers).map(|_| store()).collect();
         Self {
             layers,
@@ -49,16 +51,15 @@ impl PackedCache {
     pub(crate) fn continued(&self, rows: &[usize], more: usize) -> Self {
         let longest = rows.iter().map(|row| self.length(*row)).max().unwrap_or(0);
         let (own, new) = (self.capacity * self.head_dim, (longest + more) * self.head_dim);
-        let take = |held: &[f32]| {
-            let mut taken = vec![0.0; rows.len() * self.kv_heads * new];
-            for (place, head) in taken.chunks_exact_mut(new.max(1)).enumerate() {
+        let heads = rows.len() * self.kv_heads;
+        let ranges: Vec<_> = (0..heads)
+            .map(|place| {
                 let row = rows[place / self.kv_heads];
-                let size = self.length(row) * self.head_dim;
                 let from = (self.rows[row] * self.kv_heads + place % self.kv_heads) * own;
-                head[..size].copy_from_slice(&held[from..][..size]);
-            }
-            taken
-        };
+                (from..from + self.length(row) * self.head_dim, place * new)
+            })
+            .collect();
+        let take = |held: &Numbers| held.taken(heads * new, &ranges);
         let layers = self.layers.iter();
         Self {
             layers: layers
@@ -96,6 +97,11 @@ impl PackedCache {
     /// Tokens of a row, which is the position of the next one.
     pub(crate) fn length(&self, row: usize) -> usize {
         self.lengths[self.rows[row]]
+    }
+
+    /// Bytes of all places for keys and values, whether they are taken or not.
+    pub(crate) fn bytes(&self) -> usize {
+        self.layers.iter().map(|layer| layer.keys.bytes() + layer.values.bytes()).sum()
     }
 
     /// Keeps the rows at these places, in this order.
@@ -154,11 +160,11 @@ impl PackedCache {
     /// [`advance`](Self::advance) was called.
     ///
     /// **Shapes** `[capacity, head_dim]` each.
-    pub(super) fn heads(&mut self, layer: usize) -> Vec<(&mut [f32], &mut [f32])> {
+    pub(super) fn heads(&mut self, layer: usize) -> Vec<(Rows<'_>, Rows<'_>)> {
         let size = (self.capacity * self.head_dim).max(1);
         let store = &mut self.layers[layer];
-        let all = store.keys.chunks_exact_mut(size).zip(store.values.chunks_exact_mut(size));
-        let mut all: Vec<Option<(&mut [f32], &mut [f32])>> = all.map(Some).collect();
+        let all = store.keys.heads(size).into_iter().zip(store.values.heads(size));
+        let mut all: Vec<Option<(Rows<'_>, Rows<'_>)>> = all.map(Some).collect();
         let heads = self.kv_heads;
         let places = self.rows.iter().flat_map(|slot| slot * heads..(slot + 1) * heads);
         places.filter_map(|place| all.get_mut(place)?.take()).collect()

@@ -7,10 +7,12 @@ use tch::{Device, Tensor};
 
 use super::block::{PackedBlock, Tokens, Wanted};
 use super::cache::PackedCache;
+use super::held::CacheStorage;
 use super::rows::{Angles, Frequencies, Turns};
 use super::weights::{Packing, row_norm};
 use crate::config::DecoderConfig;
 use crate::error::Result;
+use crate::injection::{DecoderInputs, Injected};
 use crate::layers::Rotary;
 use crate::mask::PaddingMask;
 use crate::model::Decoder;
@@ -77,8 +79,8 @@ impl PackedDecoder {
     }
 
     /// A cache of `rows` rows with room for `capacity` tokens of each.
-    pub(crate) fn cache(&self, rows: usize, capacity: usize) -> PackedCache {
-        PackedCache::new(&self.config, rows, capacity)
+    pub(crate) fn cache(&self, storage: CacheStorage, rows: usize, capacity: usize) -> PackedCache {
+        PackedCache::new(&self.config, storage, rows, capacity)
     }
 
     /// Reads prompts that follow what the cache holds; padding is left out, on whichever side it is.
@@ -87,12 +89,12 @@ impl PackedDecoder {
     /// padding.
     pub(crate) fn read(
         &self,
-        embeds: &Tensor,
+        inputs: DecoderInputs<'_>,
         mask: &PaddingMask,
         cache: &mut PackedCache,
     ) -> Result<Tensor> {
         let hidden = self.config.hidden as usize;
-        let (x, real) = self.read_some(embeds, mask, Wanted::All, cache)?;
+        let (x, real) = self.read_some(inputs, mask, Wanted::All, cache)?;
         let (batch, seq) = (mask.batch(), mask.seq());
         let mut states = vec![0.0; (batch * seq) as usize * hidden];
         for (at, state) in real.iter().zip(x.chunks_exact(hidden)) {
@@ -104,49 +106,64 @@ impl PackedDecoder {
     /// As [`read`](Self::read), of prompts of which each has a token, for their last tokens alone: `[batch, hidden]`.
     pub(crate) fn read_last(
         &self,
-        embeds: &Tensor,
+        inputs: DecoderInputs<'_>,
         mask: &PaddingMask,
         cache: &mut PackedCache,
     ) -> Result<Vec<f32>> {
-        Ok(self.read_some(embeds, mask, Wanted::Last, cache)?.0)
+        Ok(self.read_some(inputs, mask, Wanted::Last, cache)?.0)
     }
 
     /// As [`read`](Self::read), for what the cache holds afterwards alone.
     pub(crate) fn read_only(
         &self,
-        embeds: &Tensor,
+        inputs: DecoderInputs<'_>,
         mask: &PaddingMask,
         cache: &mut PackedCache,
     ) -> Result<()> {
-        self.read_some(embeds, mask, Wanted::Nothing, cache).map(|_| ())
+        self.read_some(inputs, mask, Wanted::Nothing, cache).map(|_| ())
     }
 
     /// The states of the wanted tokens, and the places of all real ones in the batch.
     fn read_some(
         &self,
-        embeds: &Tensor,
+        inputs: DecoderInputs<'_>,
         mask: &PaddingMask,
         wanted: Wanted,
         cache: &mut PackedCache,
     ) -> Result<(Vec<f32>, Vec<usize>)> {
         let hidden = self.config.hidden as usize;
         let (batch, seq) = (mask.batch() as usize, mask.seq() as usize);
-        let given = tensor_to_vec_f32(embeds)?;
         let counts: Vec<usize> = (0..batch).map(|row| mask.real_tokens(row) as usize).collect();
         let real: Vec<usize> = (0..batch)
             .flat_map(|row| {
                 mask.row(row).iter().enumerate().filter(|(_, real)| **real).map(move |(at, _)| row * seq + at)
             })
             .collect();
-        let mut x = Vec::with_capacity(real.len() * hidden);
-        real.iter().for_each(|at| x.extend_from_slice(&given[at * hidden..][..hidden]));
+        let of_real = |tensor: &Tensor| -> Result<Vec<f32>> {
+            let given = tensor_to_vec_f32(tensor)?;
+            let mut rows = Vec::with_capacity(real.len() * hidden);
+            real.iter().for_each(|at| rows.extend_from_slice(&given[at * hidden..][..hidden]));
+            Ok(rows)
+        };
+        let mut x = of_real(inputs.embeds)?;
+        let added = inputs.injected.map_or(&[][..], Injected::added).iter();
+        let added =
+            added.map(|(block, vectors)| Ok((*block, of_real(vectors)?))).collect::<Result<Vec<_>>>()?;
         // Inside the pool from start to end: going in and out for each product would cost more than the product.
-        rayon::scope(|_| self.forward(&mut x, &counts, wanted, cache));
+        rayon::scope(|_| self.forward(&mut x, &counts, &added, wanted, cache));
         Ok((x, real))
     }
 
     /// `x`: embeddings of so many new tokens of each row of the cache, row after row `→` the final hidden states of the wanted ones.
-    fn forward(&self, x: &mut Vec<f32>, counts: &[usize], wanted: Wanted, cache: &mut PackedCache) {
+    /// `added`: the numbers of blocks, and what is added to the states that enter them.
+    fn forward(
+        &self,
+        x: &mut Vec<f32>,
+        counts: &[usize],
+        added: &[(usize, Vec<f32>)],
+        wanted: Wanted,
+        cache: &mut PackedCache,
+    ) {
         let hidden = self.config.hidden as usize;
         let positions: Vec<usize> = (0..counts.len())
             .flat_map(|row| (0..counts[row]).map(move |place| (row, place)))
@@ -166,6 +183,9 @@ impl PackedDecoder {
         for (index, block) in self.blocks.iter().enumerate() {
             // What the last block makes of a token is for the token after it alone.
             let wanted = if index + 1 == self.blocks.len() { wanted } else { Wanted::All };
+            for (_, added) in added.iter().filter(|(block, _)| *block == index) {
+                regen_kernel::add(x, added);
+            }
             block.forward(self.level, index, x, &tokens, wanted, (cache, &mut memory));
         }
         cache.put_memory(memory);
@@ -191,7 +211,7 @@ impl PackedDecoder {
             }
             row.iter_mut().for_each(|value| *value *= scale);
         });
-        self.forward(&mut x, &vec![1; ids.len()], Wanted::All, cache);
+        self.forward(&mut x, &vec![1; ids.len()], &[], Wanted::All, cache);
         x
     }
 

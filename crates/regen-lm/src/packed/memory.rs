@@ -32,6 +32,9 @@ pub(super) struct Part {
     /// Queries that share a key head, turned.
     pub(super) queries: Vec<f32>,
     pub(super) scores: Vec<f32>,
+    /// Keys and values of a head that are held in less than f32.
+    pub(super) keys: Vec<f32>,
+    pub(super) values: Vec<f32>,
     pub(super) products: Scratch,
     pub(super) attention: AttentionScratch,
 }

@@ -8,11 +8,13 @@
 mod block;
 mod cache;
 mod decoder;
+mod held;
 mod memory;
 mod rows;
 mod weights;
 
 pub(crate) use self::cache::PackedCache;
 pub(crate) use self::decoder::PackedDecoder;
+pub use self::held::CacheStorage;
 pub(crate) use self::rows::{Frequencies, Turn};
 pub(crate) use self::weights::{kernel, row_norm};

@@ -1,6 +1,7 @@
 //! Text to ids and back: loading `tokenizer.json`, text that must not speak in special tokens, training a BPE.
 
 mod plain;
+mod settings;
 mod templates;
 mod text;
 mod train;

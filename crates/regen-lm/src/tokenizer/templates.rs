@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::settings::wrong;
 use crate::error::{Error, Result};
 
 const FILE: &str = "chat_template.jinja";
@@ -20,8 +21,9 @@ pub(crate) struct NamedTemplate {
     pub(crate) source: String,
 }
 
-/// The templates of a folder. As in transformers, files go before the field.
-pub(super) fn read(dir: &Path, config: &Map<String, Value>) -> Result<Vec<NamedTemplate>> {
+/// The templates of a folder. As in transformers, files go before the field of the configuration at `path`.
+pub(super) fn read(dir: &Path, path: &Path, config: &Map<String, Value>) -> Result<Vec<NamedTemplate>> {
+    let of_field = of_field(path, config.get(FIELD))?;
     let mut found = Vec::new();
     let mut add = |name: &str, source: String| found.push(NamedTemplate { name: name.to_owned(), source });
     let text = |path: &Path| std::fs::read_to_string(path).map_err(Error::io(path));
@@ -44,15 +46,13 @@ pub(super) fn read(dir: &Path, config: &Map<String, Value>) -> Result<Vec<NamedT
             }
         }
     }
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    let wrong = |value: &Value| Error::InvalidConfig {
-        field: FIELD.to_owned(),
-        expected: "a template, or a list of templates with their names".to_owned(),
-        got: value.to_string(),
-    };
-    match config.get(FIELD) {
+    Ok(if found.is_empty() { of_field } else { found })
+}
+
+fn of_field(path: &Path, value: Option<&Value>) -> Result<Vec<NamedTemplate>> {
+    let wrong =
+        |value: &Value| wrong(path, FIELD, "a template, or a list of templates with their names", value);
+    match value {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::String(source)) => {
             Ok(vec![NamedTemplate { name: DEFAULT.to_owned(), source: source.clone() }])

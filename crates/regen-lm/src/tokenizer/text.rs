@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokenizers::Tokenizer;
 
 use super::plain::Plain;
+use super::settings::{ROLES, Settings};
 use super::templates::{self, NamedTemplate};
 use crate::error::{Error, Result, TokenizerFailure};
-
-/// Roles that `tokenizer_config.json` gives to special tokens, by which chat templates name them.
-const ROLES: [&str; 7] =
-    ["bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"];
 
 /// A tokenizer with the ids that a decoder needs to know.
 #[derive(Debug, Clone)]
@@ -29,12 +26,16 @@ pub(super) fn failed(action: &'static str) -> impl FnOnce(TokenizerFailure) -> E
 
 impl TextTokenizer {
     /// Reads a `tokenizer.json`, or a folder with one; the roles of special tokens come from
-    /// `tokenizer_config.json` and `special_tokens_map.json` beside it.
+    /// `tokenizer_config.json` and `special_tokens_map.json` beside it. As in transformers, special tokens that these name and
+    /// `tokenizer.json` does not know are added, the new ones behind its last id.
     ///
     /// Truncation and padding that the file asks for are switched off: batching is the caller's.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`], [`Error::Io`], [`Error::Json`].
+    /// [`Error::InvalidConfig`] for a field of `tokenizer_config.json` of another type, or one that contradicts `tokenizer.json`
+    /// (`add_bos_token`, `add_eos_token`, `add_prefix_space`, ids of added tokens); [`Error::UnsupportedConfig`] for one that asks for
+    /// another text or other ids than are made here (`clean_up_tokenization_spaces` of a vocabulary that is no BPE,
+    /// `split_special_tokens`, `fix_mistral_regex`); [`Error::Tokenizer`], [`Error::Io`], [`Error::Json`].
     pub fn load(path: &Path) -> Result<Self> {
         let (file, dir) = if path.is_dir() {
             (path.join("tokenizer.json"), path)
@@ -45,20 +46,11 @@ impl TextTokenizer {
         let mut inner = Tokenizer::from_bytes(bytes).map_err(failed("reading tokenizer.json"))?;
         inner.with_truncation(None).map_err(failed("switching truncation off"))?;
         inner.with_padding(None);
-        let mut roles = Map::new();
-        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
-            let path = dir.join(name);
-            if path.exists() {
-                roles.extend(crate::families::read_object(&path)?);
-            }
-        }
-        let templates = templates::read(dir, &roles)?;
-        let named = Self::with_names(inner, |role| match roles.get(role) {
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Object(token)) => token.get("content")?.as_str().map(str::to_owned),
-            _ => None,
-        });
-        Ok(Self { templates, ..named })
+        let settings = Settings::read(dir)?;
+        let roles = settings.apply(&mut inner)?;
+        let (path, config) = settings.config();
+        let templates = templates::read(dir, path, config)?;
+        Ok(Self { plain: Plain::of(&inner), inner, roles, templates })
     }
 
     pub(super) fn with_names(inner: Tokenizer, token: impl Fn(&str) -> Option<String>) -> Self {
@@ -194,6 +186,7 @@ impl TextTokenizer {
         let needed = largest.map_or(0, |id| i64::from(id) + 1);
         if needed > vocab {
             return Err(Error::InvalidConfig {
+                path: None,
                 field: "vocab_size".to_owned(),
                 expected: format!("at least {needed}, the tokenizer's ids"),
                 got: vocab.to_string(),

@@ -276,7 +276,7 @@ impl AdamW {
             }
         }
         // As a tensor, so that one mechanism reads everything back.
-        tensors.push(("steps".to_owned(), Tensor::from_slice(&[self.steps as i64])));
+        tensors.push(("steps".to_owned(), Tensor::f_from_slice(&[self.steps as i64])?));
         Ok(save_tensors(path, &tensors, &[("kind", "regen-lm adamw")])?)
     }
 

@@ -75,7 +75,7 @@ fn a_new_adapter_changes_nothing_and_alone_receives_gradients() {
     let embeds = decoder.embed(&tokens).unwrap();
     let mask = PaddingMask::full(2, 6);
     let hidden = decoder.forward(&embeds, &mask, None).unwrap();
-    masked_loss(&decoder, &hidden, &tokens, &mask.to_tensor(Device::Cpu)).unwrap().backward();
+    masked_loss(&decoder, &hidden, &tokens, &mask.to_tensor(Device::Cpu).unwrap()).unwrap().backward();
     let adapters = decoder.lora_parameters();
     assert_eq!(adapters.len(), 2 * 2 * 2, "two tensors, two projections, two layers");
     for (name, tensor) in &adapters {

@@ -291,7 +291,7 @@ fn write_folders_for_transformers() {
             no_repeat_ngram: 3,
             ..GenerateOptions::default()
         };
-        GenerationDefaults { options, beam: None }.save(&dir).unwrap();
+        GenerationDefaults { options, beam: None, max_length: None }.save(&dir).unwrap();
     }
 }
 

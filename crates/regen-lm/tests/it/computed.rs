@@ -36,7 +36,7 @@ fn run(
     let text = decoder.embed(&tokens.narrow(1, 0, mask.seq())).unwrap();
     let embeds = source.tanh() + text;
     let targets = tokens.narrow(1, 1, mask.seq());
-    let chosen = mask.to_tensor(Device::Cpu);
+    let chosen = mask.to_tensor(Device::Cpu).unwrap();
     let loss_of = |hidden: &Tensor| masked_loss(decoder, hidden, &targets, &chosen).unwrap();
     match kernels {
         Some(kernels) => {

@@ -25,7 +25,7 @@ fn check_cached(decoder: &Decoder, pieces: &[i64], mask: &PaddingMask) {
     let embeds = decoder.embed(&ids(mask.batch(), seq, decoder.config().vocab())).unwrap();
     let whole = decoder.forward(&embeds, mask, None).unwrap();
     let mut cache = decoder.new_cache(mask.batch(), seq).unwrap();
-    let real = mask.to_tensor(tch::Device::Cpu);
+    let real = mask.to_tensor(tch::Device::Cpu).unwrap();
     let mut outputs = Vec::new();
     let mut start = 0;
     for piece in pieces {
@@ -75,7 +75,7 @@ fn what_stands_in_the_padding_changes_nothing() {
     let (_vs, decoder) = random_model(&small_config(), 4);
     let embeds = decoder.embed(&ids(2, 6, 53)).unwrap();
     let mask = PaddingMask::left(&[6, 3], 6).unwrap();
-    let padding = mask.to_tensor(tch::Device::Cpu).logical_not().unsqueeze(-1);
+    let padding = mask.to_tensor(tch::Device::Cpu).unwrap().logical_not().unsqueeze(-1);
     let other = &embeds + padding.to_kind(tch::Kind::Float) * 5.0;
     let plain = decoder.forward(&embeds, &mask, None).unwrap();
     let changed = decoder.forward(&other, &mask, None).unwrap();

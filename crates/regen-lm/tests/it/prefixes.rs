@@ -46,8 +46,10 @@ impl Prompts {
         let rows = [0usize, 0, 1];
         let whole = Tensor::cat(&[&beginnings.index_select(0, &Tensor::from_slice(&[0i64, 0, 1])), &ends], 1);
         let mask = {
-            let before = before.to_tensor(Device::Cpu).index_select(0, &Tensor::from_slice(&[0i64, 0, 1]));
-            PaddingMask::from_tensor(&Tensor::cat(&[before, after.to_tensor(Device::Cpu)], 1)).unwrap()
+            let before =
+                before.to_tensor(Device::Cpu).unwrap().index_select(0, &Tensor::from_slice(&[0i64, 0, 1]));
+            PaddingMask::from_tensor(&Tensor::cat(&[before, after.to_tensor(Device::Cpu).unwrap()], 1))
+                .unwrap()
         };
         Self { beginnings, before, ends, after, rows, whole, mask }
     }
@@ -187,7 +189,8 @@ fn prefixes_are_lengthened_and_scores_are_mixed_in_after_them() {
         assert_eq!(liking.0, 4, "the prompts without what the prefix holds");
         let longer = {
             let first = ends.narrow(1, 0, 3);
-            let real = PaddingMask::from_tensor(&after.to_tensor(Device::Cpu).narrow(1, 0, 3)).unwrap();
+            let real =
+                PaddingMask::from_tensor(&after.to_tensor(Device::Cpu).unwrap().narrow(1, 0, 3)).unwrap();
             writer.after(&prefix, rows).read_prefix(&first, &real).unwrap()
         };
         assert_eq!((0..3).map(|row| longer.real_tokens(row)).collect::<Vec<_>>(), [9, 7, 6]);

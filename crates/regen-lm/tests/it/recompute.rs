@@ -32,7 +32,7 @@ impl Pass<'_> {
         let soft = self.source.tanh().to_kind(decoder.kind());
         let embeds = Tensor::cat(&[&soft, &text], 1);
         let targets = tokens.narrow(1, 1, 8);
-        let chosen = mask.to_tensor(Device::Cpu);
+        let chosen = mask.to_tensor(Device::Cpu).unwrap();
         let loss_of = |hidden: &Tensor| masked_loss(decoder, hidden, &targets, &chosen).unwrap();
         let loss = if recompute {
             let pass = decoder.forward_recomputed(&embeds, &mask, self.dropout).unwrap();

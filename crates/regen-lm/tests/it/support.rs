@@ -75,7 +75,7 @@ pub(crate) fn max_difference(a: &Tensor, b: &Tensor) -> f64 {
 /// The largest difference where the mask is real; NaN anywhere there is infinite.
 pub(crate) fn masked_difference(a: &Tensor, b: &Tensor, mask: &PaddingMask) -> f64 {
     assert_eq!(a.size(), b.size());
-    let real = mask.to_tensor(Device::Cpu).unsqueeze(-1).to_kind(Kind::Float);
+    let real = mask.to_tensor(Device::Cpu).unwrap().unsqueeze(-1).to_kind(Kind::Float);
     let difference = ((a - b).abs() * real).max().double_value(&[]);
     if difference.is_nan() { f64::INFINITY } else { difference }
 }

@@ -12,7 +12,7 @@ fn loss_of(decoder: &Decoder, tokens: &Tensor, mask: &PaddingMask) -> Tensor {
     let embeds = decoder.embed(&tokens.narrow(1, 0, seq)).unwrap();
     let hidden = decoder.forward(&embeds, mask, None).unwrap();
     let targets = tokens.narrow(1, 1, seq);
-    masked_loss(decoder, &hidden, &targets, &mask.to_tensor(Device::Cpu)).unwrap()
+    masked_loss(decoder, &hidden, &targets, &mask.to_tensor(Device::Cpu).unwrap()).unwrap()
 }
 
 fn all_parameters(decoder: &Decoder, learning_rate: f64, weight_decay: f64) -> ParameterGroup {

@@ -135,12 +135,42 @@ fn defaults_that_would_write_otherwise_are_refused_by_name() {
         ("forced_eos_token_id", json!(3)),
         ("penalty_alpha", json!(0.6)),
         ("min_length", json!(4)),
+        ("min_new_tokens", json!(4)),
+        ("begin_suppress_tokens", json!([5])),
+        ("forced_bos_token_id", json!(3)),
+        ("bad_words_ids", json!([[5]])),
+        ("encoder_no_repeat_ngram_size", json!(2)),
+        ("encoder_repetition_penalty", json!(1.2)),
+        ("exponential_decay_length_penalty", json!([5, 1.1])),
+        ("eta_cutoff", json!(0.1)),
+        ("top_h", json!(0.4)),
+        ("guidance_scale", json!(1.5)),
+        ("diversity_penalty", json!(0.5)),
+        ("sequence_bias", json!([[[5], 1.0]])),
+        ("stop_strings", json!("END")),
+        ("token_healing", json!(true)),
+        ("watermarking_config", json!({ "bias": 2.0 })),
+        ("force_words_ids", json!([[5]])),
+        ("constraints", json!(["x"])),
+        ("remove_invalid_values", json!(true)),
+        ("renormalize_logits", json!(true)),
+        ("max_time", json!(1.0)),
+        ("dola_layers", json!("high")),
+        ("low_memory", json!(true)),
+        ("cache_implementation", json!("quantized")),
+        ("a_field_of_tomorrow", json!(1)),
     ] {
         let refused = defaults(&json!({ field: value }));
         let named =
             matches!(refused, Err(Error::UnsupportedConfig { field: ref named, .. }) if named == field);
         assert!(named, "{field}: {refused:?}");
+        assert!(refused.unwrap_err().to_string().contains("generation_config.json: "), "{field}");
     }
+    let off = json!({
+        "typical_p": 1, "encoder_repetition_penalty": 1, "epsilon_cutoff": 0, "min_new_tokens": 0, "guidance_scale": 1.0,
+        "suppress_tokens": [], "bad_words_ids": null, "cache_implementation": "hybrid", "output_scores": true,
+    });
+    assert_eq!(defaults(&off).unwrap(), defaults(&json!({})).unwrap());
     let both = defaults(&json!({ "do_sample": true, "num_beams": 2 }));
     assert!(matches!(both, Err(Error::UnsupportedConfig { .. })), "{both:?}");
     for (file, wanted) in [
@@ -148,11 +178,44 @@ fn defaults_that_would_write_otherwise_are_refused_by_name() {
         (json!({ "eos_token_id": -1 }), "eos_token_id"),
         (json!({ "do_sample": true, "top_k": -3 }), "top_k"),
         (json!({ "early_stopping": 3 }), "early_stopping"),
+        (json!({ "do_sample": true, "temperature": -1.0 }), "temperature"),
+        (json!({ "do_sample": true, "temperature": 0 }), "temperature"),
+        (json!({ "do_sample": "yes" }), "do_sample"),
+        (json!({ "do_sample": true, "top_p": 1.5 }), "top_p"),
+        (json!({ "do_sample": true, "top_p": 0.0 }), "top_p"),
+        (json!({ "do_sample": true, "top_p": -0.5 }), "top_p"),
+        (json!({ "top_p": "0.9" }), "top_p"),
+        (json!({ "do_sample": true, "min_p": -0.1 }), "min_p"),
+        (json!({ "do_sample": true, "min_p": 1.1 }), "min_p"),
+        (json!({ "repetition_penalty": 0.0 }), "repetition_penalty"),
+        (json!({ "repetition_penalty": -1 }), "repetition_penalty"),
+        (json!({ "no_repeat_ngram_size": -1 }), "no_repeat_ngram_size"),
+        (json!({ "max_new_tokens": 0 }), "max_new_tokens"),
+        (json!({ "max_length": 0 }), "max_length"),
+        (json!({ "max_length": 20.5 }), "max_length"),
+        (json!({ "num_beams": 0 }), "num_beams"),
+        (json!({ "num_return_sequences": 0 }), "num_return_sequences"),
+        (json!({ "num_return_sequences": 2 }), "num_return_sequences"),
+        (json!({ "num_beams": 2, "num_return_sequences": 3 }), "num_return_sequences"),
+        (json!({ "num_beams": 2, "length_penalty": "long" }), "length_penalty"),
     ] {
         let refused = defaults(&file);
         let named = matches!(refused, Err(Error::InvalidConfig { ref field, .. }) if field == wanted);
         assert!(named, "{file}: {refused:?}");
     }
-    let hot = defaults(&json!({ "do_sample": true, "temperature": -1.0 }));
-    assert!(matches!(hot, Err(Error::Argument { what: "temperature", .. })), "{hot:?}");
+}
+
+#[test]
+fn a_length_that_counts_the_prompt_leaves_what_the_prompt_leaves() {
+    let read = defaults(&json!({ "max_length": 30 })).unwrap();
+    assert_eq!(read.after(12).unwrap().max_new_tokens, 18);
+    assert!(matches!(read.after(30), Err(Error::TooLong { tokens: 31, max_positions: 30 })));
+    let dir = tempfile::tempdir().unwrap();
+    read.save(dir.path()).unwrap();
+    let config = DecoderConfig::from_hf(&golden("families/llama")).unwrap();
+    assert_eq!(GenerationDefaults::load(dir.path(), &config).unwrap().max_length, Some(30));
+    // As in transformers, a number of new tokens goes before it.
+    let both = defaults(&json!({ "max_length": 30, "max_new_tokens": 7 })).unwrap();
+    assert_eq!(both.after(29).unwrap().max_new_tokens, 7);
+    assert_eq!(defaults(&json!({})).unwrap().after(1000).unwrap(), defaults(&json!({})).unwrap().options);
 }

@@ -1,6 +1,7 @@
 //! Parity with the reference implementations, and the properties that hold for every metric.
 
 mod agreement;
+mod consensus;
 mod golden;
 mod grounding;
 mod parity_bertscore;

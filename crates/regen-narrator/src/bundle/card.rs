@@ -25,6 +25,16 @@ pub(super) fn card(narrator: &Narrator, base: Option<&BaseModel>) -> String {
         Some(adapter) => {
             row("reads", format!("up to {} purchases, {}", config.max_history, adapter.sources));
             row("adapter", adapter.kind.as_str().to_owned());
+            if let Some(review) = &adapter.details.review {
+                row(
+                    "reviews of the user",
+                    format!("vectors of {} numbers, given with the history", review.dim),
+                );
+            }
+            if let Some(injection) = &config.injection {
+                let layers: Vec<String> = injection.layers.iter().map(usize::to_string).collect();
+                row("soft tokens are also added before blocks", layers.join(", "));
+            }
             row("items", narrator.item_ids().len().to_string());
             for (side, table) in narrator.tables.sides() {
                 row(&format!("{side} vectors"), vectors(table));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! README.md              a card for people
-//! narrator.json          format, configuration, number of items, where it was trained, fingerprints of all other parts
+//! narrator.json          format, configuration, number of items, where it was trained, how it writes, fingerprints of all other parts
 //! adapter.safetensors    the adapter, where items are read
 //! copying.safetensors    what copies from a passage, where that is done
 //! next_item.safetensors  what tells the next item, where that is done
@@ -26,7 +26,8 @@ use super::provenance::{Provenance, Versions};
 use super::{card, parts};
 use crate::narrator::LmWeights;
 use crate::{
-    BaseModel, Error, FoldIn, FoldInConfig, ItemIds, ItemTables, Narrator, NarratorConfig, Result, TablePlace,
+    BaseModel, Error, FoldIn, FoldInConfig, ItemIds, ItemTables, Narrator, NarratorConfig, Result,
+    TablePlace, WritingDefaults,
 };
 
 /// The layout that this version writes. It reads formats 2 to 4 as well: 4 had fingerprints of blocks of all parts; 3 had none and did
@@ -64,6 +65,8 @@ struct Manifest {
     provenance: Option<Provenance>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     versions: Option<Versions>,
+    #[serde(default, skip_serializing_if = "WritingDefaults::is_plain")]
+    writing: WritingDefaults,
     #[serde(default, skip_serializing_if = "Fingerprints::is_empty")]
     parts: Fingerprints,
 }
@@ -124,7 +127,7 @@ impl Narrator {
             save_tensors(&temporary.join(NEXT_ITEM), &sorted(&self.next_vs), &[])?;
         }
         if base.is_none() {
-            self.decoder.save(&temporary.join(LM))?;
+            self.decoder.save_base(&temporary.join(LM))?;
             self.tokenizer.save(&temporary.join(LM))?;
         }
         if let Some(fold_in) = self.tables.fold_in() {
@@ -142,6 +145,7 @@ impl Narrator {
             base,
             provenance: self.provenance.clone(),
             versions: Some(Versions::here()),
+            writing: self.writing,
             parts: parts::fingerprints(temporary, &[CARD, MANIFEST])?,
         };
         let card = temporary.join(CARD);
@@ -218,6 +222,7 @@ impl Narrator {
         let mut narrator = Self::assemble(manifest.config, tables, item_ids, tokenizer, weights, device, 0)?;
         narrator.base = named.then_some(lm);
         narrator.provenance = manifest.provenance;
+        narrator.writing = manifest.writing;
         if narrator.adapter.is_some() {
             let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
             adapter.load_into(&narrator.adapter_vs, str::to_owned, Surplus::Refuse)?;

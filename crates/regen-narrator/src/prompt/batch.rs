@@ -1,6 +1,6 @@
 //! Sequences side by side as tensors.
 
-use regen_fusion::{AdapterConfig, Details, Numbers, Side};
+use regen_fusion::{AdapterConfig, Details, Numbers, ReviewInput, Side};
 use regen_lm::PaddingMask;
 use regen_torch::Numbers as _;
 use tch::kind::Element;
@@ -150,7 +150,35 @@ fn details(
         rating: numbers(read.rating, &|sequence, at| sequence.ratings.0[at])?,
         recency: numbers(read.recency, &|sequence, at| sequence.days.0[at])?,
         position: numbers(read.position, &|sequence, at| (sequence.history - 1 - at) as f32)?,
+        review: reviews(sequences, items, read.review, device)?,
     })
+}
+
+/// The vectors of reviews, `[batch, items, dim]`: of purchases of the history alone, whatever stands behind them.
+fn reviews(
+    sequences: &[&Sequence],
+    items: usize,
+    read: Option<ReviewInput>,
+    device: Device,
+) -> Result<Option<Side>> {
+    let Some(read) = read else { return Ok(None) };
+    let width = read.dim as usize;
+    let mut vectors = vec![0f32; sequences.len() * items * width];
+    let mut present = vec![false; sequences.len() * items];
+    for (row, sequence) in sequences.iter().enumerate() {
+        for (at, review) in sequence.reviews.iter().take(sequence.history).enumerate() {
+            if let Some(review) = review {
+                let place = row * items + at;
+                vectors[place * width..][..width].copy_from_slice(review.values());
+                present[place] = true;
+            }
+        }
+    }
+    let shape = [sequences.len() as i64, items as i64, read.dim];
+    Ok(Some(Side {
+        vectors: placed(&vectors, &shape, device)?,
+        present: placed(&present, &shape[..2], device)?,
+    }))
 }
 
 fn users(sequences: &[&Sequence], adapter: Option<&AdapterConfig>, device: Device) -> Result<Option<Side>> {

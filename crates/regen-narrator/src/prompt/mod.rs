@@ -9,11 +9,13 @@
 
 mod batch;
 mod request;
+mod review;
 mod sequence;
 mod tokens;
 
 pub(crate) use batch::{Batch, Padding, splice};
 pub use request::{Detail, Example, Request};
+pub use review::ReviewVector;
 #[cfg(test)]
 pub(crate) use sequence::testing;
 pub(crate) use sequence::{Places, Sequence};

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::review::ReviewVector;
 use crate::{Error, Result};
 
 /// What is known of a past purchase beside its item.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detail {
     /// How the buyer rated it, 1 to 5 stars.
@@ -14,6 +15,12 @@ pub struct Detail {
     /// How many days before the request it was, at least 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub days: Option<f32>,
+    /// The vector of what its buyer wrote about it; `None` where nothing was written, or nothing of it is known.
+    ///
+    /// Only of purchases before the one that is narrated, and only what was written before it: there is no place for a review of
+    /// the target, since that is what a narrative may be judged by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewVector>,
 }
 
 /// What a narrative is asked to be about. Items are rows of the narrator's tables.
@@ -47,8 +54,14 @@ impl Request {
         &self.history[self.history.len().saturating_sub(max_history)..]
     }
 
-    /// The details of [`Request::recent`], checked. `index` is the request's place in the caller's list, for messages.
-    pub(super) fn recent_details(&self, max_history: usize, index: usize) -> Result<Vec<Detail>> {
+    /// The details of [`Request::recent`], checked; those reviews among them that a narrator reads as vectors of `review_dim`
+    /// numbers. `index` is the request's place in the caller's list, for messages.
+    pub(super) fn recent_details(
+        &self,
+        max_history: usize,
+        review_dim: Option<i64>,
+        index: usize,
+    ) -> Result<Vec<Detail>> {
         let (got, expected) = (self.details.len(), self.history.len());
         let known = |value: Option<f32>, least: f32| value.is_none_or(|it| it.is_finite() && it >= least);
         if got != 0 && got != expected {
@@ -56,13 +69,31 @@ impl Request {
         }
         let wrong = |detail: &Detail| !known(detail.rating, f32::MIN) || !known(detail.days, 0.0);
         if let Some(place) = self.details.iter().position(wrong) {
-            return Err(Error::Detail { request: index, place, detail: self.details[place] });
+            return Err(Error::Detail { request: index, place, detail: self.details[place].clone() });
         }
         let first = expected.saturating_sub(max_history);
-        Ok(match got {
+        let mut recent = match got {
             0 => vec![Detail::default(); expected - first],
             _ => self.details[first..].to_vec(),
-        })
+        };
+        for (place, detail) in (first..).zip(&mut recent) {
+            match (&detail.review, review_dim) {
+                (Some(review), Some(dim)) => check_review(review, dim, index, place)?,
+                _ => detail.review = None,
+            }
+        }
+        Ok(recent)
+    }
+}
+
+fn check_review(review: &ReviewVector, dim: i64, request: usize, place: usize) -> Result<()> {
+    let got = review.values().len();
+    if got as i64 != dim {
+        return Err(Error::ReviewWidth { request, place, got, expected: dim });
+    }
+    match review.values().iter().all(|value| value.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::ReviewNumber { request, place }),
     }
 }
 

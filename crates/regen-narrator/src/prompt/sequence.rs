@@ -7,6 +7,7 @@ use std::ops::Range;
 use regen_lm::TextTokenizer;
 
 use super::request::{Detail, Request};
+use super::review::ReviewVector;
 use super::tokens::PromptTokens;
 use crate::{Error, NarratorConfig, Result};
 
@@ -89,6 +90,10 @@ impl Hash for Known {
     }
 }
 
+/// What two prompts with the same beginning have in common.
+pub(crate) type BeginningKey<'a> =
+    (usize, &'a [i64], &'a [i64], usize, [&'a Known; 3], &'a [Option<ReviewVector>]);
+
 /// A prompt as ids, [`SOFT`] where soft tokens go, the rows that those are made of, and the answer's ids.
 #[derive(Debug, Clone, Hash)]
 pub(crate) struct Sequence {
@@ -99,6 +104,8 @@ pub(crate) struct Sequence {
     /// Of each purchase of the history.
     pub(super) ratings: Known,
     pub(super) days: Known,
+    /// Of each purchase of the history, where reviews are read; empty where they are not.
+    pub(super) reviews: Vec<Option<ReviewVector>>,
     /// The user's own vector; empty where there is none.
     pub(super) user: Known,
     /// Ids before the first soft token.
@@ -125,7 +132,12 @@ impl Sequence {
         }
         let kind = tokens.kind(&request.kind)?;
         let recent = request.recent(config.max_history);
-        let details = request.recent_details(config.max_history, index)?;
+        let review = config.adapter.as_ref().and_then(|adapter| adapter.details.review);
+        let mut details = request.recent_details(config.max_history, review.map(|read| read.dim), index)?;
+        let reviews = match review {
+            Some(_) => details.iter_mut().map(|detail| detail.review.take()).collect(),
+            None => Vec::new(),
+        };
         let known = |what: fn(&Detail) -> Option<f32>| {
             Known(details.iter().map(|detail| what(detail).unwrap_or(f32::NAN)).collect())
         };
@@ -165,6 +177,7 @@ impl Sequence {
             history: recent.len(),
             ratings: known(|detail| detail.rating),
             days: known(|detail| detail.days),
+            reviews,
             user: Known::default(),
             begin,
             passage,
@@ -211,6 +224,7 @@ impl Sequence {
             history: 0,
             ratings: Known::default(),
             days: Known::default(),
+            reviews: Vec::new(),
             user: Known::default(),
             begin: 0,
             passage: Vec::new(),
@@ -220,10 +234,10 @@ impl Sequence {
     }
 
     /// What two prompts with the same beginning have in common, and others have not; shorter ones first.
-    pub(crate) fn beginning_key(&self) -> (usize, &[i64], &[i64], usize, [&Known; 3]) {
+    pub(crate) fn beginning_key(&self) -> BeginningKey<'_> {
         let shared = self.prompt.len() - self.ask;
         let known = [&self.ratings, &self.days, &self.user];
-        (shared, &self.rows, &self.prompt[..shared], self.history, known)
+        (shared, &self.rows, &self.prompt[..shared], self.history, known, &self.reviews)
     }
 
     /// From which position which row follows, and whether that is the target: after every item of the history that stands for
@@ -272,6 +286,7 @@ pub(crate) mod testing {
             history: rows.len(),
             ratings: Known::default(),
             days: Known::default(),
+            reviews: Vec::new(),
             user: Known::default(),
             begin: 1,
             passage: Vec::new(),

@@ -146,8 +146,8 @@ impl PromptTokens {
             kinds: config.kinds.iter().map(kind).collect::<Result<_>>()?,
             begin,
             eos,
-            // Padding is masked, so any id does.
-            pad: tokenizer.pad_id().unwrap_or(eos),
+            // Padding is masked, so any id of the table does.
+            pad: tokenizer.pad_id().filter(|pad| *pad < config.decoder.vocab()).unwrap_or(eos),
             last: tokenizer.encode(&words.last)?,
             text: config.passage.is_some().then(|| tokenizer.encode(&words.text)).transpose()?,
         })

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::precision::TrainPrecision;
 use crate::next_item::NextItemTraining;
 use crate::{Error, Result};
 
@@ -44,6 +45,9 @@ pub struct TrainConfig {
     /// How memory is saved.
     #[serde(default, skip_serializing_if = "Memory::is_plenty")]
     pub memory: Memory,
+    /// In what numbers the language model is trained.
+    #[serde(default, skip_serializing_if = "TrainPrecision::is_f32")]
+    pub precision: TrainPrecision,
 }
 
 /// What training does with memory. None of it changes what is learned, but for rounding.
@@ -58,7 +62,8 @@ pub struct Memory {
     pub recompute: bool,
     /// Passes through the language model by kernels of our own ([`TrainingKernels`](regen_lm::TrainingKernels)) where there are some: on a
     /// CPU in f32, without dropout. They leave padding out, and take twice the memory of the blocks' weights besides. Not together with
-    /// `recompute`, which goes first.
+    /// `recompute`, which goes first, and refused with [`TrainPrecision::Bf16`] and for a narrator with
+    /// [`injection`](crate::NarratorConfig::injection).
     pub kernels: bool,
 }
 
@@ -114,7 +119,17 @@ impl TableRates {
     }
 }
 
-pub(super) fn check(config: &TrainConfig) -> Result<()> {
+impl TrainConfig {
+    /// Refuses numbers that no training can have, whatever the narrator and the examples.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`].
+    pub fn validate(&self) -> Result<()> {
+        check(self)
+    }
+}
+
+fn check(config: &TrainConfig) -> Result<()> {
     let refuse = |field, got: String, expected| Err(Error::InvalidConfig { field, got, expected });
     for (field, value) in [
         ("steps", config.steps),
@@ -134,6 +149,23 @@ pub(super) fn check(config: &TrainConfig) -> Result<()> {
         if !(value.is_finite() && value > 0.0) {
             return refuse(field, value.to_string(), "a positive number");
         }
+    }
+    for (field, value) in [("weight_decay", config.weight_decay), ("final_rate", config.final_rate)] {
+        if !(value.is_finite() && value >= 0.0) {
+            return refuse(field, value.to_string(), "a number of at least 0");
+        }
+    }
+    for (field, rate) in [("tables.cf", config.tables.cf), ("tables.semantic", config.tables.semantic)] {
+        if let Some(rate) = rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
+            return refuse(field, rate.to_string(), "a positive number");
+        }
+    }
+    if config.memory.kernels && config.precision == TrainPrecision::Bf16 {
+        return refuse(
+            "memory.kernels",
+            "true".into(),
+            "false, since the kernels train in f32: bf16 is for libtorch",
+        );
     }
     if config.patience == Some(0) {
         return refuse("patience", "0".into(), "at least 1");

@@ -63,7 +63,6 @@ impl Narrator {
             };
             match rate {
                 None => {}
-                Some(rate) if !(rate.is_finite() && rate > 0.0) => return refuse("a positive number"),
                 Some(_) if !read => return refuse("none, since the adapter does not read that side"),
                 Some(_) if stored => {
                     return refuse("none, since tables on disk cannot change: open them in memory");

@@ -9,7 +9,8 @@ use tch::Tensor;
 
 use super::batches::Batches;
 use super::best::Best;
-use super::config::{TrainConfig, Trains, check};
+use super::config::{TrainConfig, Trains};
+use super::precision::TrainPrecision;
 use super::report::{LossPoint, Mean, TrainProgress, TrainReport};
 use super::snapshots::{Cursor, Snapshots, fingerprint};
 use crate::narrator::stream;
@@ -68,7 +69,7 @@ impl Narrator {
         snapshots: Option<&Snapshots>,
         progress: Progress<'_>,
     ) -> Result<TrainReport> {
-        check(config)?;
+        config.validate()?;
         if training.is_empty() {
             return Err(Error::NoExamples { which: "training" });
         }
@@ -80,10 +81,27 @@ impl Narrator {
         }
         self.move_tables(config)?;
         self.thaw(config.trains);
-        let report = self.update(training, validation, config, snapshots, progress);
+        let report = self.in_precision(config.precision, |narrator| {
+            narrator.update(training, validation, config, snapshots, progress)
+        });
         self.thaw(Trains::All);
         self.fix_tables();
         report
+    }
+
+    /// What `work` gives while the language model is in `precision`; it is in f32 again afterwards, whatever comes of it.
+    fn in_precision<T>(
+        &mut self,
+        precision: TrainPrecision,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let lowered = match precision {
+            TrainPrecision::F32 => None,
+            TrainPrecision::Bf16 => Some(self.lower()?),
+        };
+        let done = work(self);
+        let raised = lowered.map_or(Ok(()), |lowered| lowered.raise());
+        done.and_then(|done| raised.map(|()| done))
     }
 
     fn update(

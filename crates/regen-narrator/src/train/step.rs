@@ -29,6 +29,13 @@ impl Narrator {
         if config.memory.recompute || !config.memory.kernels {
             return Ok(None);
         }
+        if self.config.injection.is_some() {
+            return Err(Error::InvalidConfig {
+                field: "memory.kernels",
+                got: "true".into(),
+                expected: "false, since the kernels add nothing to the states that enter a block: injection is for libtorch",
+            });
+        }
         Ok(TrainingKernels::new(&self.decoder)?)
     }
 
@@ -82,7 +89,9 @@ impl Narrator {
             };
             let embeddings = self.embeddings(batch, Control::Nothing)?;
             let mut pass = match kernels {
-                Some(kernels) => Pass::Computed(kernels.forward(&self.decoder, &embeddings, &batch.mask)?),
+                Some(kernels) => {
+                    Pass::Computed(kernels.forward(&self.decoder, &embeddings.embeds, &batch.mask)?)
+                }
                 None if config.memory.recompute => {
                     Pass::Recomputed(self.decoder.forward_recomputed(&embeddings, &batch.mask, dropout)?)
                 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regen_fusion::Sources;
-use regen_narrator::{Error, Narrator, Provenance, reseal};
+use regen_narrator::{Error, Narrator, Provenance, WritingDefaults, reseal};
 use tch::Device;
 use tempfile::{TempDir, tempdir};
 
@@ -215,4 +215,21 @@ fn a_bundle_says_where_it_was_trained() {
     ] {
         assert!(card.contains(told), "{told}: {card}");
     }
+}
+
+#[test]
+fn a_bundle_says_how_its_narrator_writes() {
+    let (_dir, path, mut narrator) = saved();
+    let opened = Narrator::open(&path, Device::Cpu).unwrap();
+    assert_eq!(opened.writing(), WritingDefaults::default());
+    assert_eq!(opened.generate_options().max_new_tokens, narrator.config().max_narrative_tokens);
+    assert!(!fs::read_to_string(path.join("narrator.json")).unwrap().contains("no_repeat_ngram"));
+
+    narrator.set_writing(WritingDefaults { no_repeat_ngram: 4 });
+    let again = path.with_file_name("again");
+    narrator.save(&again).unwrap();
+    reseal(&again).unwrap();
+    let opened = Narrator::open(&again, Device::Cpu).unwrap();
+    assert_eq!(opened.writing().no_repeat_ngram, 4);
+    assert_eq!(opened.generate_options().no_repeat_ngram, 4);
 }

@@ -16,8 +16,8 @@ use tempfile::tempdir;
 
 use crate::world::{self, ITEMS};
 
-const NOTHING: DetailInputs = DetailInputs { rating: false, recency: false, position: false };
-const ALL: DetailInputs = DetailInputs { rating: true, recency: true, position: true };
+const NOTHING: DetailInputs = DetailInputs { rating: false, recency: false, position: false, review: None };
+const ALL: DetailInputs = DetailInputs { rating: true, recency: true, position: true, review: None };
 
 /// The world's tables with what folds users in: factors are the vectors themselves.
 fn tables() -> ItemTables {
@@ -104,13 +104,13 @@ fn check_planted(details: DetailInputs, detail: fn(bool) -> Detail, texts: [&str
 
 #[test]
 fn a_fact_that_only_the_rating_tells_is_told() {
-    let detail = |liked| Detail { rating: Some(if liked { 5.0 } else { 2.0 }), days: None };
+    let detail = |liked| Detail { rating: Some(if liked { 5.0 } else { 2.0 }), ..Detail::default() };
     check_planted(DetailInputs { rating: true, ..NOTHING }, detail, ["You hated it.", "You loved it."]);
 }
 
 #[test]
 fn a_fact_that_only_the_date_tells_is_told() {
-    let detail = |late| Detail { rating: None, days: Some(if late { 2.0 } else { 700.0 }) };
+    let detail = |late| Detail { days: Some(if late { 2.0 } else { 700.0 }), ..Detail::default() };
     check_planted(DetailInputs { recency: true, ..NOTHING }, detail, ["It is old.", "It is new."]);
 }
 
@@ -172,7 +172,8 @@ fn the_users_vector_follows_from_the_history_and_from_nothing_else() {
 fn a_bundle_keeps_the_inputs_the_fold_in_and_the_whitening() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("narrator");
-    let detail = |late| Detail { rating: Some(if late { 4.5 } else { 1.0 }), days: Some(12.0) };
+    let detail =
+        |late| Detail { rating: Some(if late { 4.5 } else { 1.0 }), days: Some(12.0), ..Detail::default() };
     let [training, held_out] = planted(detail, ["It is old.", "It is new."]);
     let mut narrator = narrator(ALL, true, Normalisation::Whiten);
     trained(&mut narrator, &training, 5);
@@ -206,7 +207,7 @@ fn a_bundle_keeps_the_inputs_the_fold_in_and_the_whitening() {
 #[test]
 fn details_that_do_not_fit_the_history_or_are_no_numbers_are_refused() {
     let narrator = narrator(ALL, false, Normalisation::L2);
-    let known = |rating, days| Detail { rating: Some(rating), days: Some(days) };
+    let known = |rating, days| Detail { rating: Some(rating), days: Some(days), ..Detail::default() };
     let refuse = |details| narrator.loss(&[summary(vec![0, 1], details, "x")], 1).unwrap_err();
     assert!(matches!(refuse(vec![known(1.0, 1.0)]), Error::DetailCount { got: 1, expected: 2, .. }));
     assert!(matches!(refuse(vec![known(1.0, 1.0), known(f32::NAN, 1.0)]), Error::Detail { place: 1, .. }));

@@ -46,6 +46,7 @@ fn narrator(passage: Option<PassageConfig>) -> Narrator {
         passage,
         words: None,
         lora: None,
+        injection: None,
     };
     Narrator::new(config, ItemTables::none(), ItemIds::default(), tokenizer, Device::Cpu, 1).unwrap()
 }

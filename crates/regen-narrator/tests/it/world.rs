@@ -7,7 +7,7 @@ use regen_fusion::{AdapterConfig, AdapterKind, DetailInputs, Normalisation, Sour
 use regen_lm::{DecoderConfig, GenerateOptions, TextTokenizer, train_bpe};
 use regen_narrator::{
     Example, ItemIds, ItemTable, ItemTables, Memory, Narrator, NarratorConfig, Request, TableRates,
-    TrainConfig, TrainReport, Trains, special_tokens,
+    TrainConfig, TrainPrecision, TrainReport, Trains, special_tokens,
 };
 use tch::Device;
 
@@ -134,6 +134,7 @@ pub(crate) fn config_with(sources: Sources, kind: AdapterKind) -> (NarratorConfi
         passage: None,
         words: None,
         lora: None,
+        injection: None,
     };
     (config, tokenizer)
 }
@@ -155,6 +156,7 @@ pub(crate) fn training(steps: u64) -> TrainConfig {
         patience: None,
         tables: TableRates::default(),
         memory: Memory::default(),
+        precision: TrainPrecision::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
 use regen_lm::{BeamOptions, Ending, GenerateOptions, Sampling, Storage};
-use regen_narrator::{Error, Narrative, NarrativeWriter, Narrator, Request};
+use regen_narrator::{Control, Error, Narrative, NarrativeWriter, Narrator, Request};
 
 use crate::world;
 
@@ -138,4 +138,19 @@ fn nothing_asked_for_is_nothing_written() {
     assert!(narrator.narrate(&[], &options(), 4, &mut go_on).unwrap().is_empty());
     let stream = narrator.writer().unwrap().stream(&[], &options(), 4, &mut |_, _| ControlFlow::Continue(()));
     assert!(stream.unwrap().is_empty());
+}
+
+#[test]
+fn what_is_hidden_changes_narratives_and_what_is_exchanged_is_left_to_the_caller() {
+    let narrator = trained();
+    let plain = whole(&narrator.writer().unwrap(), &options(), 4);
+    let under = |control| whole(&narrator.writer().unwrap().under(control).unwrap(), &options(), 4);
+    assert_eq!(under(Control::Nothing), plain);
+    for control in [Control::WithoutCf, Control::WithoutSemantic, Control::WithoutVectors] {
+        assert_ne!(under(control), plain, "{control:?}");
+    }
+    for control in [Control::ShuffledItems, Control::OneItemSwapped] {
+        let refused = narrator.writer().unwrap().under(control).err();
+        assert!(matches!(refused, Some(Error::InvalidConfig { field: "control", .. })), "{control:?}");
+    }
 }

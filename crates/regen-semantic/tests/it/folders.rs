@@ -74,6 +74,51 @@ fn a_tokenizer_of_another_model_is_refused() {
     assert!(matches!(error, Error::VocabularyMismatch { largest: 299, vocab: 170, .. }), "{error:?}");
 }
 
+/// Leaves the tokens below `count` of a WordPiece tokenizer, or adds words up to it.
+fn resize_tokenizer(path: &Path, count: usize) {
+    let mut tokenizer: serde_json::Value = crate::support::read(path);
+    let vocabulary = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+    vocabulary.retain(|_, id| id.as_u64().unwrap() < count as u64);
+    for id in vocabulary.len()..count {
+        vocabulary.insert(format!("word{id}"), id.into());
+    }
+    std::fs::write(path, tokenizer.to_string()).unwrap();
+}
+
+#[test]
+fn a_smaller_tokenizer_of_the_same_kind_is_refused_or_told_of() {
+    use regen_torch::{Checkpoint, save_tensors};
+    let load = |dir: &Path| SentenceEncoder::load(dir, Placement::cpu());
+    let dir = copy("bert");
+    let tokenizer = dir.path().join("tokenizer.json");
+    resize_tokenizer(&tokenizer, 60);
+    let error = load(dir.path()).unwrap_err();
+    assert!(matches!(error, Error::SmallVocabulary { tokens: 60, vocab: 170, .. }), "{error:?}");
+    // A few rows are padding.
+    resize_tokenizer(&tokenizer, 165);
+    assert_eq!(load(dir.path()).unwrap().unread_embeddings(), None);
+
+    let checkpoint = Checkpoint::open(dir.path()).unwrap();
+    let tensors: Vec<_> = checkpoint
+        .names()
+        .map(|name| {
+            let tensor = checkpoint.tensor(name, checkpoint.shape(name).unwrap()).unwrap();
+            match name.ends_with("word_embeddings.weight") {
+                true => (name.to_owned(), tensor.constant_pad_nd([0, 0, 0, 1300 - 170])),
+                false => (name.to_owned(), tensor),
+            }
+        })
+        .collect();
+    save_tensors(&dir.path().join("model.safetensors"), &tensors, &[]).unwrap();
+    edit(&dir.path().join("config.json"), "\"vocab_size\": 170", "\"vocab_size\": 1300");
+    resize_tokenizer(&tokenizer, 700);
+    assert_eq!(load(dir.path()).unwrap().unread_embeddings(), Some(600));
+    resize_tokenizer(&tokenizer, 649);
+    assert!(matches!(load(dir.path()), Err(Error::SmallVocabulary { tokens: 649, vocab: 1300, .. })));
+    resize_tokenizer(&tokenizer, 1300);
+    assert_eq!(load(dir.path()).unwrap().unread_embeddings(), None);
+}
+
 #[test]
 fn settings_that_change_vectors_and_are_not_implemented_are_refused_by_name() {
     check("bert", "config.json", "\"model_type\": \"bert\"", "\"model_type\": \"t5\"", "model_type to t5");

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use regen_semantic::{EmbeddingStore, Error, Origin, Storage, hash_file, hash_model, load_embeddings};
+use regen_semantic::{
+    EmbeddingFile, EmbeddingStore, Error, Origin, Storage, hash_file, hash_model, load_embeddings, nearest,
+    nearest_in_file,
+};
 use regen_torch::tensor_to_vec_f32;
 
 use crate::support::{copy, edit};
@@ -251,5 +254,93 @@ fn a_file_that_ends_before_its_last_number_is_refused() {
         std::fs::write(&path, lying).unwrap();
         let error = load_embeddings(&path).unwrap_err();
         assert!(matches!(error, Error::Npy { .. } | Error::Truncated { .. }), "{shape}: {error}");
+    }
+}
+
+#[test]
+fn rows_and_neighbours_from_a_file_are_those_of_the_whole_in_memory() {
+    // More rows than are read at a time.
+    const DIM: usize = 3;
+    let total = (1 << 22) / DIM + 1000;
+    let values: Vec<f32> = (0..total * DIM).map(|k| ((k % 9973) as f32 * 0.7).sin()).collect();
+    for storage in [Storage::F32, Storage::F16, Storage::Int8] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store =
+            EmbeddingStore::create(dir.path(), Origin { texts: total, ..origin(storage) }).unwrap();
+        store.append(&values).unwrap();
+        let path = store.finish().unwrap();
+        let whole = load_embeddings(&path).unwrap();
+        let file = EmbeddingFile::open(&path).unwrap();
+        assert_eq!((file.rows(), file.dim()), (total, DIM));
+        for range in [0..0, 0..1, 7..900, total - 2..total] {
+            let part = whole.narrow(0, range.start as i64, range.len() as i64);
+            assert!(file.read(range.clone()).unwrap().equal(&part), "{storage:?} {range:?}");
+        }
+        assert!(matches!(file.read(3..total + 1), Err(Error::RowCount { .. })));
+        let queries = whole.index_select(0, &tch::Tensor::from_slice(&[0i64, 5, total as i64 - 1]));
+        let (_, in_memory) = nearest(&queries, &whole, 7).unwrap();
+        let (rows, on_disk) = nearest_in_file(&queries, &file, 7).unwrap();
+        assert_eq!(rows.size(), [3, 7]);
+        // Rows repeat, so which of equals is named is open; their cosines are not.
+        assert!((in_memory - &on_disk).abs().max().double_value(&[]) < 1e-6);
+        let named = whole.index_select(0, &rows.get(1));
+        let cosines = tch::Tensor::cosine_similarity(&named, &queries.narrow(0, 1, 1), 1, 1e-12);
+        assert!((cosines - on_disk.get(1)).abs().max().double_value(&[]) < 1e-6);
+        assert!(matches!(nearest_in_file(&queries.narrow(1, 0, 2), &file, 1), Err(Error::Widths { .. })));
+        assert_eq!(nearest_in_file(&queries, &file, 0).unwrap().0.size(), [3, 0]);
+    }
+}
+
+#[test]
+fn only_a_run_that_was_broken_off_after_its_first_rows_is_said_to_be_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken_off = || EmbeddingStore::broken_off(dir.path());
+    assert_eq!(broken_off().unwrap(), None);
+    let mut store = EmbeddingStore::create(dir.path(), origin(Storage::F32)).unwrap();
+    assert_eq!(broken_off().unwrap(), None);
+    store.append(&rows(0..2)).unwrap();
+    assert_eq!(broken_off().unwrap(), Some((2, 5)));
+    store.append(&rows(2..5)).unwrap();
+    store.finish().unwrap();
+    assert_eq!(broken_off().unwrap(), None);
+    std::fs::write(dir.path().join("manifest.json"), "{").unwrap();
+    assert!(matches!(broken_off(), Err(Error::Json { .. })));
+}
+
+#[test]
+fn arrays_whose_bytes_were_changed_are_read_or_refused() {
+    // A xorshift generator: the same changes on every machine.
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut draw = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for storage in [Storage::F32, Storage::F16, Storage::Int8] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = EmbeddingStore::create(dir.path(), origin(storage)).unwrap();
+        store.append(&rows(0..5)).unwrap();
+        let vectors = store.finish().unwrap();
+        for path in [vectors.clone(), dir.path().join("scales.npy"), dir.path().join("manifest.json")] {
+            let Ok(whole) = std::fs::read(&path) else { continue };
+            for _ in 0..300 {
+                let mut bytes = whole.clone();
+                for _ in 0..=draw(3) {
+                    let at = draw(bytes.len());
+                    match draw(3) {
+                        0 => bytes[at] ^= 1 << draw(8),
+                        1 => bytes[at] = b"0123456789(),'{}-\xff"[draw(18)],
+                        _ => bytes.truncate(at.max(1)),
+                    }
+                }
+                std::fs::write(&path, bytes).unwrap();
+                if let Ok(read) = load_embeddings(&vectors) {
+                    assert!(read.numel() <= 4 * whole.len());
+                }
+                let _ = EmbeddingStore::resume(dir.path(), origin(storage));
+                std::fs::write(&path, &whole).unwrap();
+            }
+        }
     }
 }

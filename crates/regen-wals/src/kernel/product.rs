@@ -147,6 +147,50 @@ fn upper_tiles<L: Lanes, const R: usize>(
     }
 }
 
+/// `TILE_ROWS` rows of left·rightᵀ from `row` on, all panels of `right`: `[TILE_ROWS, panels]`. Every number is summed over the
+/// steps in their order, whatever stands beside it.
+#[inline(always)]
+pub(crate) fn strip<L: Lanes>(
+    l: L,
+    left: PanelsView<'_, L>,
+    row: usize,
+    right: PanelsView<'_, L>,
+    out: &mut [L::Block],
+) {
+    match L::TILE_ROWS {
+        8 => strip_tiles::<L, 8>(l, left, row, right, out),
+        _ => strip_tiles::<L, 4>(l, left, row, right, out),
+    }
+}
+
+#[inline(always)]
+fn strip_tiles<L: Lanes, const R: usize>(
+    l: L,
+    left: PanelsView<'_, L>,
+    row: usize,
+    right: PanelsView<'_, L>,
+    out: &mut [L::Block],
+) {
+    let (broadcast, part) = (left.panel(row / L::WIDTH), (row % L::WIDTH) / R);
+    let mut panel = 0;
+    while panel < right.panels {
+        match right.panels - panel {
+            1 => {
+                tile::<L, R, 1>(l, broadcast, part, right, panel, out, Start::Zero);
+                panel += 1;
+            }
+            2 | 4 => {
+                tile::<L, R, 2>(l, broadcast, part, right, panel, out, Start::Zero);
+                panel += 2;
+            }
+            _ => {
+                tile::<L, R, 3>(l, broadcast, part, right, panel, out, Start::Zero);
+                panel += 3;
+            }
+        }
+    }
+}
+
 /// R rows by N blocks of the product.
 #[inline(always)]
 fn tile<L: Lanes, const R: usize, const N: usize>(

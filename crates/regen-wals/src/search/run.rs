@@ -213,11 +213,7 @@ impl Search<'_> {
         if let (Some(kept), Some(earlier)) = (&kept, &earlier) {
             trial.reports.clone_from(&earlier.reports);
             before = earlier.seconds;
-            initial = InitialFactors {
-                user_factors: Some(kept.user_factors.view()),
-                item_factors: Some(kept.item_factors.view()),
-                completed_iterations: done,
-            };
+            initial = InitialFactors { completed_iterations: done, ..kept.initial() };
         }
         let mut broken = false;
         let limited = WalsConfig { iterations: budget, ..config.clone() };

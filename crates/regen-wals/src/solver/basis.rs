@@ -14,9 +14,11 @@ use crate::kernel::product::{Panels, Start, Table, gather, upper_product};
 use crate::ordered::in_order;
 use crate::simd::{Kernel, Lanes, Level, dispatch, flat};
 
-/// An orthogonal basis.
-#[derive(Debug, Clone)]
-pub(crate) struct Basis {
+/// An orthogonal basis that a fit holds both sides of its factors in, so that they need not be turned back between half-sweeps:
+/// scores do not change when both are turned alike. A [`Checkpoint`](crate::persist::Checkpoint) keeps it, because turning back
+/// rounds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Basis {
     /// Columns are the basis vectors, `[rank, rank]`.
     vectors: Mat<f64>,
 }
@@ -70,6 +72,17 @@ impl Basis {
     /// A basis as [`numbers`](Self::numbers) gave it, `[rank, rank]`.
     pub(crate) fn from_numbers(rank: usize, numbers: &[f64]) -> Self {
         Self { vectors: Mat::from_fn(rank, rank, |i, j| numbers[i * rank + j]) }
+    }
+
+    /// Width of the factors.
+    pub(crate) fn rank(&self) -> usize {
+        self.vectors.nrows()
+    }
+
+    /// Whether the vectors are of unit length, as far as rounding allows; those of a damaged file are not.
+    pub(crate) fn is_sound(&self) -> bool {
+        let length = |k| self.vectors.col(k).iter().map(|value| value * value).sum::<f64>();
+        (0..self.rank()).all(|k| (length(k) - 1.0).abs() < 1e-6)
     }
 
     /// The basis vectors.

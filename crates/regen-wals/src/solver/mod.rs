@@ -12,7 +12,8 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use basis::{Basis, CHUNK, GramParts};
+pub use basis::Basis;
+pub(crate) use basis::{CHUNK, GramParts};
 pub(crate) use order::Order;
 #[cfg(feature = "torch")]
 pub(crate) use plain::{Base, Indefinite, Problem};

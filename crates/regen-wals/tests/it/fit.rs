@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use ndarray::{Array2, ArrayView1};
+use regen_wals::persist::Checkpoint;
 use regen_wals::{
     Arithmetic, Confidence, Error, InitialFactors, InteractionMatrix, Objective, Outcome, Solver, Stage,
     UnobservedScope, WalsConfig, WalsModel,
@@ -205,6 +206,39 @@ fn fold_in_of_an_item_returns_the_row_of_the_last_item_sweep() {
 }
 
 #[test]
+fn items_folded_in_together_are_those_of_the_last_item_sweep_and_of_each_alone() {
+    let matrix = matrix();
+    for rank in [5, 24, 40] {
+        for config in formulas(rank, Solver::Cholesky) {
+            let model = config.fit(&matrix).unwrap();
+            let folded = model.fold_in_items(&matrix).unwrap();
+            assert_eq!(folded.dim(), (ITEMS, rank));
+            for item in 0..ITEMS {
+                let (users, values) = matrix.item_row(item);
+                let pairs: Vec<(u32, f32)> = users.iter().copied().zip(values.iter().copied()).collect();
+                let one = model.fold_in_item(&pairs).unwrap();
+                let trained = model.item_factors().row(item).to_owned();
+                // Without α₀ a row of few pairs leans on λ alone, and rounding is seen.
+                let near = if config.unobserved_weight == 0.0 { 1e-4 } else { 1e-5 };
+                assert!(distance(folded.row(item), trained.view()) < near, "{config:?} {item}");
+                assert!(distance(one.view(), trained.view()) < near, "{config:?} {item}");
+            }
+        }
+    }
+    let model = config(4, Solver::Cholesky).fit(&matrix).unwrap();
+    let other = InteractionMatrix::from_triplets(USERS + 1, 2, [(0, 0, 1.0)]).unwrap();
+    assert!(matches!(
+        model.fold_in_items(&other),
+        Err(Error::FactorShape { what: "user factors", expected: [231, 4], got: [USERS, 4] })
+    ));
+    // Items of their own, fewer than the model's.
+    let new = InteractionMatrix::from_triplets(USERS, 2, [(3, 1, 2.0), (9, 1, 1.0)]).unwrap();
+    let folded = model.fold_in_items(&new).unwrap();
+    let alone = model.fold_in_item(&[(3, 2.0), (9, 1.0)]).unwrap();
+    assert!(folded.row(0).iter().all(|&v| v == 0.0) && distance(folded.row(1), alone.view()) < 1e-5);
+}
+
+#[test]
 fn rows_without_pairs_have_zero_factors() {
     let matrix = matrix();
     for solver in SOLVERS {
@@ -253,6 +287,7 @@ fn continuing_from_factors_that_were_looked_at_equals_not_having_stopped() {
             user_factors: Some(users.view()),
             item_factors: Some(items.view()),
             completed_iterations: 1,
+            ..InitialFactors::default()
         };
         let resumed = config.fit_from(&matrix, initial, &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(whole.user_factors(), resumed.user_factors());
@@ -263,6 +298,86 @@ fn continuing_from_factors_that_were_looked_at_equals_not_having_stopped() {
             assert!(distance(unseen.item_factors().row(row), whole.item_factors().row(row)) < 1e-3);
         }
     }
+}
+
+#[test]
+fn a_fit_from_a_checkpoint_is_the_one_without_any_bit_for_bit() {
+    let matrix = matrix();
+    let folder = tempfile::tempdir().unwrap();
+    for solver in SOLVERS {
+        for arithmetic in [Arithmetic::F32, Arithmetic::F64] {
+            let config = WalsConfig { arithmetic, iterations: 5, ..config(10, solver) };
+            let whole = config.fit(&matrix).unwrap();
+            for at in 0..5 {
+                let written = config
+                    .fit_with(&matrix, &mut |progress| {
+                        if progress.stage == Stage::UsersSolved {
+                            let error = progress.save_checkpoint(folder.path()).unwrap_err();
+                            assert!(matches!(error, Error::HalfIteration { .. }), "{error}");
+                        } else if progress.iteration == at {
+                            progress.save_checkpoint(folder.path()).unwrap();
+                        }
+                        ControlFlow::Continue(())
+                    })
+                    .unwrap();
+                let checkpoint = Checkpoint::load(folder.path(), &matrix).unwrap();
+                assert_eq!((checkpoint.completed_iterations, &checkpoint.config), (at, &config));
+                let initial = checkpoint.initial();
+                let resumed = config.fit_from(&matrix, initial, &mut |_| ControlFlow::Continue(())).unwrap();
+                let what = format!("{solver:?} {arithmetic:?} after {at}");
+                for model in [&written, &resumed] {
+                    assert_eq!(model.user_factors(), whole.user_factors(), "{what}");
+                    assert_eq!(model.item_factors(), whole.item_factors(), "{what}");
+                }
+                // What it shows is what a fit of so many iterations gives.
+                let short = WalsConfig { iterations: at, ..config.clone() }.fit(&matrix).unwrap();
+                let (users, items) = checkpoint.factors();
+                assert_eq!(
+                    (users.view(), items.view()),
+                    (short.user_factors(), short.item_factors()),
+                    "{what}"
+                );
+            }
+        }
+    }
+    // Nothing of the ones before stays: index, both sides and a basis, which f64 has none of.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+#[test]
+fn a_basis_that_is_damaged_or_of_another_rank_is_refused() {
+    let matrix = matrix();
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(6, Solver::Cholesky);
+    config
+        .fit_with(&matrix, &mut |progress| {
+            if progress.stage == Stage::IterationDone {
+                progress.save_checkpoint(folder.path()).unwrap();
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let checkpoint = Checkpoint::load(folder.path(), &matrix).unwrap();
+    let basis = checkpoint.basis.as_ref();
+    let narrow = WalsConfig { rank: 5, ..config };
+    let initial = InitialFactors { basis, ..InitialFactors::default() };
+    let error = narrow.fit_from(&matrix, initial, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, Error::FactorShape { what: "basis", expected: [5, 5], got: [6, 6] }), "{error}");
+
+    let path = folder.path().join("basis.3.f64");
+    let whole = std::fs::read(&path).unwrap();
+    let refused = |bytes: &[u8], wanted: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        match Checkpoint::load(folder.path(), &matrix) {
+            Err(Error::Format { field, .. }) => assert_eq!(field, wanted),
+            other => panic!("{other:?}"),
+        }
+    };
+    refused(&whole[8..], "file size");
+    refused(&[&1e30f64.to_le_bytes(), &whole[8..]].concat(), "content");
+    refused(&[&f64::NAN.to_le_bytes(), &whole[8..]].concat(), "content");
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(Checkpoint::load(folder.path(), &matrix), Err(Error::Io { .. })));
 }
 
 #[test]

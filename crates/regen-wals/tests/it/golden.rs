@@ -76,7 +76,7 @@ fn fits_follow_the_independent_implementation_half_sweep_by_half_sweep() {
             let initial = InitialFactors {
                 user_factors: Some(users.view()),
                 item_factors: Some(items.view()),
-                completed_iterations: 0,
+                ..InitialFactors::default()
             };
             let mut losses = Vec::new();
             let model = config

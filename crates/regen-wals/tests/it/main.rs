@@ -1,6 +1,7 @@
 //! Integration tests of the factorisation: properties of the fit, ranking, search, files, shards.
 
 mod content;
+mod damage;
 mod fit;
 #[cfg(target_os = "linux")]
 mod full_disk;

@@ -2,7 +2,8 @@
 
 use ndarray::{Array2, array};
 use regen_wals::evaluate::{evaluate, evaluate_most_popular};
-use regen_wals::{Error, InteractionMatrix, SeenItems, Solver, WalsConfig, WalsModel};
+use regen_wals::persist::{FactorFile, FactorFormat, save_as, save_npy};
+use regen_wals::{Error, InteractionMatrix, SeenItems, Solver, StoredFactors, WalsConfig, WalsModel};
 
 use crate::world::{ITEMS, USERS, config, matrix};
 
@@ -125,4 +126,93 @@ fn shapes_and_numbers_out_of_range_are_errors() {
         WalsModel::from_factors(WalsConfig { rank: 1, ..WalsConfig::default() }, wrong.clone(), wrong),
         Err(Error::FactorShape { .. })
     ));
+}
+
+#[test]
+fn factors_on_disk_answer_as_those_in_memory_bit_for_bit() {
+    let matrix = matrix();
+    let folder = tempfile::tempdir().unwrap();
+    let ids = |count: usize| (0..count).map(|id| id.to_string()).collect::<Vec<_>>();
+    let users: Vec<u32> = (0..USERS as u32).rev().chain([3, 3]).collect();
+    let held_out: Vec<(u32, u32)> = (0..USERS as u32).map(|user| (user, user * 13 % ITEMS as u32)).collect();
+    for format in [FactorFormat::Npy, FactorFormat::Safetensors] {
+        let model = config(19, Solver::Cholesky).fit(&matrix).unwrap();
+        save_as(folder.path(), format, &model, &ids(USERS), &ids(ITEMS)).unwrap();
+        let stored = StoredFactors::open(folder.path()).unwrap();
+        assert_eq!((stored.users(), stored.items(), stored.rank()), (USERS, ITEMS, 19));
+        for seen in [SeenItems::Keep, SeenItems::Exclude(&matrix)] {
+            for k in [0, 1, 10, 1000] {
+                let expected = model.recommend(&users, k, seen).unwrap();
+                assert_eq!(stored.recommend(&users, k, seen).unwrap(), expected);
+            }
+        }
+        let expected = evaluate(&model, &matrix, &held_out, 10).unwrap();
+        assert_eq!(stored.evaluate(&matrix, &held_out, 10).unwrap(), expected);
+
+        // Two users of the matrix, in a matrix of their own.
+        let two = [200u32, 5];
+        let own = two.iter().enumerate().flat_map(|(user, &row)| {
+            let (items, values) = matrix.user_row(row as usize);
+            items.iter().zip(values).map(move |(&item, &value)| (user as u32, item, value))
+        });
+        let own = InteractionMatrix::from_triplets(2, ITEMS, own).unwrap();
+        let of = |user: u32| (user, two[user as usize] * 13 % ITEMS as u32);
+        let whole: Vec<(u32, u32)> =
+            held_out.iter().copied().filter(|(user, _)| two.contains(user)).collect();
+        let expected = evaluate(&model, &matrix, &whole, 10).unwrap();
+        assert_eq!(stored.evaluate_some(&two, &own, &[of(0), of(1)], 10).unwrap(), expected);
+        assert!(matches!(
+            stored.evaluate_some(&[1, USERS as u32], &own, &[of(0)], 10),
+            Err(Error::UserOutOfRange { .. })
+        ));
+        assert!(matches!(stored.evaluate_some(&[1], &own, &[of(0)], 10), Err(Error::FactorShape { .. })));
+        assert!(matches!(stored.evaluate(&own, &[(0, 1)], 10), Err(Error::FactorShape { .. })));
+        assert!(matches!(
+            stored.recommend(&[USERS as u32], 3, SeenItems::Keep),
+            Err(Error::UserOutOfRange { .. })
+        ));
+    }
+}
+
+#[test]
+fn items_on_disk_that_are_read_in_parts_give_the_lists_of_all_and_a_bad_number_is_named() {
+    // More than the 2²¹ numbers that are read at a time.
+    const RANK: usize = 256;
+    let rows = (1 << 21) / RANK + 700;
+    let number = |k: usize| ((k % 9973) as f32 * 0.37).sin();
+    let items = Array2::from_shape_fn((rows, RANK), |(row, k)| number(row * RANK + k));
+    let users = Array2::from_shape_fn((5, RANK), |(row, k)| number(row * 31 + k * 7));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let stored = |items: &Array2<f32>, users: &Array2<f32>| {
+        save_npy(&path("users.npy"), users.view()).unwrap();
+        save_npy(&path("items.npy"), items.view()).unwrap();
+        StoredFactors::new(
+            FactorFile::open(&path("users.npy")).unwrap(),
+            FactorFile::open(&path("items.npy")).unwrap(),
+        )
+        .unwrap()
+    };
+    let config = WalsConfig { rank: RANK, ..WalsConfig::default() };
+    let model = WalsModel::from_factors(config, users.clone(), items.clone()).unwrap();
+    let on_disk = stored(&items, &users).recommend(&[4, 0], 20, SeenItems::Keep).unwrap();
+    assert_eq!(on_disk, model.recommend(&[4, 0], 20, SeenItems::Keep).unwrap());
+
+    let mut bad = items.clone();
+    bad[[rows - 3, 9]] = f32::NAN;
+    let error = stored(&bad, &users).recommend(&[1], 1, SeenItems::Keep).unwrap_err();
+    assert!(
+        matches!(error, Error::FactorValue { what: "item factors", row, column: 9, .. } if row == rows - 3),
+        "{error}"
+    );
+    let mut bad = users.clone();
+    bad[[2, 1]] = f32::INFINITY;
+    let bad = stored(&items, &bad);
+    assert!(bad.recommend(&[1], 1, SeenItems::Keep).is_ok());
+    let error = bad.recommend(&[1, 2], 1, SeenItems::Keep).unwrap_err();
+    assert!(matches!(error, Error::FactorValue { what: "user factors", row: 2, column: 1, .. }), "{error}");
+    let narrow = FactorFile::open(&path("users.npy")).unwrap();
+    save_npy(&path("items.npy"), Array2::<f32>::zeros((2, 3)).view()).unwrap();
+    let narrow = StoredFactors::new(narrow, FactorFile::open(&path("items.npy")).unwrap());
+    assert!(matches!(narrow, Err(Error::FactorShape { .. })));
 }

@@ -27,7 +27,7 @@ fn tastes() -> InteractionMatrix {
 }
 
 const FRESH: InitialFactors<'_> =
-    InitialFactors { user_factors: None, item_factors: None, completed_iterations: 0 };
+    InitialFactors { user_factors: None, item_factors: None, basis: None, completed_iterations: 0 };
 
 const SPLIT: HoldOut = HoldOut { share: 0.25, users: None, seed: 3 };
 

@@ -16,6 +16,7 @@ lines = [f"transformers {transformers.__version__}"]
 for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     ours = [case for case in cases if case["tokenizer"] == folder.name and case["template"] == "thinking"]
+    ours = [case for case in ours if "raises" not in case]
     for case in ours:
         ask = dict(conversation=case["messages"], return_dict=False, **case["options"])
         assert tokenizer.apply_chat_template(tokenize=False, **ask) == case["rendered"]

@@ -1,6 +1,9 @@
 """The real all-MiniLM-L6-v2 on varied texts: numbers that every dimension of each vector takes part in.
 
 Run in this folder: python make.py ENCODER_FOLDER
+
+With a file as a second argument, python make.py ENCODER_FOLDER VECTORS.npy, nothing here is written, but the whole vectors of
+texts.json into that file: with its path in REGEN_ENCODER_VECTORS, the ignored test of minilm.rs compares every number.
 """
 
 import json
@@ -38,6 +41,13 @@ def texts():
 
 
 def main():
+    if len(sys.argv) > 2:
+        with open("texts.json") as file:
+            inputs = json.load(file)
+        vectors = SentenceTransformer(sys.argv[1], device="cpu").encode(inputs, batch_size=16)
+        np.save(sys.argv[2], vectors.astype(np.float32))
+        print(vectors.shape)
+        return
     inputs = texts()
     vectors = SentenceTransformer(sys.argv[1], device="cpu").encode(inputs, batch_size=16).astype(np.float64)
     signs = np.array([[(-1) ** bin(row & column).count("1") for column in range(384)] for row in range(1, 9)])

@@ -1,0 +1,172 @@
+//! Verdicts on planted experiments.
+
+use super::claims::{Claim, Verdict};
+use super::findings::Findings;
+use super::plan::Plan;
+use super::planted::{Planted, findings};
+
+const PLAN: &str = r#"
+    title = "planted"
+    seeds = [1, 2, 3]
+    arms = ["cf", "semantic", "fusion"]
+    histories = [5]
+    [training]
+    steps = 10
+    [[data]]
+    name = "world"
+    synthetic = { users = 40, items = 130, mean_history = 6.0 }
+"#;
+
+/// Fusion is right in three quarters of its narratives, the arms alone in a quarter and less.
+fn usual(plan: &Plan) -> Findings {
+    findings(plan, |cell| match cell.arm.to_string().as_str() {
+        "fusion" => Planted { right: 18, reads: 0.5, missing: None },
+        "semantic" => Planted { right: 6, reads: 0.5, missing: None },
+        _ => Planted { right: 3, reads: 0.5, missing: None },
+    })
+}
+
+fn of<'a>(found: &'a Findings, claim: &str) -> Vec<&'a Claim> {
+    found.claims.iter().filter(|one| one.claim.starts_with(claim)).collect()
+}
+
+fn plan(from: &str, to: &str) -> Plan {
+    assert!(PLAN.contains(from), "{from}");
+    Plan::parse(&PLAN.replace(from, to)).unwrap()
+}
+
+#[test]
+fn fusion_beats_the_better_single_arm_only_where_both_were_run_as_it_was() {
+    let found = usual(&Plan::parse(PLAN).unwrap());
+    let claims = of(&found, "Fusion beats");
+    assert_eq!(claims.len(), 1);
+    assert_eq!(claims[0].verdict, Verdict::Holds, "{}", claims[0].because);
+    assert!(claims[0].because.contains("over semantic"), "{}", claims[0].because);
+
+    let two = r#"arms = ["cf", "semantic", "fusion"]"#;
+    let missing = |from: &str, to: &str| -> Vec<(String, Verdict, String)> {
+        let found = usual(&plan(from, to));
+        let claims = of(&found, "Fusion beats").into_iter();
+        claims.map(|claim| (claim.on.clone(), claim.verdict, claim.because.clone())).collect()
+    };
+    // The worse single arm alone, although fusion is far above it.
+    for (arms, lacks) in
+        [(r#"arms = ["cf", "fusion"]"#, "semantic"), (r#"arms = ["semantic", "fusion"]"#, "cf")]
+    {
+        let claims = missing(two, arms);
+        assert!(claims.len() == 1 && claims[0].1 == Verdict::NotEnoughData, "{claims:?}");
+        assert!(claims[0].2.contains(&format!("inputs: {lacks}.")), "{claims:?}");
+    }
+    // An adapter that no single arm can have, and an input that one was not given.
+    let histories = "histories = [5]";
+    for (more, name) in [
+        ("adapters = [\"projection\", \"gated\"]", "gated"),
+        ("inputs = [\"\", \"position+user\"]", "position, user"),
+    ] {
+        for (on, verdict, because) in missing(histories, &format!("{histories}\n{more}")) {
+            let lacks = on.contains(name);
+            assert_eq!(
+                verdict,
+                if lacks { Verdict::NotEnoughData } else { Verdict::Holds },
+                "{on}: {because}"
+            );
+        }
+    }
+    // What a single arm does not read cannot be lacking in it.
+    for more in [
+        "cold_vectors = [\"absent\", \"content\"]",
+        "co_training = [\"none\", \"tables\", \"cf_table\", \"semantic_table\"]",
+        "inputs = [\"\", \"user\"]",
+    ] {
+        let claims = missing(histories, &format!("{histories}\n{more}"));
+        assert!(claims.len() > 1 && claims.iter().all(|claim| claim.1 == Verdict::Holds), "{claims:?}");
+    }
+    // Without single arms it was not asked.
+    assert!(missing(two, r#"arms = ["fusion"]"#).is_empty());
+}
+
+#[test]
+fn a_test_against_one_single_arm_is_shown_as_what_it_is() {
+    let found = usual(&plan(r#""semantic", "#, ""));
+    let contrasts = &found.settings[0].contrasts;
+    let asks: Vec<String> = contrasts.iter().map(|one| serde_json::to_string(&one.asks).unwrap()).collect();
+    assert!(asks.contains(&"\"one_single_arm\"".to_owned()) && !asks.contains(&"\"fusion\"".to_owned()));
+}
+
+#[test]
+fn a_model_that_ignores_its_soft_tokens_is_flagged_and_one_that_reads_them_is_not() {
+    let plan = Plan::parse(PLAN).unwrap();
+    let found = findings(&plan, |cell| Planted {
+        right: 12,
+        reads: if cell.arm.to_string() == "fusion" { 0.0 } else { 0.5 },
+        missing: None,
+    });
+    for claim in of(&found, "The language model reads") {
+        let deaf = claim.on.ends_with(": fusion");
+        assert_eq!(
+            claim.verdict,
+            if deaf { Verdict::DoesNotHoldHere } else { Verdict::Holds },
+            "{}",
+            claim.because
+        );
+        assert_eq!(claim.because.contains("FLAGGED"), deaf, "{}", claim.because);
+    }
+    for claim in of(&found, "It generalises").iter().filter(|claim| claim.on.ends_with(": fusion")) {
+        assert_eq!(claim.verdict, Verdict::DoesNotHoldHere);
+    }
+    let document = found.document(&plan, PLAN, None);
+    for report in [document.html(), document.markdown(), document.terminal()] {
+        assert!(report.contains("FLAGGED: fusion ignores its soft tokens"), "{report}");
+        assert!(!report.contains("FLAGGED: cf") && !report.contains("FLAGGED: semantic"));
+    }
+}
+
+#[test]
+fn controls_are_tested_as_one_family_in_losses_and_in_narratives() {
+    let found = usual(&Plan::parse(PLAN).unwrap());
+    let mut tests = 0;
+    for variant in &found.settings[0].variants {
+        let both = variant.arm == "fusion";
+        assert_eq!(variant.costs.len(), if both { 5 } else { 3 }, "{}", variant.name);
+        // Another user's items, the side or both and neither; three metrics each.
+        assert_eq!(variant.controlled.len(), 3 * if both { 4 } else { 2 });
+        tests += variant.costs.len() + variant.controlled.len();
+        for score in &variant.controlled {
+            assert_eq!((score.narratives, score.users, score.change.per_seed.len()), (27, 27, 3));
+            assert!((score.values[1] - score.values[0] - score.change.value).abs() < 1e-9);
+            assert!(score.change.value <= 0.0, "half of what was right is lost: {score:?}");
+        }
+    }
+    let costs = found.settings[0].variants.iter().flat_map(|variant| &variant.costs);
+    let least = costs.map(|cost| (cost.p_value, cost.p_holm)).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    assert!((least.1 - (least.0 * tests as f64).min(1.0)).abs() < 1e-12, "{least:?} of {tests}");
+    let page = found.document(&Plan::parse(PLAN).unwrap(), PLAN, None).html();
+    assert!(page.contains("27 narratives of 27 users"), "how many were written under controls is said");
+}
+
+#[test]
+fn what_it_was_made_from_stands_in_the_report_in_full() {
+    let plan = Plan { sha256: "f".repeat(64), ..Plan::parse(PLAN).unwrap() };
+    let found = usual(&plan);
+    let markdown = found.document(&plan, PLAN, None).markdown();
+    for line in ["encoder planted  encoder", "data world, seed 2  data2", "split world, seed 3  split3"] {
+        assert!(markdown.contains(line), "{line}");
+    }
+    assert!(markdown.contains(&format!("plan  {}", plan.sha256)));
+}
+
+#[test]
+fn a_cell_whose_attribution_is_missing_is_named_with_the_reason_in_a_report_that_is_written_all_the_same() {
+    let plan = Plan::parse(PLAN).unwrap();
+    let found = findings(&plan, |cell| {
+        let missing = cell.arm.to_string() == "fusion" && cell.seed == 2;
+        Planted { right: 12, reads: 0.5, missing: missing.then_some("gradients miss the change by 3e-3") }
+    });
+    let document = found.document(&plan, PLAN, None);
+    for report in [document.html(), document.terminal()] {
+        let said =
+            "attribution of the cell world_fusion_h5_2m_s2 is missing: gradients miss the change by 3e-3";
+        assert!(report.contains(said) && report.contains("What is each side worth?"), "{report}");
+        assert_eq!(report.matches("is missing:").count(), 1);
+    }
+}

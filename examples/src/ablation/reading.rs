@@ -1,0 +1,145 @@
+//! Does the language model read its soft tokens? What each control adds to the loss, and what it does to the narratives.
+
+use anyhow::{Context, Result};
+use regen_metrics::{Bootstrap, Mean, Measurement, paired_bootstrap};
+use regen_narrator::Control;
+use serde::Serialize;
+
+use super::pooled::{Pooled, compare, measure, pool};
+use super::records::{CellRecord, WorldRecord, Written};
+use crate::controls::mean_loss;
+use crate::scores::METRICS;
+
+/// What a control adds to the loss.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cost {
+    /// What was changed.
+    pub control: Control,
+    /// The loss under it less the loss without, nats a token.
+    pub added: Pooled,
+    /// Two-sided p of a paired bootstrap over seeds, and users within seeds.
+    pub p_value: f64,
+    /// The same after Holm's correction over all controls of the report.
+    pub p_holm: f64,
+}
+
+/// What a control does to narratives under one metric.
+#[derive(Debug, Clone, Serialize)]
+pub struct ControlledScore {
+    /// What was changed.
+    pub control: Control,
+    /// The metric.
+    pub metric: &'static str,
+    /// Test narratives that were written under it, of all seeds together.
+    pub narratives: usize,
+    /// The users that they are of, seed by seed counted anew.
+    pub users: usize,
+    /// Of these narratives, the score without it and under it.
+    pub values: [f64; 2],
+    /// The score under it less the score without.
+    pub change: Pooled,
+    /// Two-sided p of a paired bootstrap over seeds, and users within seeds.
+    pub p_value: f64,
+    /// The same after Holm's correction over all controls of the report.
+    pub p_holm: f64,
+}
+
+/// The loss on the test narratives and what each control adds to it; nothing for an arm without soft tokens.
+///
+/// # Errors
+/// If losses and test examples are not as many, or the resampling is refused.
+pub(super) fn costs(
+    runs: &[(&WorldRecord, &CellRecord)],
+    intervals: &Bootstrap,
+    tests: &Bootstrap,
+) -> Result<(Option<Pooled>, Vec<Cost>)> {
+    let mut losses: Vec<(Control, Vec<Measurement<Mean>>)> = Vec::new();
+    for (world, run) in runs {
+        for (control, found) in &run.losses {
+            let loss = mean_loss(found, &world.users)?;
+            match losses.iter_mut().find(|(known, _)| known == control) {
+                Some((_, all)) => all.push(loss),
+                None => losses.push((*control, vec![loss])),
+            }
+        }
+    }
+    let Some(((_, plain), changed)) = losses.split_first().filter(|(_, changed)| !changed.is_empty()) else {
+        return Ok((None, Vec::new()));
+    };
+    let together = Measurement::pooled(plain)?;
+    let cost = |(control, changed): &(Control, Vec<Measurement<Mean>>)| -> Result<Cost> {
+        let per_seed =
+            changed.iter().zip(plain).map(|(changed, plain)| changed.value() - plain.value()).collect();
+        let comparison = paired_bootstrap(&together, &Measurement::pooled(changed)?, tests)?;
+        let interval = comparison.interval.context("a bootstrap gives an interval")?;
+        let (control, p_value) = (*control, comparison.p_value);
+        let added = Pooled { value: comparison.difference, interval, per_seed };
+        Ok(Cost { control, added, p_value, p_holm: p_value })
+    };
+    Ok((Some(pool(plain, intervals)?), changed.iter().map(cost).collect::<Result<_>>()?))
+}
+
+/// What each control does to the narratives that were written under it.
+///
+/// # Errors
+/// If texts and examples are not as many, or the resampling is refused.
+pub(super) fn controlled(
+    runs: &[(&WorldRecord, &CellRecord)],
+    tests: &Bootstrap,
+) -> Result<Vec<ControlledScore>> {
+    let mut found = Vec::new();
+    let Some((_, first)) = runs.first() else { return Ok(found) };
+    let parts: Vec<(WorldRecord, Written)> = runs
+        .iter()
+        .map(|(world, run)| {
+            let places = &run.controlled_examples;
+            (world.only(places), run.written.only(places))
+        })
+        .collect();
+    let narratives = parts.iter().map(|(world, _)| world.users.len()).sum();
+    let users = parts.iter().map(|(world, _)| distinct(&world.users)).sum();
+    let plain: Vec<(&WorldRecord, &Written)> =
+        parts.iter().map(|(world, written)| (world, written)).collect();
+    for (control, _) in &first.controlled {
+        let under = |(_, run): &(&WorldRecord, &CellRecord)| {
+            run.controlled.iter().position(|(other, _)| other == control)
+        };
+        let places: Option<Vec<usize>> = runs.iter().map(under).collect();
+        let places = places.with_context(|| format!("a seed of {} lacks a control", first.cell.name()))?;
+        let changed: Vec<(&WorldRecord, &Written)> = parts
+            .iter()
+            .zip(runs.iter().zip(places))
+            .map(|((world, _), ((_, run), place))| (world, &run.controlled[place].1))
+            .collect();
+        let (before, after) = (measure(&plain)?, measure(&changed)?);
+        for (index, metric) in METRICS.into_iter().enumerate() {
+            let comparison = compare(&before[index], &after[index], tests)?;
+            let per_seed = plain.iter().zip(&changed).map(|((world, plain), (_, changed))| {
+                Ok(world.scores(changed)?.values()[index] - world.scores(plain)?.values()[index])
+            });
+            let without = before[index].value();
+            found.push(ControlledScore {
+                control: *control,
+                metric,
+                narratives,
+                users,
+                values: [without, without + comparison.difference],
+                change: Pooled {
+                    value: comparison.difference,
+                    interval: comparison.interval.context("a bootstrap gives an interval")?,
+                    per_seed: per_seed.collect::<Result<_>>()?,
+                },
+                p_value: comparison.p_value,
+                p_holm: comparison.p_value,
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn distinct(users: &[u32]) -> usize {
+    let mut users = users.to_vec();
+    users.sort_unstable();
+    users.dedup();
+    users.len()
+}
