@@ -24,7 +24,8 @@ use serde_json::{Map, Value};
 
 /// Scores hypotheses against references. Input is one JSON object a line, with `hyp` (a text) and `ref` (a text) or
 /// `refs` (a list of texts). Grounding and the rater also read `item` (an id of the catalogue), `history` (a list of ids or
-/// titles), and the rater `kind`, `item_text` and `context`; other keys are ignored.
+/// titles), and the rater `kind`, `item_text` and `context`; other keys are ignored. Lines of `write_narratives --data` and of the
+/// quickstart will do: `narrative` or `hypothesis`, `reference`, `target`.
 ///
 /// BLEU, chrF and TER are on sacrebleu's scale of 0 to 100, the rater's scores on 1 to 5, all others on 0 to 1; TER is the
 /// only one where lower is better. With --against, p values ask whether the two systems differ; `p (Holm)` is corrected

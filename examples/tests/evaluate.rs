@@ -233,3 +233,33 @@ fn a_rater_judges_both_systems_once_and_a_second_run_asks_nothing() {
     assert_eq!((&second["rater"]["asked"], &second["rater"]["from_journal"]), (&0.into(), &24.into()));
     assert_eq!(second["rater_fluency"]["score"], 5.0);
 }
+
+#[test]
+fn what_write_narratives_and_the_quickstart_write_is_scored_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let line = |keys: [&str; 2]| {
+        let [text, reference] = keys;
+        format!(
+            "{{\"user\": \"7\", \"{text}\": \"A red pen at night.\", \"{reference}\": \"A red pen for the office.\"}}\n"
+        )
+    };
+    let bleu = |keys| {
+        std::fs::write(path("pairs.jsonl"), line(keys)).unwrap();
+        let arguments =
+            ["--pairs", &path("pairs.jsonl"), "--metrics", "bleu", "--group-by", "user", "--json", "--quiet"];
+        json(&evaluate(&arguments))["bleu"]["score"].as_f64().unwrap()
+    };
+    let scored = bleu(["hyp", "ref"]);
+    assert!(scored > 10.0);
+    assert_eq!(bleu(["narrative", "reference"]), scored);
+    assert_eq!(bleu(["hypothesis", "reference"]), scored);
+    std::fs::write(path("many.jsonl"), "{}\n".repeat(30)).unwrap();
+    let refused = evaluate(&["--pairs", &path("many.jsonl")]);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    for told in ["30 malformed lines", "line 20: ", "and 10 more"] {
+        assert!(stderr.contains(told), "{stderr}");
+    }
+    assert!(!stderr.contains("line 21"), "{stderr}");
+}

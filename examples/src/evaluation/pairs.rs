@@ -6,6 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+/// Malformed lines that are named one by one.
+const MALFORMED_SHOWN: usize = 20;
+
 /// One system's texts.
 #[derive(Debug, Default)]
 pub struct Texts {
@@ -24,6 +27,7 @@ pub struct Texts {
 #[serde(default)]
 pub struct About {
     /// The item's id in the catalogue.
+    #[serde(alias = "target")]
     pub item: Option<Value>,
     /// What the text was meant to be, such as `endorsement_short`.
     pub kind: Option<String>,
@@ -35,10 +39,12 @@ pub struct About {
     pub context: Option<String>,
 }
 
+/// The other names are those of `write_narratives` and `quickstart`, whose files can be scored as they are.
 #[derive(Deserialize)]
 struct Line {
+    #[serde(alias = "narrative", alias = "hypothesis")]
     hyp: String,
-    #[serde(rename = "ref")]
+    #[serde(rename = "ref", alias = "reference")]
     reference: Option<String>,
     refs: Option<Vec<String>>,
     #[serde(flatten)]
@@ -71,7 +77,7 @@ fn parse(line: &str, group_by: Option<&str>) -> Result<Pair, String> {
 /// Reads a file of pairs; `group_by` is the key whose values group them.
 ///
 /// # Errors
-/// Naming every malformed line, not only the first; or a file without pairs.
+/// Naming the first malformed lines and counting all; or a file without pairs.
 pub fn read(path: &Path, group_by: Option<&str>) -> Result<Texts> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut texts = Texts { groups: group_by.map(|_| Vec::new()), ..Texts::default() };
@@ -90,6 +96,10 @@ pub fn read(path: &Path, group_by: Option<&str>) -> Result<Texts> {
         }
     }
     let failures = malformed.len();
+    if failures > MALFORMED_SHOWN {
+        malformed.truncate(MALFORMED_SHOWN);
+        malformed.push(format!("  and {} more", failures - MALFORMED_SHOWN));
+    }
     ensure!(failures == 0, "{failures} malformed lines in {}:\n{}", path.display(), malformed.join("\n"));
     ensure!(!texts.hypotheses.is_empty(), "no pairs in {}", path.display());
     Ok(texts)
