@@ -22,8 +22,8 @@ use tch::Kind;
 /// Writes the logits of a model for given inputs to OUT/logits.npy, and continues them greedily.
 ///
 /// The input is one of --ids, --embeds and --text. Vectors of --soft replace the first positions of every row, or go before the
-/// prompts or to a marker in them (--soft-at, --soft-marker), which makes rows longer and pads them on the left. Exactly N ids are generated per row: an id that
-/// ends a text ends nothing here unless --stop is given.
+/// prompts or to a marker in them (--soft-at, --soft-marker), which makes rows longer and pads them on the left. Exactly N ids are
+/// generated per row: an id that ends a text ends nothing here unless --stop is given.
 #[derive(Debug, Parser)]
 #[command(name = "inspect_lm")]
 struct Args {

@@ -13,19 +13,19 @@ use clap::Parser;
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::Vertical;
 use regen_data::{HistoryConfig, audit_leaks, examples, training_interactions};
+use regen_examples::ablation::{Encoder, data_sha256};
 use regen_examples::arms::{ArmRun, Task, run_arm};
 use regen_examples::budget::Budget;
 use regen_examples::cli::{Common, Session};
 use regen_examples::compare::{Material, compare};
 use regen_examples::explore::explore;
-use regen_examples::features::{Factorisation, embed_items, fit_factors, item_factors, load_encoder, tables};
+use regen_examples::features::{Factorisation, embed_items, fit_factors, item_factors, tables};
 use regen_examples::finished;
 use regen_examples::given::Given;
 use regen_examples::input::{self, Input};
 use regen_examples::inputs::{Inputs, Scaling};
 use regen_examples::run_log::RunLog;
 use regen_examples::{pipeline, print, report};
-use regen_semantic::SentenceEncoder;
 use regen_wals::WalsConfig;
 use serde_json::{Value, json};
 
@@ -90,7 +90,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let session = args.common.start()?;
-    let encoder = load_encoder(&args.encoder, &session)?;
+    let encoder = Encoder::load(&args.encoder, &session)?;
     let inputs = match &args.data {
         Some(dir) => input::load(dir, args.vertical)?,
         None => {
@@ -123,7 +123,7 @@ fn main() -> Result<()> {
 fn with_narratives(
     args: &Args,
     input: Input,
-    encoder: &SentenceEncoder,
+    encoder: &Encoder,
     out: &std::path::Path,
     session: &Session,
 ) -> Result<Value> {
@@ -151,7 +151,7 @@ fn with_narratives(
     let config = wals(args);
     let (matrix, model) = log.stage("factorise", || fit_factors(dataset, &interactions, &config, session))?;
     let (cf, factorisation) = (item_factors(&matrix, &model), Factorisation::of(&model));
-    let semantic = log.stage("embed items", || embed_items(encoder, dataset, session))?;
+    let semantic = log.stage("embed items", || embed_items(&encoder.model, dataset, session))?;
 
     let task = Task::new(dataset, &split, &examples, reading_steps > 0, seed);
     let ids: Vec<String> = dataset.items.names().map(str::to_owned).collect();
@@ -161,7 +161,9 @@ fn with_narratives(
         "seed": seed,
         "device": format!("{:?}", session.placement.device),
         "threads": session.threads,
+        "encoder": encoder.facts,
         "data": dataset.name,
+        "data_sha256": data_sha256(dataset, &input.published),
         "users": dataset.users.len(),
         "items": dataset.items.len(),
         "split": { "rule": "user_disjoint", "hash": split.hash(), "audit": audit },
@@ -191,8 +193,9 @@ fn with_narratives(
         task: &task,
         cf: &cf,
         semantic: &semantic,
+        encoder_name: &encoder.facts.name,
     };
-    let comparison = log.stage("score", || compare(&material, &arms, encoder, seed, session))?;
+    let comparison = log.stage("score", || compare(&material, &arms, &encoder.model, seed, session))?;
     let parameters: serde_json::Map<String, Value> =
         arms.iter().map(|arm| (arm.given.to_string(), arm.narrator.parameters().into())).collect();
     let mut run = settings;
@@ -207,13 +210,13 @@ fn with_narratives(
 fn without_narratives(
     args: &Args,
     input: &Input,
-    encoder: &SentenceEncoder,
+    encoder: &Encoder,
     out: &std::path::Path,
     session: &Session,
 ) -> Result<Value> {
     let mut log = RunLog::default();
     let config = wals(args);
-    let found = explore(&input.dataset, &config, encoder, args.common.seed, session, &mut log)?;
+    let found = explore(&input.dataset, &config, &encoder.model, args.common.seed, session, &mut log)?;
     let value = serde_json::to_value(&found)?;
     let run = json!({ "program": "quickstart", "seed": args.common.seed, "data": input.dataset.name, "wals": config });
     report::write_exploration(out, &value, &run, &log)?;

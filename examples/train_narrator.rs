@@ -449,7 +449,8 @@ fn settings(args: &Args) -> Result<(Budget, AdapterKind)> {
     if let Some(injection) = &budget.injection {
         injection.validate(decoder.layers)?;
     }
-    check_lengths(args.arm, kind, &budget, &decoder)?;
+    check_lengths(args.arm, kind, &budget, &decoder)
+        .context("--adapter, --max-history, --tokens-per-item, --max-narrative-tokens")?;
     Ok((budget, kind))
 }
 

@@ -13,21 +13,25 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::RangedU64ValueParser;
-use clap::{ArgGroup, Parser, ValueEnum};
+use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use regen_data::{HistoryConfig, Part, examples, prepared};
 use regen_examples::arms::detail;
 use regen_examples::cli::{Common, Session, at_least_one, positive, probability, wrong_usage};
 use regen_examples::drawn::{Agreement, Drawing};
 use regen_examples::passages::Passages;
 use regen_examples::pipeline::{self, Catalogue};
+use regen_examples::usage::{Rule, unread};
 use regen_examples::written;
 use regen_lm::{Ending, GenerateOptions, Sampling, Storage};
 use regen_metrics::{Chrf, Rouge};
 use regen_narrator::{Detail, NarrativeWriter, Narrator, Request, TablePlace};
-use regen_semantic::SentenceEncoder;
+use regen_semantic::{SentenceEncoder, hash_model};
 use regen_torch::Placement;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+/// What a run that is stopped says of itself.
+const STOPPED: &str = "writing; run it again with the same --to to go on";
 
 /// Writes one JSON object a line: the request and its narrative.
 #[derive(Debug, Parser)]
@@ -141,8 +145,14 @@ struct Written<'a> {
 }
 
 fn main() -> Result<()> {
-    let args = Args::parse();
-    if args.agree_by == Some(AgreeBy::Embeddings) && args.encoder.is_none() {
+    let matches = Args::command().get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let by_embeddings = args.agree_by == Some(AgreeBy::Embeddings);
+    let of_embeddings = Rule { flags: &["encoder"], read: by_embeddings, with: "--agree-by embeddings" };
+    if let Some(reason) = unread(&matches, &[of_embeddings]) {
+        wrong_usage::<Args>(&reason);
+    }
+    if by_embeddings && args.encoder.is_none() {
         wrong_usage::<Args>("--agree-by embeddings needs --encoder");
     }
     let session = args.common.start()?;
@@ -201,7 +211,9 @@ fn main() -> Result<()> {
         let block = start..requests.len().min(start + args.batch.max(1));
         let drawing =
             Drawing { options: &options, batch: args.batch, candidates: args.candidates.unwrap_or(1) };
-        let written = drawing.draw(&writer, &requests[block.clone()], block.start, &agreement)?;
+        let flow = &mut || session.flow();
+        let drawn = drawing.draw(&writer, &requests[block.clone()], block.start, &agreement, flow)?;
+        let Some(written) = drawn else { bail!("stopped by the user during: {STOPPED}") };
         for (asked, narrative) in asked[block.clone()].iter().zip(&written) {
             let cut_off = narrative.ending == Ending::Length;
             let narrative = narrative.text.as_str();
@@ -209,7 +221,7 @@ fn main() -> Result<()> {
         }
         out.flush()?;
         bar.set_position(block.end as u64);
-        session.check("writing; run it again with the same --to to go on")?;
+        session.check(STOPPED)?;
     }
     bar.finish();
     Ok(())
@@ -242,9 +254,8 @@ fn account(args: &Args, options: &GenerateOptions) -> Result<Map<String, Value>>
     account.insert("candidates".into(), args.candidates.into());
     let agree_by = args.candidates.map(|_| args.agree_by.unwrap_or(AgreeBy::RougeL));
     account.insert("agree_by".into(), agree_by.map(|by| format!("{by:?}")).into());
-    // The fingerprint of its weights would cost a reading of them.
-    let encoder = args.encoder.as_ref().filter(|_| agree_by == Some(AgreeBy::Embeddings));
-    account.insert("encoder".into(), encoder.map(|folder| folder.display().to_string()).into());
+    let encoder = args.encoder.as_deref().filter(|_| agree_by == Some(AgreeBy::Embeddings));
+    account.insert("encoder_sha256".into(), encoder.map(hash_model).transpose()?.into());
     // Where nothing is drawn, any seed gives the same.
     account.insert("seed".into(), args.temperature.map(|_| options.seed).into());
     Ok(account)

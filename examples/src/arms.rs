@@ -293,8 +293,8 @@ pub struct Trained {
     pub report: TrainReport,
 }
 
-/// Trains a narrator: on the catalogue first, if the budget says so, then on the narratives. With a folder for `snapshots`, a run that was broken off goes on from there, and the numbers of each update
-/// stand in its file [`SCALARS`].
+/// Trains a narrator: on the catalogue first, if the budget says so, then on the narratives. With a folder for `snapshots`, a run that
+/// was broken off goes on from there, and the numbers of each update stand in its file [`SCALARS`].
 ///
 /// # Errors
 /// If training refuses its input, or the user stops it.

@@ -98,9 +98,11 @@ pub fn check_lengths(
     if given.text {
         positions = positions.saturating_add(budget.passage.max_tokens as i64);
     }
+    // Words of the prompt beside these are few, and counted where the narrator is made.
     ensure!(
         positions < decoder.max_positions(),
-        "prompts and narratives would take more than {positions} positions, and the language model has {}: lower the history          (--max-history, --tokens-per-item) or the narrative (--max-narrative-tokens)",
+        "prompts with their narratives take more than {positions} positions, and the language model has {}: read shorter histories, or \
+         make fewer soft tokens of an item",
         decoder.max_positions()
     );
     Ok(())

@@ -38,6 +38,8 @@ pub struct Material<'a> {
     pub cf: &'a ItemVectors,
     /// Semantic vectors.
     pub semantic: &'a ItemVectors,
+    /// The name of the sentence encoder, for signatures of scores.
+    pub encoder_name: &'a str,
 }
 
 /// Scores every arm and the baselines, tests fusion against the better single arm, and picks examples to look at.
@@ -105,6 +107,7 @@ struct Judge<'a> {
     /// What was found of the texts judged so far, the references' own row first.
     found: Vec<IdentityRecord>,
     encoder: &'a SentenceEncoder,
+    encoder_name: &'a str,
     seed: u64,
     session: &'a Session,
 }
@@ -127,8 +130,9 @@ impl<'a> Judge<'a> {
         } else {
             None
         };
+        let (found, encoder_name) = (Vec::new(), material.encoder_name);
         let mut judge =
-            Self { references, users, embedded, identity, found: Vec::new(), encoder, seed, session };
+            Self { references, users, embedded, identity, found, encoder, encoder_name, seed, session };
         judge.identify("the references", references, &judge.embedded.clone())?;
         Ok(judge)
     }
@@ -137,7 +141,7 @@ impl<'a> Judge<'a> {
         let embedded = embed(self.encoder, hypotheses, "embed narratives", self.session)?;
         self.identify(name, hypotheses, &embedded)?;
         let vectors = (embedded.view(), self.embedded.view());
-        ArmScores::measure(hypotheses, self.references, self.users, vectors, "all-MiniLM-L6-v2")
+        ArmScores::measure(hypotheses, self.references, self.users, vectors, self.encoder_name)
     }
 
     fn identify(&mut self, name: &str, texts: &[String], embedded: &Array2<f32>) -> Result<()> {

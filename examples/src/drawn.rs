@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ndarray::Axis;
 use regen_lm::GenerateOptions;
 use regen_metrics::{Chrf, Consensus, Rouge, consensus, consensus_of_vectors};
@@ -55,6 +55,7 @@ pub struct Drawing<'a> {
 impl Drawing<'_> {
     /// One narrative for each request. `first` is the place of the first in the whole list: the draws of a request follow from its
     /// place and the seed, wherever an earlier run was stopped, and its first candidate is what is drawn where there is only one.
+    /// `None` where `flow`, which is asked after each batch, broke before all were written.
     ///
     /// # Errors
     /// Those of [`NarrativeWriter::narrate`] and [`Agreement::choose`].
@@ -64,7 +65,8 @@ impl Drawing<'_> {
         requests: &[Request],
         first: usize,
         agreement: &Agreement,
-    ) -> Result<Vec<Narrative>> {
+        flow: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Option<Vec<Narrative>>> {
         let candidates = self.candidates.max(1);
         let repeated: Vec<Request> =
             requests.iter().flat_map(|request| std::iter::repeat_n(request, candidates).cloned()).collect();
@@ -72,20 +74,22 @@ impl Drawing<'_> {
             (0..candidates as u64).map(move |candidate| (candidate << 40) | request as u64)
         });
         let options = GenerateOptions { row_streams: Some(streams.collect()), ..self.options.clone() };
-        let written = writer.narrate(&repeated, &options, self.batch, &mut |_| ControlFlow::Continue(()))?;
-        let written: Vec<Narrative> =
-            written.into_iter().collect::<Option<_>>().context("a narrative was not written")?;
+        let written = writer.narrate(&repeated, &options, self.batch, &mut |_| flow())?;
+        let Some(written) = written.into_iter().collect::<Option<Vec<Narrative>>>() else { return Ok(None) };
         let texts: Vec<&str> = written.iter().map(|narrative| narrative.text.as_str()).collect();
         let chosen = agreement.choose(&texts, candidates)?;
-        Ok(written.chunks(candidates).zip(chosen).filter_map(|(run, best)| run.get(best).cloned()).collect())
+        let runs = written.chunks(candidates).zip(chosen);
+        Ok(Some(runs.filter_map(|(run, best)| run.get(best).cloned()).collect()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use regen_metrics::{Chrf, Rouge};
+    use regen_lm::{DecoderConfig, Sampling, train_bpe};
+    use regen_narrator::{ItemIds, ItemTables, Narrator, NarratorConfig, PassageConfig, special_tokens};
+    use tch::Device;
 
-    use super::Agreement;
+    use super::*;
 
     #[test]
     fn each_request_keeps_the_candidate_that_its_own_others_agree_with() {
@@ -96,5 +100,55 @@ mod tests {
             assert!(matches!(chosen[..], [1 | 2, 0 | 2]), "{chosen:?}");
         }
         assert_eq!(Agreement::RougeL(Rouge::l()).choose(&texts, 1).unwrap(), [0; 6]);
+    }
+
+    /// Of untrained weights, which reads phrases.
+    fn narrator() -> Narrator {
+        let kinds = vec!["purchase_reason".to_owned()];
+        let special = special_tokens(&kinds);
+        let special: Vec<&str> = special.iter().map(String::as_str).collect();
+        let tokenizer = train_bpe(["You chose the red lamp."].into_iter(), 280, &special).unwrap();
+        let config = NarratorConfig {
+            adapter: None,
+            decoder: DecoderConfig::preset("1m", tokenizer.vocab_size()).unwrap(),
+            next_item: false,
+            kinds,
+            max_history: 1,
+            max_narrative_tokens: 6,
+            passage: Some(PassageConfig { max_tokens: 16, copy_width: 8 }),
+            words: None,
+            lora: None,
+            injection: None,
+        };
+        Narrator::new(config, ItemTables::none(), ItemIds::default(), tokenizer, Device::Cpu, 5).unwrap()
+    }
+
+    #[test]
+    fn draws_follow_from_the_place_of_a_request_and_a_run_that_is_stopped_gives_none() {
+        let narrator = narrator();
+        let writer = narrator.writer().unwrap();
+        let request = |phrase: &str| Request {
+            kind: "purchase_reason".into(),
+            passage: vec![phrase.to_owned()],
+            ..Request::default()
+        };
+        let requests = ["red", "lamp", "the lamp"].map(request);
+        let sampling = Sampling::Sample { temperature: 1.0, top_k: None, top_p: None, min_p: None };
+        let options = GenerateOptions { sampling, seed: 3, ..narrator.generate_options() };
+        let draw = |requests: &[Request], first, flow: &mut dyn FnMut() -> ControlFlow<()>| {
+            let drawing = Drawing { options: &options, batch: 2, candidates: 4 };
+            let agreement = Agreement::Chrf(Chrf::default());
+            let drawn = drawing.draw(&writer, requests, first, &agreement, flow).unwrap();
+            drawn.map(|drawn| drawn.into_iter().map(|narrative| narrative.text).collect::<Vec<_>>())
+        };
+        let go_on = &mut || ControlFlow::Continue(());
+        let all = draw(&requests, 0, go_on).unwrap();
+        assert_eq!(draw(&requests[1..], 1, go_on).unwrap(), all[1..]);
+        let mut batches = 0;
+        let stopped = draw(&requests, 0, &mut || {
+            batches += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!((stopped, batches), (None, 1));
     }
 }

@@ -209,6 +209,12 @@ pub fn embed_items(encoder: &SentenceEncoder, dataset: &Dataset, session: &Sessi
     Ok(ItemVectors { vectors, present: texts.iter().map(Option::is_some).collect() })
 }
 
+/// The name of an encoder's folder, for people and for signatures of scores; of a link, that of what it leads to.
+pub fn encoder_name(dir: &Path) -> String {
+    let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    place.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
 /// Loads the sentence encoder from a sentence-transformers folder.
 ///
 /// # Errors

@@ -67,7 +67,7 @@ pub fn find(folder: &Path, settings: &Value, given: Given, device: Device) -> Re
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", record.display()))?;
     ensure!(
         kept.settings == *settings,
-        "{} was made with other settings: give another --out, or leave --resume out to begin anew",
+        "{} was made with other settings, or from another encoder or other data: give another --out, or leave --resume out to begin anew",
         record.display()
     );
     let narrator = Narrator::open(&bundle, device)?;

@@ -195,10 +195,11 @@ pub struct ChatFormat {
     pub system: Option<String>,
 }
 
-/// The folder that `name` is, if it is one and not a preset.
+/// The folder that `name` is, if it is one and not a preset: a folder of that name is `./NAME`.
 pub fn folder(name: &str) -> Option<&Path> {
     let path = Path::new(name);
-    path.is_dir().then_some(path)
+    // Any vocabulary will do to ask whether there is such a preset.
+    (DecoderConfig::preset(name, 2048).is_err() && path.is_dir()).then_some(path)
 }
 
 #[cfg(test)]

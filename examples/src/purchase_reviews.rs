@@ -168,12 +168,13 @@ impl ReviewVectors {
     }
 
     /// What is known of each purchase of an example's history, with its review where it was written before what the example is
-    /// about. In releases whose times are whole days, one of the same day is not known to be.
+    /// about. In releases whose times are whole days, one of the same day is not known to be, and neither is one of a purchase
+    /// whose time is not known.
     pub fn details(&self, example: &Example) -> Vec<Detail> {
         let purchases = example.history.iter().zip(&example.details);
         let with_review = |(&item, known): (&ItemId, _)| {
             let known: &regen_data::PurchaseDetail = known;
-            let before = example.target.is_none() || known.days != Some(0.0);
+            let before = example.target.is_none() || known.days.is_some_and(|days| days > 0.0);
             let read = before && example.target != Some(item);
             let review = self.vectors.get(&(example.user, item)).filter(|_| read).cloned();
             Detail { review, ..detail(known) }
@@ -255,6 +256,13 @@ mod tests {
         let days = [1, 3, 3, 3];
         let (found, examples) = read(&dataset(days), &all(days)).unwrap();
         assert_eq!(beside(&found, &examples)[0], [Some(0.0), None], "b has the day of c");
+
+        // Bought before c by the order of the file; when its review was written nobody knows.
+        let mut untimed = dataset([1, 2, 3, 4]);
+        untimed.interactions[0].time = None;
+        let (found, examples) = read(&untimed, &all([1, 2, 3, 4])).unwrap();
+        let [about_c, summary] = beside(&found, &examples);
+        assert_eq!((about_c, summary[0]), (vec![None, Some(1.0)], Some(0.0)));
     }
 
     #[test]

@@ -133,11 +133,12 @@ fn check_account(path: &Path, account: &Path, run: &Map<String, Value>) -> Resul
     };
     let was: Map<String, Value> = serde_json::from_str(&text)
         .with_context(|| format!("{} is no account of a run", account.display()))?;
+    // What was not asked for is null, or, in an account that knew nothing of it, not there.
+    let known = |value: Option<&Value>| value.filter(|value| !value.is_null()).cloned();
     for field in run.keys().chain(was.keys()) {
-        let (was, now) = (was.get(field), run.get(field));
+        let (was, now) = (known(was.get(field)), known(run.get(field)));
         if was != now {
-            let value = |value: Option<&Value>| value.cloned().unwrap_or(Value::Null);
-            let (field, was, now) = (field.clone(), value(was), value(now));
+            let (field, was, now) = (field.clone(), was.unwrap_or(Value::Null), now.unwrap_or(Value::Null));
             return Err(OtherRun::Settings { path: path.to_owned(), field, was, now }.into());
         }
     }
@@ -206,6 +207,10 @@ mod tests {
         let mut more = run(7);
         more.insert("weights".into(), "int8".into());
         assert!(matches!(refused(&path, &more, &requests), OtherRun::Settings { .. }));
+        // An option that this account does not know of, and that is not used.
+        let mut unused = run(7);
+        unused.insert("candidates".into(), Value::Null);
+        assert_eq!(go_on(&path, &unused, &requests).unwrap().1, 1);
         let error = refused(&path, &run(7), &[json!({ "kind": "b" })]);
         assert!(matches!(error, OtherRun::Line { line: 1, .. }), "{error}");
         assert!(refused(&path, &run(7), &[]).to_string().contains("only 0 narratives"));

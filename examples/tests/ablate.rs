@@ -203,7 +203,7 @@ fn a_language_model_that_hears_no_other_position_is_flagged_and_known_by_its_con
     let run = ablate(&plan, &out, &["--json", "--quiet"]);
     let stdout = text(&run.stdout);
     assert!(run.status.success(), "{stdout}\n{}", text(&run.stderr));
-    assert!(stdout.contains("FLAGGED: cf ignores its soft tokens"), "{stdout}");
+    assert!(stdout.contains("FLAGGED: cf ignores what its soft tokens say"), "{stdout}");
     let findings: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
     let claims = findings["claims"].as_array().unwrap();
     let read =

@@ -39,7 +39,7 @@ fn a_flag_that_would_be_ignored_is_a_usage_error_that_names_it() {
         let (code, told) = refused("train_narrator", &format!("--data no-data {line}"));
         assert!(code == Some(2) && told.contains(named), "{line}: {code:?} {told}");
     }
-    for line in ["--temperature 0", "--batch 0"] {
+    for line in ["--temperature 0", "--batch 0", "--encoder e --temperature 1 --candidates 2"] {
         let (code, told) = refused("write_narratives", &format!("--narrator n --data d {line}"));
         let flag = line.split(' ').next().unwrap_or_default();
         assert!(code == Some(2) && told.contains(flag), "{line}: {code:?} {told}");
@@ -62,6 +62,16 @@ fn settings_that_cannot_be_are_found_before_the_data_are_read() {
             "{line}: {code:?} {told}"
         );
     }
+    // A folder that is called like a preset is not taken for it.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("2m")).unwrap();
+    let of = |lm: &str| {
+        let mut command = Command::new(program("train_narrator"));
+        let line = format!("{CF} --lm {lm}");
+        let output = command.current_dir(dir.path()).args(line.split_whitespace()).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(of("preset:2m").contains("no-data") && of("./2m").contains("is not a language model's folder"));
     // With settings that can be, it is the data that are missing.
     let (code, told) = refused("train_narrator", CF);
     assert!(code == Some(1) && told.contains("no-data"), "{told}");

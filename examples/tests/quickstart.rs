@@ -41,6 +41,9 @@ fn a_run_writes_its_report_and_the_same_seed_the_same_metrics() {
         }
         assert!(first.join("narrators").join(arm).join("narrator.json").exists());
     }
+    let encoder = fs::canonicalize(std::env::var("REGEN_ENCODER").unwrap()).unwrap();
+    let signature = metrics["arms"]["cf"]["details"]["semantic_similarity"]["signature"].as_str().unwrap();
+    assert!(signature.contains(encoder.file_name().unwrap().to_str().unwrap()), "{signature}");
     // 80 users, a tenth of them for the test, three narratives each, three arms.
     let narratives = fs::read_to_string(first.join("narratives.jsonl")).unwrap();
     assert_eq!(narratives.lines().count(), 8 * 3 * 3);
@@ -55,6 +58,10 @@ fn a_run_writes_its_report_and_the_same_seed_the_same_metrics() {
     assert!(!page.contains("http") && !page.contains("<script"), "the page must open offline");
     let run = json(&first.join("run.json"));
     assert_eq!((run["seed"].as_u64(), run["device"].as_str()), (Some(7), Some("Cpu")));
+    // What finished arms are known by, whatever it is called.
+    for hash in [&run["encoder"]["sha256"], &run["data_sha256"]] {
+        assert!(hash.as_str().is_some_and(|hash| hash.len() == 64), "{run}");
+    }
 
     assert!(quickstart(&second, &[]).status.success());
     let read = |out: &Path| fs::read(out.join("metrics.json")).unwrap();

@@ -65,7 +65,8 @@ pub enum Error {
     },
     /// The contributions of the two sides do not add up to what they made, however finely the path is divided.
     #[error(
-        "integrated gradients with {nodes} points a path miss {residual:.1e} of the change that they are to add up to"
+        "integrated gradients with {nodes} points a path miss {residual:.1e} of the change that they are to add up to: look for weights \
+         that are not finite, or so large that soft tokens jump"
     )]
     Incomplete {
         /// Points of the path that was divided most.

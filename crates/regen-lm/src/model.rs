@@ -226,8 +226,8 @@ impl Decoder {
         Ok(if scaled { rms * (self.config.hidden as f64).sqrt() } else { rms })
     }
 
-    /// Final hidden states of embeddings, with what is added to the states further up, if anything. Positions count real tokens only, so a padded row computes what
-    /// the same row computes alone. What stands at padding positions of the result means nothing.
+    /// Final hidden states of embeddings, with what is added to the states further up, if anything. Positions count real tokens
+    /// only, so a padded row computes what the same row computes alone. What stands at padding positions of the result means nothing.
     ///
     /// With a cache, these columns follow the cached ones, and are added to it.
     ///

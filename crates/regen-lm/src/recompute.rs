@@ -53,8 +53,8 @@ impl Decoder {
     /// As [`forward_training`](Self::forward_training), keeping the input of each block only. The loss is computed from
     /// [`hidden`](Recomputed::hidden), and its gradient taken by [`backward`](Recomputed::backward).
     ///
-    /// Gradients are those of the plain pass, those of the embeddings and of what is added further up included. Memory for activations is one block's, and
-    /// `layers · batch · seq · hidden` numbers; a step took 1.4 times as long where it was measured.
+    /// Gradients are those of the plain pass, those of the embeddings and of what is added further up included. Memory for
+    /// activations is one block's, and `layers · batch · seq · hidden` numbers; a step took 1.4 times as long where it was measured.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).

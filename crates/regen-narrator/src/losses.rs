@@ -17,8 +17,8 @@ use crate::{Error, Example, Narrator, Result};
 pub enum Control {
     /// Nothing.
     Nothing,
-    /// Every example is given history, with its details and reviews, and target of another one of its kind. A passage stays where it is. A kind with a
-    /// single example is not changed.
+    /// Every example is given history, with its details and reviews, and target of another one of its kind. A passage stays where
+    /// it is. A kind with a single example is not changed.
     ShuffledItems,
     /// One item of every example, the target or else the last purchase, is that of another example of its kind. Where all of a
     /// kind have the same, it is not changed.

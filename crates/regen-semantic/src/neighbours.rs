@@ -9,7 +9,7 @@ use crate::{EmbeddingFile, Error, Result};
 /// Queries, and items, compared at a time: bounds the memory of the scores, and of items brought to unit length.
 const QUERIES: i64 = 512;
 const ITEMS: i64 = 1 << 16;
-/// Numbers of items that are read at a time.
+/// Numbers of items that are read at a time, of no more than [`ITEMS`] of them.
 const READ: usize = 1 << 22;
 
 /// The `k` rows of `items: [items, dim]` with the largest cosine to each row of `queries: [queries, dim]`, both f32 on one
@@ -40,7 +40,7 @@ pub fn nearest_in_file(queries: &Tensor, items: &EmbeddingFile, k: i64) -> Resul
     check_widths(queries, &[items.rows() as i64, items.dim() as i64])?;
     tch::no_grad(|| {
         let mut best = Best::new(queries, k.clamp(0, items.rows() as i64))?;
-        let count = (READ / items.dim().max(1)).max(1);
+        let count = (READ / items.dim().max(1)).clamp(1, ITEMS as usize);
         for first in (0..items.rows()).step_by(count) {
             let block = items.read(first..items.rows().min(first + count))?;
             let block = block.f_to_device(queries.device()).map_err(torch("place embeddings"))?;

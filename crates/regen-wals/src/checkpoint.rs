@@ -1,9 +1,9 @@
 //! Checkpoints of a fit: everything that continuing it needs, in a folder that is never half
 //! written.
 //!
-//! The factors of each checkpoint have names of their own. `checkpoint.json` names them and is
-//! replaced last, so until then the folder is the previous checkpoint, and from then on the new
-//! one; what it no longer names is removed.
+//! The factors of each checkpoint have other names than those of the one that stands.
+//! `checkpoint.json` names them and is replaced last, so until then the folder is the previous
+//! checkpoint, and from then on the new one; what it no longer names is removed.
 
 use std::fs;
 use std::io::Write;
@@ -111,13 +111,17 @@ impl Checkpoint {
         check_shape("user factors", user_factors, matrix.users(), config.rank)?;
         check_shape("item factors", item_factors, matrix.items(), config.rank)?;
         fs::create_dir_all(folder).map_err(io_error("create", folder))?;
+        // Another fit may have left one of the same iteration.
+        let standing = fs::read_to_string(folder.join(INDEX)).unwrap_or_default();
+        let taken = standing.contains(&format!("_factors.{completed_iterations}.npy"));
+        let tag = if taken { format!("{completed_iterations}.b") } else { completed_iterations.to_string() };
         let index = Index {
             config: config.clone(),
             matrix: Some(fingerprint(matrix)),
             completed_iterations,
-            user_factors: format!("user_factors.{completed_iterations}.npy"),
-            item_factors: format!("item_factors.{completed_iterations}.npy"),
-            basis: basis.map(|_| format!("basis.{completed_iterations}.f64")),
+            user_factors: format!("user_factors.{tag}.npy"),
+            item_factors: format!("item_factors.{tag}.npy"),
+            basis: basis.map(|_| format!("basis.{tag}.f64")),
         };
         // All of them before the first takes its name: a full disk leaves nothing behind.
         let mut staged = vec![

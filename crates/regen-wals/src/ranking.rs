@@ -13,7 +13,7 @@ use crate::factor_file::FactorFile;
 use crate::interactions::InteractionMatrix;
 use crate::kernel::product::{Panels, Table, gather_transposed, strip};
 use crate::model::{Recommendation, SeenItems};
-use crate::simd::{Kernel, Lanes, Level, dispatch, flat_mut};
+use crate::simd::{Kernel, Lanes, Level, MOST_LANES, dispatch, flat_mut};
 
 /// Factors of one side, `[rows, rank]`: in memory, contiguous, or on disk.
 #[derive(Debug, Clone, Copy)]
@@ -86,8 +86,8 @@ fn check_finite(
     rank: usize,
     name: impl Fn(usize) -> usize,
 ) -> Result<()> {
-    // Summed, not searched: that becomes vector code. A product with zero is zero, or NaN.
-    let unsound = |row: &[f32]| row.iter().map(|number| number * 0.0).sum::<f32>() != 0.0;
+    // Counted, not searched: that becomes vector code.
+    let unsound = |row: &[f32]| row.iter().map(|number| u32::from(!number.is_finite())).sum::<u32>() > 0;
     let Some(row) = numbers.chunks_exact(rank.max(1)).position(unsound) else { return Ok(()) };
     let numbers = &numbers[row * rank..][..rank];
     match numbers.iter().position(|number| !number.is_finite()) {
@@ -162,6 +162,9 @@ impl Kernel for Ranking<'_, '_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
         let Self { users, items, first, rank, tops } = self;
+        if let [top] = tops {
+            return see_alone(l, users, items, first, top);
+        }
         let one = {
             let mut block = L::Block::default();
             l.store(&mut block, l.splat(1.0));
@@ -194,6 +197,55 @@ impl Kernel for Ranking<'_, '_> {
             }
             start += count;
         }
+    }
+}
+
+/// Panels of items that are summed together for one user: a sum waits for its own last step, not for those of others.
+const ALONE: usize = 4;
+
+/// As [`Ranking`] does it, number by number, for one user: items that nobody reads again are not worth packing.
+///
+/// **Shapes** `user: [rank]`, `items: [items, rank]`, the first of them item `first`.
+#[inline(always)]
+fn see_alone<L: Lanes>(l: L, user: &[f32], items: &[f32], first: u32, top: &mut Top<'_>) {
+    let rank = user.len();
+    let whole = rank / L::WIDTH * L::WIDTH;
+    let together = ALONE * L::WIDTH;
+    for (part, items) in items.chunks(together * rank).enumerate() {
+        let count = items.len() / rank;
+        let mut sums = [l.splat(0.0); ALONE];
+        for start in (0..whole).step_by(L::WIDTH) {
+            for (panel, sum) in sums.iter_mut().enumerate() {
+                let mut steps = [l.splat(0.0); MOST_LANES];
+                l.transpose(
+                    #[inline(always)]
+                    |row| {
+                        let item = panel * L::WIDTH + row;
+                        if item < count { l.load_slice(&items[item * rank + start..]) } else { l.splat(0.0) }
+                    },
+                    #[inline(always)]
+                    |step, numbers| steps[step] = numbers,
+                );
+                for (&number, &items) in user[start..][..L::WIDTH].iter().zip(&steps) {
+                    *sum = l.fma(l.splat(number), items, *sum);
+                }
+            }
+        }
+        for (step, &number) in user.iter().enumerate().skip(whole) {
+            for (panel, sum) in sums.iter_mut().enumerate() {
+                let mut block = L::Block::default();
+                let rows = items.chunks_exact(rank).skip(panel * L::WIDTH);
+                for (to, item) in block.as_mut().iter_mut().zip(rows) {
+                    *to = item[step];
+                }
+                *sum = l.fma(l.splat(number), l.load(&block), *sum);
+            }
+        }
+        let mut scores = [L::Block::default(); ALONE];
+        for (to, &sum) in scores.iter_mut().zip(&sums) {
+            l.store(to, sum);
+        }
+        top.see(first + (part * together) as u32, &mut flat_mut(&mut scores)[..count]);
     }
 }
 
@@ -291,7 +343,10 @@ mod tests {
     #[test]
     fn lists_are_those_of_sorting_all_scores_at_every_level_rank_and_length() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        for (rank, users, items) in [(1, 3, 5), (7, 1, 40), (16, 70, 333), (65, 21, 1000), (200, 9, 130)] {
+        // More users than are listed at a time, too.
+        let shapes =
+            [(1, 3, 5), (7, 1, 40), (16, 70, 333), (65, 21, 1000), (200, 9, 130), (2, USERS + 300, 9)];
+        for (rank, users, items) in shapes {
             // Few different numbers, so that there are ties.
             let mut factors = |rows: usize| -> Vec<f32> {
                 (0..rows * rank).map(|_| rng.random_range(-3..4) as f32).collect()
@@ -325,6 +380,27 @@ mod tests {
                         assert_eq!(got, all, "{level:?} {rank} {k} {user}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_user_alone_gets_the_scores_of_a_user_among_others_bit_for_bit() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        for (rank, items) in [(1, 3), (5, 64), (16, 65), (37, 130), (64, 700)] {
+            let mut factors =
+                |rows: usize| -> Vec<f32> { (0..rows * rank).map(|_| rng.random::<f32>() - 0.5).collect() };
+            let (x, y) = (factors(3), factors(items));
+            let memory = |numbers| Factors::Memory { numbers, rank };
+            let seen: &[u32] = &[0, 2, items as u32 - 1];
+            for level in Level::available() {
+                let lists =
+                    |users: &[(u32, &[u32])]| lists_at(level, memory(&x), memory(&y), users, 40).unwrap();
+                // One task of three, whatever the number of threads.
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+                let together = pool.install(|| lists(&[(0, seen), (1, &[]), (2, seen)]));
+                let alone = [lists(&[(0, seen)]), lists(&[(1, &[])]), lists(&[(2, seen)])].concat();
+                assert_eq!(alone, together, "{level:?} {rank} {items}");
             }
         }
     }

@@ -12,6 +12,7 @@ use super::attribution::Measure;
 use super::contrasts::{Asks, Contrast, SINGLE, single};
 use super::findings::{Setting, Variant};
 use super::reading::Cost;
+use super::tables::{chance, name_of};
 
 /// Below this a p value is called significant.
 const LEVEL: f64 = 0.05;
@@ -118,6 +119,13 @@ pub(super) fn difference(contrast: &Contrast) -> [String; 2] {
     }
 }
 
+/// A contrast with its numbers.
+fn in_numbers(contrast: &Contrast) -> String {
+    let [difference, interval] = difference(contrast);
+    let (metric, p_holm) = (name_of(contrast.metric), chance(contrast.p_holm));
+    format!("{metric} {difference} against {} [{interval}], p {p_holm} (Holm)", contrast.base)
+}
+
 fn fusion_gains(setting: &Setting) -> Vec<Claim> {
     let mut claims = Vec::new();
     let alone = |variant: &Variant| SINGLE.iter().any(|sources| variant.arm == sources.as_str());
@@ -146,11 +154,7 @@ fn fusion_gains(setting: &Setting) -> Vec<Claim> {
             );
             (Verdict::NotEnoughData, because)
         } else {
-            let number = |c: &&Contrast| {
-                let [difference, interval] = difference(c);
-                format!("{} {difference} over {} [{interval}], p {:.3} (Holm)", c.metric, c.base, c.p_holm)
-            };
-            let numbers: Vec<String> = contrasts.iter().map(number).collect();
+            let numbers: Vec<String> = contrasts.iter().map(|c| in_numbers(c)).collect();
             (Verdict::all(contrasts.iter().map(|c| gain_verdict(c))), numbers.join("; "))
         };
         claims.push(Claim {
@@ -184,7 +188,7 @@ fn soft_tokens_read(setting: &Setting) -> Vec<Claim> {
     let claim = |variant: &Variant| {
         let (verdict, cost) = reads(variant)?;
         let ignored =
-            if verdict == Verdict::DoesNotHoldHere { "FLAGGED: it ignores its soft tokens; " } else { "" };
+            if verdict == Verdict::DoesNotHoldHere { "FLAGGED: it ignores what they say; " } else { "" };
         let Cost { added, p_holm, .. } = cost;
         Some(Claim {
             claim: format!(
@@ -194,8 +198,11 @@ fn soft_tokens_read(setting: &Setting) -> Vec<Claim> {
             on: on(setting, &variant.name),
             verdict,
             because: format!(
-                "{ignored}another user's items add {:+.3} nats a token [{:+.3}, {:+.3}], p {p_holm:.3} (Holm)",
-                added.value, added.interval.low, added.interval.high
+                "{ignored}another user's items add {:+.3} nats a token [{:+.3}, {:+.3}], p {} (Holm)",
+                added.value,
+                added.interval.low,
+                added.interval.high,
+                chance(*p_holm)
             ),
         })
     };
@@ -205,9 +212,11 @@ fn soft_tokens_read(setting: &Setting) -> Vec<Claim> {
 fn unseen_users(setting: &Setting) -> Vec<Claim> {
     let mut claims = Vec::new();
     for variant in &setting.variants {
-        let floor = setting.contrasts.iter().filter(|c| c.asks == Asks::Floor && c.variant == variant.name);
+        let floor: Vec<&Contrast> =
+            setting.contrasts.iter().filter(|c| c.asks == Asks::Floor && c.variant == variant.name).collect();
         let Some((read, Cost { added, p_holm, .. })) = reads(variant) else { continue };
         let mut parts: Vec<Verdict> = floor
+            .iter()
             .map(|c| match (c.p_holm < LEVEL, c.difference > 0.0) {
                 (true, true) => Verdict::Holds,
                 (true, false) => Verdict::DoesNotHoldHere,
@@ -224,8 +233,12 @@ fn unseen_users(setting: &Setting) -> Vec<Claim> {
             on: on(setting, &variant.name),
             verdict: Verdict::all(parts),
             because: format!(
-                "another user's items add {:+.3} nats a token [{:+.3}, {:+.3}], p {p_holm:.3} (Holm)",
-                added.value, added.interval.low, added.interval.high
+                "{}; another user's items in the prompt add {:+.3} nats a token [{:+.3}, {:+.3}], p {} (Holm)",
+                floor.into_iter().map(in_numbers).collect::<Vec<_>>().join("; "),
+                added.value,
+                added.interval.low,
+                added.interval.high,
+                chance(*p_holm)
             ),
         });
     }

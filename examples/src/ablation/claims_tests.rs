@@ -1,6 +1,7 @@
 //! Verdicts on planted experiments.
 
 use super::claims::{Claim, Verdict};
+use super::contrasts::Asks;
 use super::findings::Findings;
 use super::plan::Plan;
 use super::planted::{Planted, findings};
@@ -41,7 +42,7 @@ fn fusion_beats_the_better_single_arm_only_where_both_were_run_as_it_was() {
     let claims = of(&found, "Fusion beats");
     assert_eq!(claims.len(), 1);
     assert_eq!(claims[0].verdict, Verdict::Holds, "{}", claims[0].because);
-    assert!(claims[0].because.contains("over semantic"), "{}", claims[0].because);
+    assert!(claims[0].because.contains("against semantic"), "{}", claims[0].because);
 
     let two = r#"arms = ["cf", "semantic", "fusion"]"#;
     let missing = |from: &str, to: &str| -> Vec<(String, Verdict, String)> {
@@ -94,6 +95,19 @@ fn a_test_against_one_single_arm_is_shown_as_what_it_is() {
 }
 
 #[test]
+fn vectors_beside_text_are_held_against_text_whose_language_model_was_adapted_alike() {
+    // Of a preset no plan may ask for updates; these records were never run.
+    let mut plan = plan(r#"["cf", "semantic", "fusion"]"#, r#"["text", "text+fusion"]"#);
+    plan.lora_ranks = vec![0, 8];
+    let found = usual(&plan);
+    let contrasts = found.settings[0].contrasts.iter().filter(|one| one.asks == Asks::VectorsBesideText);
+    let pairs: Vec<(&str, &str)> = contrasts.map(|one| (one.variant.as_str(), one.base.as_str())).collect();
+    let updates = ", low-rank updates of rank 8";
+    let expected = [("text+fusion", "text"), (&format!("text+fusion{updates}"), &format!("text{updates}"))];
+    assert_eq!(pairs, expected.map(|pair| [pair; 3]).concat());
+}
+
+#[test]
 fn a_model_that_ignores_its_soft_tokens_is_flagged_and_one_that_reads_them_is_not() {
     let plan = Plan::parse(PLAN).unwrap();
     let found = findings(&plan, |cell| Planted {
@@ -110,13 +124,18 @@ fn a_model_that_ignores_its_soft_tokens_is_flagged_and_one_that_reads_them_is_no
             claim.because
         );
         assert_eq!(claim.because.contains("FLAGGED"), deaf, "{}", claim.because);
+        // The least that so many draws can give is no certainty.
+        assert!(!claim.because.contains("p 0.000"), "{}", claim.because);
     }
-    for claim in of(&found, "It generalises").iter().filter(|claim| claim.on.ends_with(": fusion")) {
-        assert_eq!(claim.verdict, Verdict::DoesNotHoldHere);
+    for claim in of(&found, "It generalises") {
+        // All that the verdict rests on is told: both the texts of other users and their items.
+        assert_eq!(claim.because.matches("against another user's text [").count(), 3, "{}", claim.because);
+        let deaf = claim.on.ends_with(": fusion");
+        assert_eq!(claim.verdict, if deaf { Verdict::DoesNotHoldHere } else { Verdict::Holds });
     }
     let document = found.document(&plan, PLAN, None);
     for report in [document.html(), document.markdown(), document.terminal()] {
-        assert!(report.contains("FLAGGED: fusion ignores its soft tokens"), "{report}");
+        assert!(report.contains("FLAGGED: fusion ignores what its soft tokens say"), "{report}");
         assert!(!report.contains("FLAGGED: cf") && !report.contains("FLAGGED: semantic"));
     }
 }

@@ -13,7 +13,7 @@ use regen_semantic::{SentenceEncoder, TextsHash, hash_model};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Session;
-use crate::features::load_encoder;
+use crate::features::{encoder_name, load_encoder};
 use crate::language_model::folder;
 
 /// A sentence encoder with what tells it from others.
@@ -41,12 +41,9 @@ impl Encoder {
     /// With the folder and what to do.
     pub fn load(dir: &Path, session: &Session) -> Result<Self> {
         let model = load_encoder(dir, session)?;
-        // A link says less than what it leads to.
-        let place = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-        let name = place.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let sha256 =
             hash_model(dir).with_context(|| format!("cannot hash the encoder in {}", dir.display()))?;
-        Ok(Self { model, facts: EncoderFacts { name, sha256 } })
+        Ok(Self { model, facts: EncoderFacts { name: encoder_name(dir), sha256 } })
     }
 }
 
@@ -59,7 +56,7 @@ impl EncoderFacts {
 
 /// SHA-256, in hexadecimal digits, of all that a data set holds: names, purchases, catalogue, narratives, and what a published model
 /// wrote.
-pub(super) fn of_data(dataset: &Dataset, published: &[PublishedOutput]) -> String {
+pub fn data_sha256(dataset: &Dataset, published: &[PublishedOutput]) -> String {
     let mut hash = TextsHash::default();
     for names in [dataset.users.names().collect::<Vec<_>>(), dataset.items.names().collect()] {
         hash = each(hash, &names);
@@ -107,10 +104,10 @@ mod tests {
         let of = |change: &dyn Fn(&mut Dataset)| {
             let mut changed = dataset.clone();
             change(&mut changed);
-            of_data(&changed, &[])
+            data_sha256(&changed, &[])
         };
         let plain = of(&|_| {});
-        assert_eq!(plain, of_data(&dataset, &[]));
+        assert_eq!(plain, data_sha256(&dataset, &[]));
         assert_eq!(plain.len(), 64);
         let output = PublishedOutput {
             user: "u".into(),
@@ -126,7 +123,7 @@ mod tests {
             of(&|data| {
                 data.interactions.pop();
             }),
-            of_data(&dataset, &[output]),
+            data_sha256(&dataset, &[output]),
         ];
         for (place, other) in others.iter().enumerate() {
             assert_ne!(*other, plain);

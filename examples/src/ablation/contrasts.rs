@@ -121,7 +121,9 @@ pub(super) fn contrasts(
                 }
             }
             if variant.arm.starts_with("text+")
-                && let Some((text, base)) = variants.iter().find(|(other, _)| other.arm == "text")
+                && let Some((text, base)) = variants
+                    .iter()
+                    .find(|(other, _)| other.arm == "text" && other.cell.lora_rank == variant.cell.lora_rank)
             {
                 contrasts.push(against(Asks::VectorsBesideText, &text.name, base)?);
             }

@@ -39,7 +39,7 @@ pub use cells::Cell;
 pub use claims::{Claim, Verdict};
 pub use co_training::{CoTraining, CoTrainingSettings, NextItemRanks, NextItemScores, ranks};
 pub use cold::{ColdScores, ColdVectors, PartScores};
-pub use content::{Encoder, EncoderFacts};
+pub use content::{Encoder, EncoderFacts, data_sha256};
 pub use data::{DataSource, NamedData};
 pub use document::{Block, Document};
 pub use findings::{Findings, Setting};

@@ -62,7 +62,7 @@ pub struct WorldRecord {
     pub size: [usize; 3],
     /// Narratives in training, validation and test.
     pub narratives: [usize; 3],
-    /// SHA-256 of the data , in blocks (`content.rs`).
+    /// SHA-256 of the data, in blocks (`content.rs`).
     pub data_sha256: String,
     /// Who is held out: the hash of the split.
     pub split: String,

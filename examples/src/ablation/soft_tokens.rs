@@ -10,7 +10,7 @@ use super::document::{Block, Entry};
 use super::findings::{Setting, Variant};
 use super::pooled::Pooled;
 use super::reading::Cost;
-use super::tables::{percent, show, table};
+use super::tables::{chance, percent, show, table};
 use crate::controls::in_words;
 use crate::report::charts;
 use crate::scores::{METRIC_NAMES, METRICS};
@@ -35,8 +35,8 @@ fn controls(setting: &Setting) -> Vec<Block> {
                 plain.into(),
                 in_words(*control).into(),
                 Entry::with(format!("{:+.3}", added.value), interval),
-                format!("{p_value:.3}").into(),
-                format!("{p_holm:.3}").into(),
+                chance(*p_value).into(),
+                chance(*p_holm).into(),
             ]);
         }
     }
@@ -48,15 +48,16 @@ fn controls(setting: &Setting) -> Vec<Block> {
         table(&["arm", "loss", "change", "adds", "p", "p (Holm, all controls)"], rows),
         Block::Note(
             "Loss on the test narratives, nats a token, and what it costs when every prompt is given the items of another \
-             user, or one side of every item is taken away. A model that ignored its soft tokens would lose nothing."
+             user (with how many they are), or one side of every item is taken away. A model that ignored its soft tokens would lose \
+             nothing."
                 .to_owned(),
         ),
     ];
     let ignored = |variant: &&Variant| matches!(reads(variant), Some((Verdict::DoesNotHoldHere, _)));
     for variant in setting.variants.iter().filter(ignored) {
         blocks.push(Block::Text(format!(
-            "FLAGGED: {} ignores its soft tokens. Another user's items cost it less than {NOTHING} nats a token, so its narratives \
-             are not about the user.",
+            "FLAGGED: {} ignores what its soft tokens say. Another user's items surely cost it less than {NOTHING} nats a token, so what \
+             it writes does not follow from the items. (Where a missing side costs something all the same, it is the gap that is noticed.)",
             variant.name
         )));
     }
@@ -81,11 +82,11 @@ fn controlled(setting: &Setting) -> Vec<Block> {
                 row.push(Entry::with(
                     format!("{value:+.digits$}"),
                     format!(
-                        "{:+.digits$} – {:+.digits$}; of {}; p {:.3} (Holm)",
+                        "{:+.digits$} – {:+.digits$}; of {}; p {} (Holm)",
                         interval.low,
                         interval.high,
                         show(metric, score.values[0]),
-                        score.p_holm
+                        chance(score.p_holm)
                     ),
                 ));
             }

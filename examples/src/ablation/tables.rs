@@ -127,6 +127,16 @@ pub(super) fn show(metric: usize, value: f64) -> String {
     if metric == 0 { format!("{value:.2}") } else { format!("{value:.4}") }
 }
 
+/// A metric of a finding for people.
+pub(super) fn name_of(metric: &'static str) -> &'static str {
+    METRICS.iter().position(|&known| known == metric).map_or(metric, |place| METRIC_NAMES[place])
+}
+
+/// A p value in three digits; one that they would show as zero is none.
+pub(super) fn chance(p_value: f64) -> String {
+    if p_value < 5e-4 { "< 0.001".to_owned() } else { format!("{p_value:.3}") }
+}
+
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
@@ -225,12 +235,12 @@ fn contrasts(setting: &Setting) -> Vec<Block> {
         vec![
             asked(contrast.asks).into(),
             contrast.variant.clone().into(),
-            contrast.metric.into(),
+            name_of(contrast.metric).into(),
             Entry::with(show(metric, base), contrast.base.clone()),
             show(metric, value).into(),
             Entry::with(difference, interval),
-            format!("{:.3}", contrast.p_value).into(),
-            format!("{:.3}", contrast.p_holm).into(),
+            chance(contrast.p_value).into(),
+            chance(contrast.p_holm).into(),
         ]
     };
     let rows = setting.contrasts.iter().filter(|contrast| contrast.asks != Asks::Floor).map(row);
@@ -241,18 +251,19 @@ fn contrasts(setting: &Setting) -> Vec<Block> {
     vec![
         Block::Heading(3, "What adds to what".to_owned()),
         table(
-            &[
-                "question",
-                "variant",
-                "metric",
-                "base",
-                "variant's value",
-                "difference",
-                "p",
-                "p (Holm, all of these in the report)",
-            ],
+            &["question", "variant", "metric", "base", "variant's value", "difference", "p", "p (Holm)"],
             rows,
         ),
+        Block::Note(format!(
+            "Holm's correction is for all tests between texts in the report together: those of every setting, and those against texts of \
+             other users, which stand with the claims.{}",
+            match setting.contrasts.iter().any(|contrast| contrast.asks == Asks::Fusion) {
+                true =>
+                    " Of fusion the larger p against either single arm counts, since which of them is the better was seen in the same \
+                     narratives.",
+                false => "",
+            }
+        )),
     ]
 }
 

@@ -7,13 +7,14 @@ use anyhow::{Context, Result, bail, ensure};
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::Vertical;
 use regen_data::{SourceFormat, detect};
-use regen_fusion::{AdapterConfig, AdapterKind};
+use regen_fusion::AdapterKind;
 use regen_lm::{DecoderConfig, TextTokenizer};
 
 use super::cells::{Cell, slug};
 use super::co_training::CoTrainingSettings;
 use super::data::DataSource;
 use super::plan::{Plan, Training};
+use crate::budget::check_lengths;
 use crate::given::Given;
 use crate::language_model::folder;
 
@@ -85,40 +86,9 @@ impl Plan {
 
     /// Refuses an adapter that cannot be built beside `decoder`, and prompts that it has no places for.
     fn check_cell(&self, cell: &Cell, decoder: &DecoderConfig) -> Result<()> {
-        let (Some(sources), Some(kind)) = (cell.arm.vectors, cell.adapter) else { return Ok(()) };
-        let of_model =
-            || format!("adapters: {} with the language model {:?}", shown(kind), cell.language_model);
-        let adapter = AdapterConfig {
-            sources,
-            kind,
-            normalisation: cell.scaling.normalisation(),
-            cf_dim: self.rank as i64,
-            // What the encoder will give is not known here, and no number of it is refused.
-            semantic_dim: 1,
-            hidden: decoder.hidden(),
-            tokens_per_item: cell.tokens_per_item,
-            initial_rms: decoder.initializer_range,
-            details: cell.inputs.details,
-            user: cell.inputs.of(sources).user,
-        };
-        adapter.validate().with_context(of_model)?;
-        let budget = self.budget(cell);
-        let of_history = match adapter.tokens_per_history() {
-            0 => cell.tokens_per_item.saturating_mul(cell.history as i64),
-            tokens => tokens,
-        };
-        let passage = if cell.arm.text { budget.passage.max_tokens as i64 } else { 0 };
-        let fixed =
-            cell.tokens_per_item + adapter.tokens_per_user() + passage + budget.max_narrative_tokens as i64;
-        // Words of the prompt beside these are few, and counted where the narrator is made.
-        let (needed, places) = (of_history.saturating_add(fixed), decoder.max_positions());
-        ensure!(
-            needed < places,
-            "histories, tokens_per_item: {needed} soft tokens and words of a prompt of {} do not fit in the {places} places of {:?}",
-            cell.name(),
-            cell.language_model
-        );
-        Ok(())
+        let kind = cell.adapter.unwrap_or(AdapterKind::Projection);
+        check_lengths(cell.arm, kind, &self.budget(cell), decoder)
+            .with_context(|| format!("adapters, histories, tokens_per_item: {} cannot be built", cell.name()))
     }
 
     /// Refuses data that are not there: `folder` is that of real data.
@@ -173,11 +143,6 @@ fn decoder(name: &str) -> Result<DecoderConfig> {
     }
     // The vocabulary is that of the training texts, which are not there yet.
     DecoderConfig::preset(name, 2048).context("it is no folder that is here, and no preset either")
-}
-
-/// An adapter as a plan writes it.
-fn shown(kind: AdapterKind) -> String {
-    serde_json::to_string(&kind).unwrap_or_else(|_| kind.as_str().to_owned())
 }
 
 fn distinct<T: PartialEq + Debug>(key: &str, values: &[T]) -> Result<()> {
@@ -240,7 +205,8 @@ mod tests {
             assert!(said.contains("language_models") && said.contains("no preset"), "{said}");
         }
         assert!(of_models("[]").contains("language_models: the list is empty"));
-        assert!(refused("[5, 50]", "[5]\n tokens_per_item = [400]").contains("tokens_per_item"));
+        let said = refused("[5, 50]", "[5]\n tokens_per_item = [400]");
+        assert!(said.contains("tokens_per_item") && said.contains("shorter histories, or make"), "{said}");
         assert!(
             refused("steps = 10", "steps = 10\n learning_rate = -1.0").contains("training.learning_rate")
         );

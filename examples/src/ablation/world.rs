@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::cells::{Cell, slug};
 use super::cold::{self, ColdVectors};
-use super::content::{Encoder, EncoderFacts, of_data};
+use super::content::{Encoder, EncoderFacts, data_sha256};
 use super::data::DataSource;
 use super::plan::Plan;
 use super::records::{Identified, WorldRecord, Written};
@@ -110,7 +110,7 @@ impl World {
         let audit = audit_leaks(&input.dataset, &split, &examples, &interactions)
             .with_context(|| format!("the split of {:?} leaks", data.name))?;
         let task = Task::new(&input.dataset, &split, &examples, plan.training.reading_steps > 0, cell.seed);
-        let data_sha256 = of_data(&input.dataset, &input.published);
+        let data_sha256 = data_sha256(&input.dataset, &input.published);
         let mut settings = json!({
             "common": common,
             "data": data.name,

@@ -11,6 +11,7 @@ use regen_torch::Placement;
 
 use super::pairs::Texts;
 use super::rows::{Row, Run};
+use crate::features::encoder_name;
 
 /// Which vectors are compared, and what a token weighs.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,7 @@ pub fn bertscore_row(choice: BertScoreChoice<'_>, placement: Placement, run: Run
     let hash = hash_model(folder)?;
     let name = format!(
         "{}@{}|layer:{layer}|idf:{}|max_tokens:{}",
-        folder.file_name().unwrap_or_default().to_string_lossy(),
+        encoder_name(folder),
         hash.get(..12).unwrap_or(&hash),
         if choice.idf { "yes" } else { "no" },
         encoder.max_tokens()

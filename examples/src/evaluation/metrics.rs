@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use regen_metrics::diversity::{Jackknife, distinct, unique_sentence_ratio};
 use regen_metrics::{
@@ -17,6 +17,7 @@ use serde_json::{Map, json};
 
 use super::pairs::Texts;
 use super::rows::{Row, Run};
+use crate::features::encoder_name;
 use crate::similarity::similarity;
 
 /// Names of metrics in --metrics and in JSON.
@@ -144,8 +145,7 @@ fn counting(
 pub fn similarity_row(folder: &Path, placement: Placement, run: Run<'_>) -> Result<Row> {
     let encoder = SentenceEncoder::load(folder, placement)
         .with_context(|| format!("no sentence encoder at {}", folder.display()))?;
-    let Some(name) = folder.file_name() else { bail!("{} names no folder", folder.display()) };
-    let name = name.to_string_lossy();
+    let name = encoder_name(folder);
     let measure = |texts: &Texts| similarity(&texts.hypotheses, &texts.references, &encoder, &name);
     let start = Instant::now();
     let measured = measure(run.ours)?;

@@ -11,8 +11,11 @@ use super::maps::Layer;
 use super::path::Integral;
 use crate::error::Torch;
 
-/// Rows that are computed at once.
+/// Rows that are computed at once, at most.
 const AT_ONCE: i64 = 8;
+/// Numbers that a layer makes of such rows with a switch for each of its units, at most: a tensor of them takes 16 MiB, and about ten
+/// are held at once.
+const NUMBERS: i64 = 1 << 21;
 /// Places of a path that are kept at most. What would be more is left as it is, and shows in what the parts add up to.
 const PLACES: i64 = 1 << 15;
 
@@ -37,8 +40,10 @@ impl Rectified<'_> {
         let rows = sides.first().map_or(0, |side| side.size()[0]);
         let mut parts: Vec<Vec<Tensor>> = moving.iter().map(|_| Vec::new()).collect();
         let (mut changes, mut nodes) = (Vec::new(), 0);
-        for first in (0..rows).step_by(AT_ONCE as usize) {
-            let count = AT_ONCE.min(rows - first);
+        let widest = self.hidden.iter().map(Layer::units).max().unwrap_or(1);
+        let at_once = at_once(widest);
+        for first in (0..rows).step_by(at_once as usize) {
+            let count = at_once.min(rows - first);
             let some = sides.iter().map(|side| side.f_narrow(0, first, count)).collect::<Torch<Vec<_>>>()?;
             let line = self.line(&some, moving)?;
             let places = self.places(&line)?;
@@ -140,6 +145,11 @@ impl Line {
     }
 }
 
+/// Rows of layers with so many units that are computed at once: a path has about as many pieces as a layer has units.
+fn at_once(units: i64) -> i64 {
+    (NUMBERS / units.saturating_mul(units).max(1)).clamp(1, AT_ONCE)
+}
+
 /// `places` and those of `more` that are `real`, in order; as many as the fullest row has, the others filled with ones.
 fn with(places: &Tensor, more: &Tensor, real: &Tensor) -> Torch<Tensor> {
     let counts = real.f_sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)?;
@@ -148,4 +158,14 @@ fn with(places: &Tensor, more: &Tensor, real: &Tensor) -> Torch<Tensor> {
     let more = more.f_where_self(real, &ones)?;
     let (sorted, _) = Tensor::f_cat(&[places, &more], 1)?.f_sort(1, false)?;
     sorted.f_narrow(1, 0, places.size()[1] + most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_layers_are_computed_row_by_row() {
+        assert_eq!([64, 512, 1024, 4096, i64::MAX].map(at_once), [8, 8, 2, 1, 1]);
+    }
 }

@@ -41,6 +41,11 @@ impl Layer {
         input.f_linear(&self.weight, Some(&self.bias))
     }
 
+    /// Width of the output.
+    pub(super) fn units(&self) -> i64 {
+        self.bias.numel() as i64
+    }
+
     /// Without the bias: where a change of the input goes.
     pub(super) fn turn(&self, input: &Tensor) -> Torch<Tensor> {
         input.f_linear(&self.weight, None::<&Tensor>)

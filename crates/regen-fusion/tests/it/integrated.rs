@@ -1,7 +1,7 @@
 //! Integrated gradients of soft tokens: they add up, and are what is known where it is known.
 
 use regen_fusion::{
-    Adapter, AdapterConfig, AdapterKind, Error, HiddenActivation, IntegratedGradients, Sources,
+    Adapter, AdapterConfig, AdapterKind, Error, HiddenActivation, IntegratedGradients, Normalisation, Sources,
 };
 use regen_torch::{seed, tensor_to_vec_f32};
 use tch::{Kind, Tensor, nn};
@@ -42,6 +42,26 @@ fn the_parts_of_every_adapter_add_up_to_the_change_of_the_soft_token() {
         let share = found.cf_share().index_select(1, &Tensor::from_slice(&[0i64]));
         let share: Vec<f64> = Vec::try_from(share.reshape([-1])).unwrap();
         assert!(share.iter().all(|share| (0.01..0.99).contains(share)), "{kind:?}: {share:?}");
+    }
+}
+
+/// By the passes that make soft tokens, of vectors and of zeros: what the parts have to add up to is not their own sum.
+#[test]
+fn the_change_is_the_soft_token_less_that_of_no_vectors() {
+    for kind in KINDS {
+        let plain = AdapterConfig { normalisation: Normalisation::None, ..config(Sources::Fusion, kind) };
+        let (_vs, adapter) = grown(&plain);
+        let found = adapter.integrated_gradients(&batch()).unwrap();
+        let mut nothing = batch();
+        for side in [&mut nothing.cf, &mut nothing.semantic].into_iter().flatten() {
+            (side.vectors, side.present) = (side.vectors.zeros_like(), side.present.ones_like());
+        }
+        let [with, without] =
+            [batch(), nothing].map(|items| adapter.forward(&items).unwrap().embeddings.to_kind(Kind::Double));
+        let real = batch().mask.unsqueeze(-1).unsqueeze(-1).to_kind(Kind::Double);
+        let expected = (with - without).reshape([BATCH, SEQ, 2, HIDDEN]) * &real;
+        let off = (&found.change * &real - &expected).abs().max() / expected.abs().max();
+        assert!(off.double_value(&[]) < 1e-5, "{kind:?}: {off}");
     }
 }
 

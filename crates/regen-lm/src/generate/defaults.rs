@@ -19,6 +19,9 @@ const TOP_K: i64 = 50;
 /// Keys that change nothing about which tokens are written after a prompt.
 const NEUTRAL: &[&str] = &[
     "_from_model_config",
+    "assistant_confidence_threshold",
+    "assistant_early_exit",
+    "assistant_lookbehind",
     "bos_token_id",
     "cache_config",
     "compile_config",
@@ -37,6 +40,8 @@ const NEUTRAL: &[&str] = &[
     "prefill_chunk_size",
     "prompt_lookup_num_tokens",
     "return_dict_in_generate",
+    "return_legacy_cache",
+    "target_lookbehind",
     "transformers_version",
     "trust_remote_code",
     "use_cache",

@@ -1,10 +1,16 @@
 //! What `tokenizer_config.json` and `special_tokens_map.json` say beside `tokenizer.json`: applied as transformers applies it, or
 //! refused by name.
 //!
-//! With a `tokenizer.json`, transformers 5 ignores `add_bos_token` and `add_eos_token`, which its releases before obeyed, and obeys
-//! `add_prefix_space` for some classes of tokenizers alone. So here they have to say what `tokenizer.json` does.
+//! `add_bos_token` and `add_eos_token` say nothing beside a `tokenizer.json`, as in transformers 5: what completes a text is the
+//! template there. The two contradict each other in folders that many use (those of DeepSeek's distilled models ask for a begin token
+//! and have no template), and so does `add_prefix_space` where the class of the tokenizer does not read it. Of a class that does,
+//! it has to say what `tokenizer.json` does.
 //!
-//! **Source** transformers 5.23, `PreTrainedTokenizerBase._from_pretrained` and `TokenizersBackend.__init__`, `_decode`.
+//! DIFFERENCE: some classes of transformers 5 make normaliser and pre-tokenizer anew, whatever `tokenizer.json` has; here it has its way,
+//! as in the releases before, and the class is asked about spaces alone.
+//!
+//! **Source** transformers 5.23, `PreTrainedTokenizerBase._from_pretrained`, `TokenizersBackend.__init__` and `_decode`, and the
+//! constructors of the classes.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +32,9 @@ const OFF: [&str; 3] = [
     "fix_mistral_regex",
     "split_special_tokens",
 ];
+
+/// Classes that obey `add_prefix_space`, with or without `Fast` behind the name. The others keep what `tokenizer.json` does.
+const SPACING: [&str; 3] = ["GPT2Tokenizer", "LlamaTokenizer", "Qwen2Tokenizer"];
 
 /// Both files of a folder, where they are.
 pub(super) struct Settings {
@@ -66,7 +75,7 @@ impl Settings {
         }
         named.extend(self.further()?);
         add_missing(tokenizer, named)?;
-        self.check(tokenizer, &roles)?;
+        self.check(tokenizer)?;
         Ok(roles)
     }
 
@@ -140,7 +149,7 @@ impl Settings {
     }
 
     /// Refuses switches that ask for something else than the tokenizer does.
-    fn check(&self, tokenizer: &Tokenizer, roles: &[(&str, String)]) -> Result<()> {
+    fn check(&self, tokenizer: &Tokenizer) -> Result<()> {
         for field in OFF {
             if self.switch(field)? == Some(true) {
                 return Err(self.unsupported(field));
@@ -151,27 +160,21 @@ impl Settings {
         if cleans && !matches!(tokenizer.get_model(), ModelWrapper::BPE(_)) {
             return Err(self.unsupported("clean_up_tokenization_spaces"));
         }
-        if let Some(asked) = self.switch("add_prefix_space")? {
-            self.agree("add_prefix_space", asked, adds_space(tokenizer))?;
+        for field in ["add_bos_token", "add_eos_token"] {
+            self.switch(field)?;
         }
-        let ids = |template| {
-            let encoded = tokenizer.encode_fast("a", template).map_err(failed("encoding"))?;
-            Ok::<_, Error>(encoded.get_ids().to_vec())
-        };
-        let (bare, whole) = (ids(false)?, ids(true)?);
-        let start =
-            (0..=whole.len().saturating_sub(bare.len())).find(|start| whole[*start..].starts_with(&bare));
-        let start = start.unwrap_or(0);
-        let around = [&whole[..start], &whole[(start + bare.len()).min(whole.len())..]];
-        for (field, role, around) in
-            [("add_bos_token", "bos_token", around[0]), ("add_eos_token", "eos_token", around[1])]
-        {
-            let Some(asked) = self.switch(field)? else { continue };
-            let text = roles.iter().find(|(known, _)| *known == role);
-            let id = text.and_then(|(_, text)| tokenizer.token_to_id(text));
-            self.agree(field, asked, id.is_some_and(|id| around.contains(&id)))?;
+        let (field, does) = ("add_prefix_space", adds_space(tokenizer));
+        if self.switch(field)?.is_some_and(|asked| asked != does && self.spaces()) {
+            let expected = format!("{does}, which is what tokenizer.json does: make both say the same");
+            return Err(self.wrong(field, &expected, &json!(!does)));
         }
         Ok(())
+    }
+
+    /// Whether the tokenizer's class obeys `add_prefix_space`. Where none is named it follows from the model, and may be one that does.
+    fn spaces(&self) -> bool {
+        let class = self.config.get("tokenizer_class").and_then(Value::as_str);
+        class.is_none_or(|class| SPACING.contains(&class.strip_suffix("Fast").unwrap_or(class)))
     }
 
     /// A field that is on, off, or says nothing.
@@ -181,14 +184,6 @@ impl Settings {
             Some(Value::Bool(on)) => Ok(Some(*on)),
             Some(other) => Err(self.wrong(field, "true or false", other)),
         }
-    }
-
-    fn agree(&self, field: &str, asked: bool, does: bool) -> Result<()> {
-        if asked == does {
-            return Ok(());
-        }
-        let expected = format!("{does}, which is what tokenizer.json does: make both say the same");
-        Err(self.wrong(field, &expected, &json!(asked)))
     }
 
     fn wrong(&self, field: &str, expected: &str, got: &Value) -> Error {

@@ -33,7 +33,7 @@ impl TextTokenizer {
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for a field of `tokenizer_config.json` of another type, or one that contradicts `tokenizer.json`
-    /// (`add_bos_token`, `add_eos_token`, `add_prefix_space`, ids of added tokens); [`Error::UnsupportedConfig`] for one that asks for
+    /// (`add_prefix_space` of a class that obeys it, ids of added tokens); [`Error::UnsupportedConfig`] for one that asks for
     /// another text or other ids than are made here (`clean_up_tokenization_spaces` of a vocabulary that is no BPE,
     /// `split_special_tokens`, `fix_mistral_regex`); [`Error::Tokenizer`], [`Error::Io`], [`Error::Json`].
     pub fn load(path: &Path) -> Result<Self> {
@@ -110,7 +110,8 @@ impl TextTokenizer {
         self.plain.encode(&self.inner, text)
     }
 
-    /// Ids of a text as the tokenizer's own template completes it, for instance with a begin token.
+    /// Ids of a text as the template of `tokenizer.json` completes it, for instance with a begin token. As in transformers 5,
+    /// `add_bos_token` and `add_eos_token` of `tokenizer_config.json` change nothing about it.
     ///
     /// # Errors
     /// [`Error::Tokenizer`].

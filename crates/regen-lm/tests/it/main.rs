@@ -12,6 +12,8 @@ mod folders;
 mod injection;
 mod lighter_cache;
 mod prefixes;
+mod published;
+mod published_folders;
 mod recompute;
 mod resume;
 mod settings;

@@ -67,36 +67,37 @@ fn complete(dir: &Path) {
     });
 }
 
+/// As in transformers 5: folders that everybody uses ask for tokens that their template does not add, or the other way round.
 #[test]
-fn begin_and_end_tokens_are_asked_for_as_the_template_adds_them() {
+fn begin_and_end_tokens_are_those_of_the_template_whatever_is_asked_for_beside_it() {
     for completes in [false, true] {
         for field in ["add_bos_token", "add_eos_token"] {
-            let fresh = || {
+            for asked in [json!(true), json!(false), Value::Null] {
                 let dir = folder();
                 if completes {
                     complete(dir.path());
                 }
-                dir
-            };
-            let tokenizer = with(fresh().path(), CONFIG, field, &json!(completes)).unwrap();
-            let ids = tokenizer.encode_with_special("a pen").unwrap();
-            assert_eq!((ids.starts_with(&[1]), ids.ends_with(&[2])), (completes, completes));
-            with(fresh().path(), CONFIG, field, &Value::Null).unwrap();
-            refused(fresh().path(), CONFIG, field, &json!(!completes));
-            refused(fresh().path(), CONFIG, field, &json!("yes"));
+                let tokenizer = with(dir.path(), CONFIG, field, &asked).unwrap();
+                let ids = tokenizer.encode_with_special("a pen").unwrap();
+                let around = (ids.starts_with(&[1]), ids.ends_with(&[2]));
+                assert_eq!(around, (completes, completes), "{field} {asked}");
+            }
+            refused(folder().path(), CONFIG, field, &json!("yes"));
         }
     }
-    // Without a token there is nothing that could be added.
-    let dir = folder();
-    edit(dir.path(), CONFIG, |object| {
-        object.insert("bos_token".to_owned(), Value::Null);
-    });
-    refused(dir.path(), CONFIG, "add_bos_token", &json!(true));
 }
 
 #[test]
 fn a_space_before_texts_is_asked_for_as_the_tokenizer_adds_it() {
     let field = "add_prefix_space";
+    // Of no class: what reads it is then chosen by the model.
+    let folder = || {
+        let dir = folder();
+        edit(dir.path(), CONFIG, |object| {
+            object.shift_remove("tokenizer_class");
+        });
+        dir
+    };
     with(folder().path(), CONFIG, field, &json!(false)).unwrap();
     refused(folder().path(), CONFIG, field, &json!(true));
     refused(folder().path(), CONFIG, field, &json!(1));
@@ -119,6 +120,27 @@ fn a_space_before_texts_is_asked_for_as_the_tokenizer_adds_it() {
         });
         with(dir.path(), CONFIG, field, &json!(true)).unwrap();
         refused(dir.path(), CONFIG, field, &json!(false));
+    }
+    // Of some classes alone does it move anything.
+    for (class, obeys) in [
+        ("GPT2Tokenizer", true),
+        ("GPT2TokenizerFast", true),
+        ("LlamaTokenizerFast", true),
+        ("Qwen2Tokenizer", true),
+        ("PreTrainedTokenizerFast", false),
+        ("TokenizersBackend", false),
+        ("GemmaTokenizerFast", false),
+    ] {
+        let dir = folder();
+        edit(dir.path(), CONFIG, |object| {
+            object.insert("tokenizer_class".to_owned(), json!(class));
+        });
+        if obeys {
+            refused(dir.path(), CONFIG, field, &json!(true));
+        } else {
+            let tokenizer = with(dir.path(), CONFIG, field, &json!(true)).unwrap();
+            assert_eq!(tokenizer.encode("a").unwrap(), [tokenizer.id("a").unwrap()], "{class}");
+        }
     }
 }
 

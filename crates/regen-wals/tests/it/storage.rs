@@ -1,5 +1,6 @@
 //! Files: what is saved is loaded, and damaged files are told apart.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use ndarray::{Array2, array};
 use regen_wals::persist::{
     Checkpoint, FactorFile, ITEM_FACTORS, USER_FACTORS, USER_IDS, load, load_npy, save, save_ids, save_npy,
 };
-use regen_wals::{Error, InteractionMatrix, Solver};
+use regen_wals::{Error, InteractionMatrix, Solver, WalsConfig};
 
 use crate::world::{ITEMS, USERS, config, matrix, triplets};
 
@@ -151,6 +152,30 @@ fn a_checkpoint_replaces_the_one_before_and_damaged_ones_are_told_apart() {
     let text = fs::read(&index).unwrap();
     fs::write(&index, &text[..text.len() / 2]).unwrap();
     assert!(matches!(Checkpoint::load(path, &matrix), Err(Error::Format { field: "content", .. })));
+}
+
+#[test]
+fn a_checkpoint_of_the_same_iteration_touches_no_file_of_the_one_that_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let matrix = matrix();
+    let factors = || -> BTreeSet<String> {
+        let names = fs::read_dir(folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "checkpoint.json").collect()
+    };
+    let mut before = BTreeSet::new();
+    for seed in 1..4 {
+        let config = WalsConfig { seed, ..config(4, Solver::Cholesky) };
+        let model = config.fit(&matrix).unwrap();
+        let (users, items) = (model.user_factors(), model.item_factors());
+        Checkpoint::save(folder.path(), &config, &matrix, 2, users, items).unwrap();
+        let loaded = Checkpoint::load(folder.path(), &matrix).unwrap();
+        assert_eq!((loaded.config, loaded.user_factors.view()), (config, users));
+        // What was killed before the index was replaced has left the files that the index named.
+        assert!(factors().is_disjoint(&before), "{before:?} {:?}", factors());
+        before = factors();
+        assert_eq!(before.len(), 2);
+    }
 }
 
 #[test]
