@@ -37,6 +37,9 @@ pub struct Cell {
     /// How these are scaled.
     #[serde(default, skip_serializing_if = "Scaling::is_usual")]
     pub scaling: Scaling,
+    /// Blocks of the language model before which soft tokens are added once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub injection: Vec<usize>,
     /// What stands for the collaborative vectors of items that the factorisation has not seen.
     #[serde(default, skip_serializing_if = "ColdVectors::is_absent")]
     pub cold_vectors: ColdVectors,
@@ -92,6 +95,7 @@ impl Plan {
                 co_training: CoTraining::None,
                 inputs: Inputs::default(),
                 scaling: Scaling::default(),
+                injection: Vec::new(),
                 cold_vectors: ColdVectors::default(),
                 lora_rank: 0,
             };
@@ -123,7 +127,7 @@ impl Plan {
                     if inputs.user && co_training.moves_factors(sources) {
                         continue;
                     }
-                    for &scaling in &self.scalings {
+                    for (&scaling, injection) in cartesian(&self.scalings, &self.injections) {
                         // What is not read is put in one way.
                         let ways = if sources.cf() { self.cold_vectors.len() } else { 1 };
                         variants.extend(self.cold_vectors[..ways].iter().map(|&cold_vectors| Cell {
@@ -132,6 +136,7 @@ impl Plan {
                             co_training,
                             inputs,
                             scaling,
+                            injection: injection.clone(),
                             cold_vectors,
                             ..plain.clone()
                         }));
@@ -175,6 +180,9 @@ impl Cell {
         if !self.scaling.is_usual() {
             name.push_str(&format!("_{}", self.scaling.normalisation().as_str()));
         }
+        if !self.injection.is_empty() {
+            name.push_str(&format!("_inject{}", blocks(&self.injection, "-")));
+        }
         if !self.cold_vectors.is_absent() {
             name.push_str("_content");
         }
@@ -187,6 +195,11 @@ impl Cell {
 
 fn cartesian<'a, A, B>(a: &'a [A], b: &'a [B]) -> impl Iterator<Item = (&'a A, &'a B)> {
     a.iter().flat_map(move |one| b.iter().map(move |other| (one, other)))
+}
+
+/// Numbers of blocks in a row.
+pub(super) fn blocks(injection: &[usize], between: &str) -> String {
+    injection.iter().map(usize::to_string).collect::<Vec<_>>().join(between)
 }
 
 /// Letters and digits of a name, in lower case, with one hyphen for everything between.
@@ -228,6 +241,18 @@ mod tests {
         let names: std::collections::HashSet<String> = cells.iter().map(Cell::name).collect();
         assert_eq!(names.len(), cells.len());
         assert!(names.contains("books_fusion_gated_position+user_whiten_h5_2m_s2"), "{names:?}");
+    }
+
+    #[test]
+    fn blocks_that_soft_tokens_are_added_before_are_an_axis_of_arms_that_have_some() {
+        let more = "histories = [5]\n injections = [[], [0, 2]]";
+        let plan = Plan::parse(&PLAN.replace("histories = [5, 50]", more)).unwrap();
+        let cells = plan.cells();
+        // Two data sets and seeds: cf with two adapters, fusion with three, both in two ways; text in one.
+        assert_eq!(cells.len(), 4 * (2 * 2 + 3 * 2 + 1));
+        let deep = cells.iter().find(|cell| cell.name() == "books_fusion_gated_inject0-2_h5_2m_s2").unwrap();
+        assert_eq!(plan.budget(deep).injection.unwrap().layers, [0, 2]);
+        assert!(plan.budget(&cells[0]).injection.is_none());
     }
 
     #[test]

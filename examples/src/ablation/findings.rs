@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::across::{self, Tested};
 use super::attribution::{BINS, Shares};
-use super::cells::Cell;
+use super::cells::{Cell, blocks};
 use super::claims::{self, Claim};
 use super::co_training::NextItemScores;
 use super::cold::{ColdScores, ColdVectors};
@@ -293,6 +293,9 @@ fn variant_name(record: &CellRecord) -> String {
             ", scaled {}",
             record.cell.scaling.normalisation().as_str().replace('_', " ")
         ));
+    }
+    if !record.cell.injection.is_empty() {
+        name.push_str(&format!(", added before blocks {}", blocks(&record.cell.injection, ", ")));
     }
     if record.cell.cold_vectors == ColdVectors::Content {
         name.push_str(", cold items from content");

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use regen_data::synthetic::SyntheticConfig;
 use regen_fusion::AdapterKind;
-use regen_narrator::Memory;
+use regen_narrator::{InjectionConfig, InjectionMap, Memory};
 use regen_semantic::hash_file;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,10 @@ pub struct Plan {
     /// How vectors are scaled before they are read. An arm without vectors is run once.
     #[serde(default = "usual_scaling")]
     pub scalings: Vec<Scaling>,
+    /// Blocks of the language model, from 0, before which soft tokens are added once more beside standing in the prompt; `[]` for none.
+    /// An arm without vectors is run once.
+    #[serde(default = "no_injection")]
+    pub injections: Vec<Vec<usize>>,
     /// What stands for the collaborative vectors of items that the factorisation has not seen. An arm that reads none is run once.
     #[serde(default = "absent")]
     pub cold_vectors: Vec<ColdVectors>,
@@ -106,6 +110,10 @@ fn one() -> Vec<i64> {
 
 fn no_inputs() -> Vec<Inputs> {
     vec![Inputs::default()]
+}
+
+fn no_injection() -> Vec<Vec<usize>> {
+    vec![Vec::new()]
 }
 
 fn usual_scaling() -> Vec<Scaling> {
@@ -212,6 +220,8 @@ impl Plan {
             Budget::new(&cell.language_model, steps, reading_steps, batch, learning_rate, cell.seed);
         (budget.max_history, budget.tokens_per_item) = (cell.history, cell.tokens_per_item);
         (budget.inputs, budget.scaling) = (cell.inputs, cell.scaling);
+        budget.injection = (!cell.injection.is_empty())
+            .then(|| InjectionConfig { layers: cell.injection.clone(), through: InjectionMap::default() });
         budget.lora = (cell.lora_rank > 0).then(|| low_rank(cell.lora_rank));
         cell.co_training.apply(&self.training.co_training, cell.arm.vectors, &mut budget);
         budget.with_memory(Memory { kernels, ..Memory::default() })

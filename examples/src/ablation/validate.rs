@@ -39,6 +39,11 @@ impl Plan {
             "inputs: the data sets of plans come without reviews (train_narrator takes them by --reviews)"
         );
         distinct("scalings", &self.scalings)?;
+        distinct("injections", &self.injections)?;
+        ensure!(
+            !self.training.kernels || self.injections.iter().all(Vec::is_empty),
+            "injections: training by kernels cannot add to the states of blocks; leave `kernels` out"
+        );
         distinct("cold_vectors", &self.cold_vectors)?;
         distinct("lora_ranks", &self.lora_ranks)?;
         ensure!(self.lora_ranks.iter().all(|&rank| rank >= 0), "lora_ranks: a rank is at least 0");
@@ -87,7 +92,11 @@ impl Plan {
     /// Refuses an adapter that cannot be built beside `decoder`, and prompts that it has no places for.
     fn check_cell(&self, cell: &Cell, decoder: &DecoderConfig) -> Result<()> {
         let kind = cell.adapter.unwrap_or(AdapterKind::Projection);
-        check_lengths(cell.arm, kind, &self.budget(cell), decoder)
+        let budget = self.budget(cell);
+        if let Some(injection) = &budget.injection {
+            injection.validate(decoder.layers).context("injections")?;
+        }
+        check_lengths(cell.arm, kind, &budget, decoder)
             .with_context(|| format!("adapters, histories, tokens_per_item: {} cannot be built", cell.name()))
     }
 
@@ -166,6 +175,9 @@ mod tests {
         };
         assert!(refused("seeds = [1, 2]", "seeds = []").contains("seeds"));
         assert!(refused("[5, 50]", "[5]\n lora_ranks = [8]").contains("no folder"));
+        // The language model has four blocks.
+        let deep = refused("[5, 50]", "[5]\n injections = [[1, 4]]");
+        assert!(deep.contains("injection.layers") && deep.contains("4 blocks"), "{deep}");
         assert!(refused("[5, 50]", "[5]\n lora_ranks = [-1]").contains("lora_ranks"));
         assert!(refused("[5, 50]", "[5]\n inputs = [\"stars\"]").contains("stars"));
         assert!(refused("seeds = [1, 2]", "seeds = [3, 3]").contains('3'));
