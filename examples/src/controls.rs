@@ -1,6 +1,8 @@
 //! Does the language model read its soft tokens? What it costs when an item's vectors are another user's, or one side is
 //! taken away: nothing, where a model writes from its prompt's form alone.
 
+use std::collections::HashMap;
+
 use anyhow::{Result, ensure};
 use rand::seq::SliceRandom;
 use regen_fusion::DetailInputs;
@@ -94,17 +96,15 @@ fn givers(examples: &[Example], users: &[u32], seed: u64) -> Vec<Option<usize>> 
     kinds.dedup();
     for kind in kinds {
         // Users in random order, and the examples of each together: as far ahead as the longest such run, there is another user.
-        let of_kind: Vec<usize> =
-            order.iter().copied().filter(|&index| examples[index].request.kind == kind).collect();
-        let mut known: Vec<u32> = Vec::new();
-        of_kind.iter().map(|&index| users[index]).for_each(|user| {
-            if !known.contains(&user) {
-                known.push(user);
+        let mut runs: Vec<Vec<usize>> = Vec::new();
+        let mut run_of = HashMap::new();
+        for &index in order.iter().filter(|&&index| examples[index].request.kind == kind) {
+            let run = *run_of.entry(users[index]).or_insert(runs.len());
+            if run == runs.len() {
+                runs.push(Vec::new());
             }
-        });
-        let runs =
-            known.iter().map(|&user| of_kind.iter().copied().filter(move |&index| users[index] == user));
-        let runs: Vec<Vec<usize>> = runs.map(Iterator::collect).collect();
+            runs[run].push(index);
+        }
         let longest = runs.iter().map(Vec::len).max().unwrap_or(0);
         let ring = runs.concat();
         for (place, &index) in ring.iter().enumerate() {
@@ -133,6 +133,12 @@ pub fn some_users(users: &[u32], least: usize, seed: u64) -> Vec<usize> {
     places
 }
 
+/// What of a control is left to the narrator after [`under`]. The library exchanges items without knowing users, so those that are
+/// exchanged between users are exchanged there.
+fn left_of(control: Control) -> Control {
+    if control == Control::ShuffledItems { Control::Nothing } else { control }
+}
+
 /// The loss of every example under a control; `users[i]` is the user of example i.
 ///
 /// # Errors
@@ -145,9 +151,7 @@ pub fn losses(
     seed: u64,
 ) -> Result<Vec<NarrativeLoss>> {
     let changed = under(examples, users, control, seed)?;
-    // The library exchanges items without knowing users, so what is exchanged between them is exchanged here.
-    let left = if control == Control::ShuffledItems { Control::Nothing } else { control };
-    Ok(narrator.losses(&changed, left, BATCH, seed)?)
+    Ok(narrator.losses(&changed, left_of(control), BATCH, seed)?)
 }
 
 /// What a narrator writes for requests, which [`under`] has changed, under a control.
@@ -161,9 +165,8 @@ pub fn write(
     batch: usize,
     session: &Session,
 ) -> Result<Vec<String>> {
-    let left = if control == Control::ShuffledItems { Control::Nothing } else { control };
     let bar = session.bar(&format!("write: {}", in_words(control)), requests.len() as u64);
-    let writer = narrator.writer()?.under(left)?;
+    let writer = narrator.writer()?.under(left_of(control))?;
     let written = writer.narrate(requests, &narrator.generate_options(), batch, &mut |progress| {
         bar.set_position(progress.done as u64);
         session.flow()

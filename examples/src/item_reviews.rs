@@ -4,10 +4,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
-use regen_data::amazon::{Review, Reviews};
+use anyhow::Result;
+use regen_data::amazon::Review;
 use regen_data::writer::{ReviewText, ReviewTexts};
-use regen_data::{Dataset, OnError, Part, Split};
+use regen_data::{Dataset, Part, Split};
+
+use crate::known_reviews::each_known;
 
 /// The field of a template that stands for them.
 pub const REVIEWS: &str = "reviews";
@@ -37,23 +39,13 @@ pub fn training_reviews(
 ) -> Result<ItemReviews> {
     let mut instructing = 0;
     let mut said = vec![Words::default(); dataset.items.len()];
-    for path in paths {
-        let mut of_this_file = 0usize;
-        for review in Reviews::open(path, OnError::Fail)? {
-            let review = review?;
-            let known = (dataset.users.get(&review.user), dataset.items.get(&review.item));
-            let (Some(user), Some(item)) = known else { continue };
-            if split.part_of_pair(user, item) == Some(Part::Train) {
-                instructing += usize::from(!said[item.index()].add(&review, most_words));
-                of_this_file += 1;
-            }
+    each_known(paths, dataset, "the folder's training users", |user, item, review| {
+        let read = split.part_of_pair(user, item) == Some(Part::Train);
+        if read {
+            instructing += usize::from(!said[item.index()].add(review, most_words));
         }
-        ensure!(
-            of_this_file > 0,
-            "{} holds no review of the folder's training users: is it of another data set?",
-            path.display()
-        );
-    }
+        read
+    })?;
     Ok(ItemReviews { said: said.into_iter().map(|words| words.text).collect(), instructing })
 }
 

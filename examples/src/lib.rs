@@ -19,6 +19,7 @@ pub mod input;
 pub mod inputs;
 pub mod item_reviews;
 pub mod item_texts;
+pub mod known_reviews;
 pub mod language_model;
 pub mod pairs;
 pub mod passages;

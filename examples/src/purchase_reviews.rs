@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use regen_data::amazon::{Review, Reviews};
+use regen_data::amazon::Review;
 use regen_data::writer::{ReviewText, ReviewTexts};
-use regen_data::{Chronology, Dataset, Example, ItemId, OnError, UserId};
+use regen_data::{Chronology, Dataset, Example, ItemId, UserId};
 use regen_narrator::{Detail, ReviewVector};
 use regen_semantic::SentenceEncoder;
 
 use crate::arms::detail;
 use crate::cli::Session;
 use crate::features::{embed, load_encoder};
+use crate::known_reviews::each_known;
 
 /// Texts of reviews of purchases that stand in histories, each beyond doubt that of its purchase.
 #[derive(Debug)]
@@ -85,23 +86,10 @@ impl PurchaseReviews {
                 (found.purchases, found.time) = (found.purchases + 1, bought.time);
             }
         }
-        for path in paths {
-            let mut of_this_file = 0usize;
-            for review in Reviews::open(path, OnError::Fail)? {
-                let review = review?;
-                let known = (dataset.users.get(&review.user), dataset.items.get(&review.item));
-                let (Some(user), Some(item)) = known else { continue };
-                if let Some(found) = found.get_mut(&(user, item)) {
-                    found.add(&review);
-                    of_this_file += 1;
-                }
-            }
-            ensure!(
-                of_this_file > 0,
-                "{} holds no review of a purchase that stands in a history: is it of another data set?",
-                path.display()
-            );
-        }
+        each_known(paths, dataset, "a purchase that stands in a history", |user, item, review| {
+            let found = found.get_mut(&(user, item));
+            found.map(|found| found.add(review)).is_some()
+        })?;
         let instructing = found.values().filter(|found| found.instructing).count();
         let unclear = found.values().filter(|found| found.is_unclear()).count();
         let clear = found.into_iter().filter(|(_, found)| !found.is_unclear() && !found.instructing);

@@ -27,6 +27,13 @@ fn inspect_model(model: &Path, out: &Path, more: &[(&str, &std::ffi::OsStr)]) ->
     command.output().expect("the program starts")
 }
 
+/// An array in a file of its own.
+fn npy(dir: &Path, name: &str, tensor: &Tensor) -> PathBuf {
+    let path = dir.join(name);
+    tensor.write_npy(&path).unwrap();
+    path
+}
+
 /// What the program says and computes, where it succeeds.
 fn answer(output: &Output, out: &Path) -> (serde_json::Value, Tensor) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -38,11 +45,7 @@ fn answer(output: &Output, out: &Path) -> (serde_json::Value, Tensor) {
 fn arrays_that_cannot_be_what_they_should_are_refused_with_their_file() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let file = |name: &str, tensor: &Tensor| {
-        let path = dir.path().join(name);
-        tensor.write_npy(&path).unwrap();
-        path
-    };
+    let file = |name: &str, tensor: &Tensor| npy(dir.path(), name, tensor);
     let ids = file("ids.npy", &Tensor::from_slice(&[3i64, 4, 5, 6]).view([2, 2]));
     let good = inspect(&out, &[("--ids", &ids)]);
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
@@ -72,11 +75,7 @@ fn arrays_that_cannot_be_what_they_should_are_refused_with_their_file() {
 fn given_vectors_stand_where_the_caller_says() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    let file = |name: &str, tensor: &Tensor| {
-        let path = dir.path().join(name);
-        tensor.write_npy(&path).unwrap();
-        path
-    };
+    let file = |name: &str, tensor: &Tensor| npy(dir.path(), name, tensor);
     let value = |text: &str| PathBuf::from(text);
     // Rows of three and four tokens; 9 marks a place.
     let ids = file("ids.npy", &Tensor::from_slice(&[0i64, 3, 9, 5, 6, 7, 8, 9]).view([2, 4]));

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use regen_torch::NpyHeader;
 use tch::{Kind, Tensor};
 
 use crate::npy::SCALES;
@@ -80,72 +81,45 @@ struct Array {
     columns: usize,
 }
 
-/// Longest header that is read: ours and NumPy's own are near 100 bytes.
-const LONGEST_HEADER: u64 = 1 << 16;
-
 impl Array {
     /// `dimensions`: 2, or 1 for one number a row.
-    ///
-    /// **Source** NumPy's format description, versions 1.0 to 3.0.
     fn open(path: &Path, dimensions: usize) -> Result<Self> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         let refused = |reason: String| Error::Npy { path: path.to_owned(), reason };
         let mut file = File::open(path).map_err(io)?;
         let got = file.metadata().map_err(io)?.len();
-        let short = |_| refused("its header is cut off".to_owned());
-        let mut begin = [0u8; 8];
-        file.read_exact(&mut begin).map_err(short)?;
-        if &begin[..6] != b"\x93NUMPY" {
-            return Err(refused("it does not begin as NumPy's arrays do".to_owned()));
-        }
-        let mut length = [0u8; 4];
-        let width = if begin[6] == 1 { 2 } else { 4 };
-        file.read_exact(&mut length[..width]).map_err(short)?;
-        let length = u64::from(u32::from_le_bytes(length));
-        if length > LONGEST_HEADER {
-            return Err(refused(format!("its header claims to have {length} bytes")));
-        }
-        let mut header = vec![0u8; length as usize];
-        file.read_exact(&mut header).map_err(short)?;
-        let header = String::from_utf8_lossy(&header);
-        let field = |key: &str| header.split_once(key).map(|(_, rest)| rest.trim_start());
-        let descr = field("'descr':").and_then(|rest| rest.split('\'').nth(1)).unwrap_or("nothing");
-        let kind = match descr.trim_start_matches(['<', '|', '=']) {
+        let header = NpyHeader::read(&mut file, path).map_err(|error| match error {
+            regen_torch::Error::Npy { path, reason } => Error::Npy { path, reason },
+            other => refused(other.to_string()),
+        })?;
+        let kind = match header.descr.trim_start_matches(['<', '|', '=']) {
             "f2" => Kind::Half,
             "f4" => Kind::Float,
             "f8" => Kind::Double,
             "i1" if dimensions == 2 => Kind::Int8,
-            _ => return Err(refused(format!("its numbers are {descr}, expected floats"))),
+            _ => return Err(refused(format!("its numbers are {}, expected floats", header.descr))),
         };
-        if !field("'fortran_order':").is_some_and(|rest| rest.starts_with("False")) {
+        if !header.row_major {
             return Err(refused("its rows are not one after the other".to_owned()));
         }
-        let shape = field("'shape':")
-            .and_then(|rest| rest.strip_prefix('(')?.split_once(')'))
-            .map_or("nothing", |(shape, _)| shape);
-        let sizes: Option<Vec<usize>> = shape
-            .split(',')
-            .map(str::trim)
-            .filter(|size| !size.is_empty())
-            .map(|size| size.parse().ok())
-            .collect();
+        let shape = || format!("its shape is {:?}", header.shape);
+        let sizes: Option<Vec<usize>> = header.shape.iter().map(|&size| size.try_into().ok()).collect();
         let (rows, columns) = match sizes.as_deref() {
             Some(&[rows, columns]) if dimensions == 2 => (rows, columns),
             Some(&[rows]) if dimensions == 1 => (rows, 1),
-            _ => return Err(refused(format!("its shape is ({shape}), expected {dimensions} dimensions"))),
+            _ => return Err(refused(format!("{}, expected {dimensions} dimensions", shape()))),
         };
-        let offset = 8 + width as u64 + length;
         // Sizes of 0 count as 1: an array without rows is still asked how wide it is.
         let bytes = rows.max(1).checked_mul(columns.max(1)).and_then(|count| count.checked_mul(8));
-        if bytes.is_none_or(|bytes| i64::try_from(bytes).is_err()) {
-            return Err(refused(format!("its shape ({shape}) is no shape of numbers that fit anywhere")));
-        }
-        let expected = offset + (rows * columns * kind.elt_size_in_bytes()) as u64;
+        let fits = bytes.is_some_and(|bytes| i64::try_from(bytes).is_ok());
+        let expected = header.file_bytes(kind.elt_size_in_bytes() as u64).filter(|_| fits);
+        let expected = expected
+            .ok_or_else(|| refused(format!("{}, which is none of numbers that fit anywhere", shape())))?;
         if got < expected {
             let reason = format!("it should have {expected} bytes and has {got}: it was cut off");
             return Err(refused(reason));
         }
-        Ok(Self { file: Mutex::new(file), path: path.to_owned(), kind, offset, rows, columns })
+        Ok(Self { file: Mutex::new(file), path: path.to_owned(), kind, offset: header.offset, rows, columns })
     }
 
     /// Rows that exist, `[rows, columns]` in `f32`.

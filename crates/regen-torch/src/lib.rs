@@ -17,7 +17,7 @@ pub use checkpoint::{Checkpoint, Surplus};
 pub use cuda::{CudaStatus, cuda_status};
 pub use error::{Error, Result};
 pub use memory::keep_freed_memory;
-pub use npy::read_npy;
+pub use npy::{NpyHeader, read_npy};
 pub use numbers::{Numbers, try_range};
 pub use placement::{DeviceChoice, Placement, Precision};
 pub use rows::TensorRows;

@@ -8,6 +8,74 @@ use tch::Tensor;
 
 use crate::{Error, Result};
 
+/// Longest header that is read: those of NumPy are near 100 bytes.
+const LONGEST_HEADER: u64 = 1 << 16;
+
+/// What a `.npy` file says of its array before the numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NpyHeader {
+    /// The type of the numbers as NumPy names it, such as `<f4`.
+    pub descr: String,
+    /// Whether it is said that rows follow one another, and not columns.
+    pub row_major: bool,
+    /// The sizes of the dimensions.
+    pub shape: Vec<u64>,
+    /// Where the numbers begin, in bytes.
+    pub offset: u64,
+}
+
+impl NpyHeader {
+    /// Reads it from the beginning of a file; `path` is for what is said of that.
+    ///
+    /// **Source** NumPy's format description, versions 1.0 to 3.0.
+    ///
+    /// # Errors
+    /// [`Error::Npy`] for a file that does not begin with one, or whose header names no type and sizes.
+    pub fn read(file: &mut impl Read, path: &Path) -> Result<Self> {
+        let refused = |reason: String| Error::Npy { path: path.to_owned(), reason };
+        let mut begin = [0u8; 8];
+        let short = |_| refused("its header is cut off".to_owned());
+        file.read_exact(&mut begin).map_err(short)?;
+        if &begin[..6] != b"\x93NUMPY" {
+            return Err(refused("it does not begin as NumPy's arrays do".to_owned()));
+        }
+        let mut length = [0u8; 4];
+        let width = if begin[6] == 1 { 2 } else { 4 };
+        file.read_exact(&mut length[..width]).map_err(short)?;
+        let length = u64::from(u32::from_le_bytes(length));
+        if length > LONGEST_HEADER {
+            return Err(refused(format!("its header claims to have {length} bytes")));
+        }
+        let mut header = vec![0u8; length as usize];
+        file.read_exact(&mut header).map_err(short)?;
+        let header = String::from_utf8_lossy(&header);
+        let value = |key: &str| header.split_once(key).map(|(_, rest)| rest.trim_start());
+        let descr = value("'descr':").and_then(|rest| rest.split('\'').nth(1));
+        let shape = value("'shape':").and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
+        let (Some(descr), Some((shape, _))) = (descr, shape) else {
+            return Err(refused("its header names no type and shape".to_owned()));
+        };
+        let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+        let sizes: Option<Vec<u64>> = sizes.map(|size| size.parse().ok()).collect();
+        Ok(Self {
+            descr: descr.to_owned(),
+            row_major: value("'fortran_order':").is_some_and(|rest| rest.starts_with("False")),
+            shape: sizes.ok_or_else(|| refused(no_shape(shape)))?,
+            offset: 8 + width as u64 + length,
+        })
+    }
+
+    /// Bytes of a whole file whose numbers have `size` bytes each; `None` where no file has as many.
+    pub fn file_bytes(&self, size: u64) -> Option<u64> {
+        let bytes = self.shape.iter().try_fold(size, |bytes, &count| bytes.checked_mul(count))?;
+        bytes.checked_add(self.offset).filter(|&bytes| i64::try_from(bytes).is_ok())
+    }
+}
+
+fn no_shape(shape: &str) -> String {
+    format!("its shape ({shape}) is no shape of numbers that fit anywhere")
+}
+
 /// The array of a `.npy` file, on the CPU. libtorch's own reader believes the header of a file and reads past the end of one that is
 /// shorter; this one looks first.
 ///
@@ -19,49 +87,15 @@ pub fn read_npy(path: &Path) -> Result<Tensor> {
     let refused = |reason| Error::Npy { path: path.to_owned(), reason };
     let mut file = File::open(path).map_err(io)?;
     let got = file.metadata().map_err(io)?.len();
-    let expected = promised(&mut file).map_err(refused)?;
+    let header = NpyHeader::read(&mut file, path)?;
+    let size = header.descr.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u64>();
+    let size = size.map_err(|_| refused("its header names no type and shape".to_owned()))?;
+    let expected =
+        header.file_bytes(size).ok_or_else(|| refused(no_shape(&format!("{:?}", header.shape))))?;
     if got < expected {
         return Err(refused(format!("it should have {expected} bytes and has {got}: it was cut off")));
     }
     Tensor::read_npy(path).map_err(|error| refused(error.to_string()))
-}
-
-/// Bytes of a whole file whose header stands at its beginning, or what is wrong with that.
-///
-/// **Source** NumPy's format description, versions 1.0 to 3.0.
-fn promised(file: &mut impl Read) -> std::result::Result<u64, String> {
-    let mut begin = [0u8; 8];
-    let short = |_| "its header is cut off".to_owned();
-    file.read_exact(&mut begin).map_err(short)?;
-    if &begin[..6] != b"\x93NUMPY" {
-        return Err("it does not begin as NumPy's arrays do".to_owned());
-    }
-    let mut length = [0u8; 4];
-    let width = if begin[6] == 1 { 2 } else { 4 };
-    file.read_exact(&mut length[..width]).map_err(short)?;
-    let length = u64::from(u32::from_le_bytes(length));
-    let mut header = String::new();
-    let taken = file.take(length).read_to_string(&mut header).map_err(short)?;
-    if taken as u64 != length {
-        return Err("its header is cut off".to_owned());
-    }
-    let value = |key: &str| header.split_once(key).map(|(_, rest)| rest);
-    let size = value("'descr':").and_then(|rest| rest.split('\'').nth(1)).and_then(|descr| {
-        let digits = descr.trim_start_matches(|c: char| !c.is_ascii_digit());
-        digits.parse::<u64>().ok()
-    });
-    let shape =
-        value("'shape':").and_then(|rest| rest.split_once('(')?.1.split_once(')')).map(|(shape, _)| shape);
-    let (Some(size), Some(shape)) = (size, shape) else {
-        return Err("its header names no type and shape".to_owned());
-    };
-    let numbers = shape.split(',').map(str::trim).filter(|number| !number.is_empty());
-    numbers
-        .map(|number| number.parse::<u64>().ok())
-        .try_fold(size, |bytes, number| bytes.checked_mul(number?))
-        .and_then(|bytes| bytes.checked_add(8 + width as u64 + length))
-        .filter(|&bytes| i64::try_from(bytes).is_ok())
-        .ok_or_else(|| format!("its shape ({shape}) is no shape of numbers that fit anywhere"))
 }
 
 #[cfg(test)]

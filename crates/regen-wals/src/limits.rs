@@ -106,15 +106,19 @@ pub(crate) fn check_spectrum(spectrum: &[f32], fixed: Side) -> Result<()> {
     }
 }
 
+/// Whether no number is infinite or NaN. Counted, not searched: that becomes vector code, which a sum of floats does not.
+pub(crate) fn all_finite(numbers: &[f32]) -> bool {
+    numbers.iter().map(|number| u32::from(!number.is_finite())).sum::<u32>() == 0
+}
+
 /// Refuses solutions, `[rows, rank]`, that are not finite: with them the loss would not be either. The first of them is
 /// that of row `first`.
 pub(crate) fn check_solutions(side: Side, first: usize, solved: &[f32], rank: usize) -> Result<()> {
     /// Rows that a task looks at.
     const ROWS: usize = 1024;
-    // Summed, not searched: that becomes vector code. A product with zero is zero, or NaN.
-    let unsound = |numbers: &[f32]| numbers.iter().map(|number| number * 0.0).sum::<f32>() != 0.0;
+    let unsound = |numbers: &[f32]| !all_finite(numbers);
     let Some(part) = solved.par_chunks(ROWS * rank).position_first(unsound) else { return Ok(()) };
     let rows = solved[part * ROWS * rank..].chunks(rank);
-    let row = part * ROWS + rows.take_while(|row| !unsound(row)).count();
+    let row = part * ROWS + rows.take_while(|row| all_finite(row)).count();
     Err(Error::NotFinite { side: side.name(), row: first + row })
 }

@@ -7,7 +7,7 @@ use crate::config::WalsConfig;
 use crate::error::{Error, Result};
 use crate::interactions::{Compressed, InteractionMatrix};
 use crate::objective::{Objective, gram};
-use crate::ranking::{Factors, lists, seen_by};
+use crate::ranking::{Factors, lists, recommend};
 use crate::solver::{Side, fold_in};
 
 /// User and item factors, with the recipe that made them.
@@ -219,13 +219,8 @@ impl WalsModel {
         if let SeenItems::Exclude(matrix) = seen {
             self.check_matrix(matrix)?;
         }
-        if let Some(&user) = users.iter().find(|&&user| user as usize >= self.users()) {
-            return Err(Error::UserOutOfRange { user: user as usize, users: self.users() });
-        }
-        let users: Vec<(u32, &[u32])> =
-            users.iter().map(|&user| (user, seen_by(seen, user as usize))).collect();
         let numbers = slice(&self.user_factors);
-        lists(Factors::Memory { numbers, rank: self.rank() }, self.ranked_items(), &users, k)
+        recommend(Factors::Memory { numbers, rank: self.rank() }, self.ranked_items(), users, k, seen)
     }
 
     /// The `k` best items for a factor, for example of a folded-in user, without those in `seen`.

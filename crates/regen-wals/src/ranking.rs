@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::factor_file::FactorFile;
 use crate::interactions::InteractionMatrix;
 use crate::kernel::product::{Panels, Table, gather_transposed, strip};
+use crate::limits::all_finite;
 use crate::model::{Recommendation, SeenItems};
 use crate::simd::{Kernel, Lanes, Level, MOST_LANES, dispatch, flat_mut};
 
@@ -37,6 +38,14 @@ impl Factors<'_> {
         match self {
             Self::Memory { rank, .. } => *rank,
             Self::File { file, .. } => file.rank(),
+        }
+    }
+
+    /// Refuses users that have no row.
+    pub(crate) fn check_users(&self, users: &[u32]) -> Result<()> {
+        match users.iter().find(|&&user| user as usize >= self.rows()) {
+            Some(&user) => Err(Error::UserOutOfRange { user: user as usize, users: self.rows() }),
+            None => Ok(()),
         }
     }
 
@@ -79,6 +88,19 @@ impl Factors<'_> {
     }
 }
 
+/// The `k` best items for each of `users`, rows of their factors; `seen` was checked.
+pub(crate) fn recommend(
+    user_factors: Factors<'_>,
+    items: Factors<'_>,
+    users: &[u32],
+    k: usize,
+    seen: SeenItems<'_>,
+) -> Result<Vec<Vec<Recommendation>>> {
+    user_factors.check_users(users)?;
+    let users: Vec<(u32, &[u32])> = users.iter().map(|&user| (user, seen_by(seen, user as usize))).collect();
+    lists(user_factors, items, &users, k)
+}
+
 /// Refuses rows of a file with a number that is not finite.
 fn check_finite(
     what: &'static str,
@@ -86,9 +108,7 @@ fn check_finite(
     rank: usize,
     name: impl Fn(usize) -> usize,
 ) -> Result<()> {
-    // Counted, not searched: that becomes vector code.
-    let unsound = |row: &[f32]| row.iter().map(|number| u32::from(!number.is_finite())).sum::<u32>() > 0;
-    let Some(row) = numbers.chunks_exact(rank.max(1)).position(unsound) else { return Ok(()) };
+    let Some(row) = numbers.chunks_exact(rank.max(1)).position(|row| !all_finite(row)) else { return Ok(()) };
     let numbers = &numbers[row * rank..][..rank];
     match numbers.iter().position(|number| !number.is_finite()) {
         Some(column) => Err(Error::FactorValue { what, row: name(row), column, value: numbers[column] }),
@@ -317,7 +337,7 @@ fn order(a: &Recommendation, b: &Recommendation) -> std::cmp::Ordering {
 }
 
 /// The items that a user has already, by what may be recommended.
-pub(crate) fn seen_by(seen: SeenItems<'_>, user: usize) -> &[u32] {
+fn seen_by(seen: SeenItems<'_>, user: usize) -> &[u32] {
     match seen {
         SeenItems::Exclude(matrix) => matrix.user_row(user).0,
         SeenItems::Keep => &[],

@@ -8,7 +8,7 @@ use crate::factor_file::FactorFile;
 use crate::interactions::InteractionMatrix;
 use crate::model::{Recommendation, SeenItems};
 use crate::persist::open;
-use crate::ranking::{Factors, lists, seen_by};
+use crate::ranking::{Factors, recommend};
 
 /// User and item factors that stay on disk: lists and their quality are those of
 /// [`WalsModel`](crate::WalsModel) with the same factors, bit for bit.
@@ -72,11 +72,8 @@ impl StoredFactors {
             self.check_users(matrix.users())?;
             self.check_items(matrix)?;
         }
-        self.check_rows(users)?;
-        let users: Vec<(u32, &[u32])> =
-            users.iter().map(|&user| (user, seen_by(seen, user as usize))).collect();
         let (user_factors, items) = self.sides();
-        lists(user_factors, items, &users, k)
+        recommend(user_factors, items, users, k, seen)
     }
 
     /// Ranks all unseen items for every user with held-out pairs, as [`evaluate`](crate::evaluate::evaluate) does.
@@ -110,22 +107,15 @@ impl StoredFactors {
             let (expected, got) = ([train.users(), self.rank()], [rows.len(), self.rank()]);
             return Err(Error::FactorShape { what: "user factors", expected, got });
         }
-        self.check_rows(rows)?;
-        self.check_items(train)?;
         let (users, items) = self.sides();
+        users.check_users(rows)?;
+        self.check_items(train)?;
         Judge::new(train, held_out, k)?.report_of(users, items, |user| rows[user as usize])
     }
 
     fn sides(&self) -> (Factors<'_>, Factors<'_>) {
         let side = |file, what| Factors::File { file, what };
         (side(&self.users, "user factors"), side(&self.items, "item factors"))
-    }
-
-    fn check_rows(&self, rows: &[u32]) -> Result<()> {
-        match rows.iter().find(|&&user| user as usize >= self.users()) {
-            Some(&user) => Err(Error::UserOutOfRange { user: user as usize, users: self.users() }),
-            None => Ok(()),
-        }
     }
 
     fn check_users(&self, users: usize) -> Result<()> {

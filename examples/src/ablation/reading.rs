@@ -88,7 +88,9 @@ pub(super) fn controlled(
     tests: &Bootstrap,
 ) -> Result<Vec<ControlledScore>> {
     let mut found = Vec::new();
-    let Some((_, first)) = runs.first() else { return Ok(found) };
+    let Some((_, first)) = runs.first().filter(|(_, first)| !first.controlled.is_empty()) else {
+        return Ok(found);
+    };
     let parts: Vec<(WorldRecord, Written)> = runs
         .iter()
         .map(|(world, run)| {
@@ -100,6 +102,10 @@ pub(super) fn controlled(
     let users = parts.iter().map(|(world, _)| distinct(&world.users)).sum();
     let plain: Vec<(&WorldRecord, &Written)> =
         parts.iter().map(|(world, written)| (world, written)).collect();
+    let values = |of: &[(&WorldRecord, &Written)]| -> Result<Vec<[f64; METRICS.len()]>> {
+        of.iter().map(|(world, written)| Ok(world.scores(written)?.values())).collect()
+    };
+    let (before, values_before) = (measure(&plain)?, values(&plain)?);
     for (control, _) in &first.controlled {
         let under = |(_, run): &(&WorldRecord, &CellRecord)| {
             run.controlled.iter().position(|(other, _)| other == control)
@@ -111,12 +117,11 @@ pub(super) fn controlled(
             .zip(runs.iter().zip(places))
             .map(|((world, _), ((_, run), place))| (world, &run.controlled[place].1))
             .collect();
-        let (before, after) = (measure(&plain)?, measure(&changed)?);
+        let (after, values_after) = (measure(&changed)?, values(&changed)?);
         for (index, metric) in METRICS.into_iter().enumerate() {
             let comparison = compare(&before[index], &after[index], tests)?;
-            let per_seed = plain.iter().zip(&changed).map(|((world, plain), (_, changed))| {
-                Ok(world.scores(changed)?.values()[index] - world.scores(plain)?.values()[index])
-            });
+            let of_seeds = values_after.iter().zip(&values_before);
+            let per_seed = of_seeds.map(|(after, before)| after[index] - before[index]).collect();
             let without = before[index].value();
             found.push(ControlledScore {
                 control: *control,
@@ -127,7 +132,7 @@ pub(super) fn controlled(
                 change: Pooled {
                     value: comparison.difference,
                     interval: comparison.interval.context("a bootstrap gives an interval")?,
-                    per_seed: per_seed.collect::<Result<_>>()?,
+                    per_seed,
                 },
                 p_value: comparison.p_value,
                 p_holm: comparison.p_value,

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
+
 /// How a writer with packed weights holds keys and values; what it computes with them is f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,20 +20,20 @@ pub enum CacheStorage {
 #[derive(Debug)]
 pub(super) enum Numbers {
     F32(Vec<f32>),
-    Bf16(Vec<u16>),
+    Bf16(Vec<bf16>),
 }
 
 /// Those of one head of a row, to read and to write.
 pub(super) enum Rows<'a> {
     F32(&'a mut [f32]),
-    Bf16(&'a mut [u16]),
+    Bf16(&'a mut [bf16]),
 }
 
 impl Numbers {
     pub(super) fn zeros(storage: CacheStorage, count: usize) -> Self {
         match storage {
             CacheStorage::F32 => Self::F32(vec![0.0; count]),
-            CacheStorage::Bf16 => Self::Bf16(vec![0; count]),
+            CacheStorage::Bf16 => Self::Bf16(vec![bf16::ZERO; count]),
         }
     }
 
@@ -77,9 +80,7 @@ impl Rows<'_> {
     pub(super) fn put(&mut self, at: usize, numbers: &[f32]) {
         match self {
             Self::F32(held) => held[at..][..numbers.len()].copy_from_slice(numbers),
-            Self::Bf16(held) => {
-                held[at..].iter_mut().zip(numbers).for_each(|(held, number)| *held = rounded(*number));
-            }
+            Self::Bf16(held) => held[at..][..numbers.len()].convert_from_f32_slice(numbers),
         }
     }
 
@@ -88,21 +89,12 @@ impl Rows<'_> {
         match self {
             Self::F32(held) => &held[range],
             Self::Bf16(held) => {
-                memory.clear();
-                memory.extend(held[range].iter().map(|number| f32::from_bits(u32::from(*number) << 16)));
+                memory.resize(range.len(), 0.0);
+                held[range].convert_to_f32_slice(memory);
                 memory
             }
         }
     }
-}
-
-/// The nearest bfloat16, the even one of two; what is not a number stays none.
-fn rounded(number: f32) -> u16 {
-    let bits = number.to_bits();
-    if number.is_nan() {
-        return ((bits >> 16) | 0x40) as u16;
-    }
-    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
 }
 
 #[cfg(test)]
@@ -126,12 +118,13 @@ mod tests {
             1e-45,
         ]);
         let expected = Tensor::from_slice(&numbers).to_kind(Kind::BFloat16).to_kind(Kind::Float);
-        let mut held = vec![0; numbers.len() + 3];
+        let mut held = vec![bf16::ZERO; numbers.len() + 3];
         let mut rows = Rows::Bf16(&mut held);
         rows.put(3, &numbers);
         let mut memory = Vec::new();
         let read = rows.read(3..numbers.len() + 3, &mut memory);
         assert_eq!(read, Vec::<f32>::try_from(expected).unwrap());
-        assert!(f32::from_bits(u32::from(rounded(f32::NAN)) << 16).is_nan());
+        rows.put(0, &[f32::NAN]);
+        assert!(rows.read(0..1, &mut memory)[0].is_nan());
     }
 }
