@@ -1,6 +1,7 @@
 //! Equal to the reference: a tiny random model for every pooling.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -134,11 +135,22 @@ fn no_text_gives_no_rows_and_a_caller_can_stop() {
     let encoder = SentenceEncoder::load(&golden("tiny_bert/model"), Placement::cpu()).unwrap();
     let options = EncodeOptions { batch_texts: 2, ..EncodeOptions::default() };
     assert_eq!(encoder.encode::<&str>(&[], &options).unwrap().size(), [0, 24]);
-    let mut calls = Vec::new();
-    let error = encoder.encode_with(&["a", "red", "pen", "by", "far"], &options, &mut |done, total| {
-        calls.push((done, total));
-        if done >= 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    assert!(matches!(error, Err(Error::Stopped { done: 4, total: 5 })));
+    let texts = ["a", "red", "pen", "by", "far"];
+    let stopped_from = |enough: usize, workers: usize| {
+        let options = EncodeOptions { workers: NonZeroUsize::new(workers), ..options.clone() };
+        let mut calls = Vec::new();
+        let result = encoder.encode_with(&texts, &options, &mut |done, total| {
+            calls.push((done, total));
+            if done >= enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (result, calls)
+    };
+    let (result, calls) = stopped_from(4, 1);
+    assert!(matches!(result, Err(Error::Stopped { done: 4, total: 5 })));
     assert_eq!(calls, [(2, 5), (4, 5)]);
+
+    // Two workers may finish the last batch, of one text, before the first ones.
+    let (result, calls) = stopped_from(1, 2);
+    let [(done @ 1..=2, 5)] = calls[..] else { panic!("the caller was asked again: {calls:?}") };
+    assert!(matches!(result, Err(Error::Stopped { done: stopped, total: 5 }) if stopped == done));
 }
