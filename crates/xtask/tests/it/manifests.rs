@@ -21,6 +21,9 @@ fn missing_metadata(package: &Package) -> Vec<String> {
         absent("readme", package.readme().is_none_or(|path| !path.exists())),
         absent("rust-version", package.rust_version.is_none()),
         absent("repository", package.repository.is_none()),
+        // A package is published without the folders above it.
+        absent("LICENSE", publishable && !package.manifest_path.with_file_name("LICENSE").exists()),
+        absent("way to be documented without libtorch", publishable && !documented_anywhere(package)),
         // The package index takes five keywords of twenty characters.
         absent(
             "acceptable keywords",
@@ -31,6 +34,13 @@ fn missing_metadata(package: &Package) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Whether docs.rs, which has no libtorch, can build a package's documentation.
+fn documented_anywhere(package: &Package) -> bool {
+    let features = &package.metadata["docs"]["rs"]["features"];
+    let without_libtorch = features.as_array().is_some_and(|all| all.contains(&"tch/doc-only".into()));
+    without_libtorch || !package.dependencies.iter().any(|needed| needed.name == "tch")
 }
 
 /// Dependencies in a manifest's `[dependencies]` table that have no comment above them.
@@ -106,12 +116,15 @@ fn an_unexplained_dependency_is_found() {
 #[test]
 fn an_incomplete_manifest_is_found() {
     let metadata = metadata();
-    let mut package = (*metadata.workspace_packages()[0]).clone();
+    let of_libtorch = metadata.workspace_packages().into_iter().find(|package| package.name == "regen-lm");
+    let mut package = of_libtorch.expect("regen-lm is a member").clone();
     assert!(missing_metadata(&package).is_empty());
     package.description = None;
     package.keywords = vec!["a keyword that is far too long".into()];
     package.license = Some("MIT".into());
     package.publish = None;
+    package.metadata = Default::default();
+    package.manifest_path = package.manifest_path.with_file_name("src/Cargo.toml");
     let found = missing_metadata(&package);
-    assert_eq!(found.len(), 3, "{found:?}");
+    assert_eq!(found.len(), 6, "{found:?}");
 }
