@@ -15,6 +15,7 @@ use regen_examples::ablation::{
     Document, Encoder, Findings, Jobs, Plan, Published, Worker, finished, run, work,
 };
 use regen_examples::cli::Common;
+use regen_examples::println;
 use regen_examples::whole_file::write_whole;
 
 /// Runs the cells of a plan (arms × adapters × seeds × histories × language models × data sets) that --out does not hold
@@ -28,7 +29,7 @@ struct Args {
     /// The plan, a TOML file; examples/plans has some.
     #[arg(long)]
     plan: PathBuf,
-    /// Folder of real data, for plans that name any.
+    /// Folder of the XRec release, for plans that name a vertical of it.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Folder of the sentence encoder.
@@ -62,7 +63,8 @@ fn main() -> Result<()> {
         println!("{} of {} cells are finished", finished(&plan, &args.common.out), plan.cells().len());
         return Ok(());
     }
-    plan.check_data(args.data.as_deref())
+    let notes = plan
+        .check_data(args.data.as_deref())
         .with_context(|| format!("{} cannot be run", args.plan.display()))?;
     let text =
         fs::read_to_string(&args.plan).with_context(|| format!("cannot read {}", args.plan.display()))?;
@@ -73,6 +75,8 @@ fn main() -> Result<()> {
         args.common.threads = Some((cores / jobs).max(1));
     }
     let session = args.common.start()?;
+    // Workers leave it to who started them.
+    notes.iter().filter(|_| args.worker.is_none()).for_each(|note| session.note(note));
     if jobs > 1 {
         let jobs = Jobs { jobs, threads: session.threads };
         jobs.run(&args.for_workers()?, &plan, &args.common.out, &session)?;

@@ -6,6 +6,12 @@
 //!     --base-url http://127.0.0.1:8000/v1 --model a-model --out out/gift_cards_written
 //! ```
 
+// Without the shared library, and so without libtorch.
+#[macro_use]
+#[expect(unreachable_pub, reason = "public in the shared library")]
+#[path = "src/stdout.rs"]
+mod stdout;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use regen_examples::encoder::tell_doubts;
 use regen_examples::health::{complex_inner_product_error, mapped_libraries, product_gflops};
+use regen_examples::println;
 use regen_semantic::{EncodeOptions, SentenceEncoder};
 use regen_torch::{CudaStatus, DeviceChoice, Placement, Precision, cuda_status};
 use serde_json::json;
@@ -139,6 +141,7 @@ fn examine_encoder(folder: &Path, placement: Placement) -> Result<i64> {
         bail!("{} is not there: run `cargo xtask setup`, or name a folder with --encoder", folder.display());
     }
     let encoder = SentenceEncoder::load(folder, placement)?;
+    tell_doubts(&encoder, folder);
     let texts = ["a red gel pen for writing", "ballpoint pens, blue ink", "a steel filing cabinet"];
     let vectors = encoder
         .encode(&texts, &EncodeOptions { normalize: true, ..EncodeOptions::default() })

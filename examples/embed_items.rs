@@ -14,8 +14,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use indicatif::ProgressBar;
 use regen_examples::cli::{Common, Session, wrong_usage};
+use regen_examples::encoder;
 use regen_examples::item_texts::ItemTexts;
 use regen_examples::pipeline::{self, WITHOUT_TEXT};
+use regen_examples::println;
 use regen_examples::run_log::peak_rss_bytes;
 use regen_semantic::{
     EmbeddingFile, EmbeddingStore, EncodeOptions, Error, Origin, Prompt, SentenceEncoder, Storage,
@@ -53,7 +55,8 @@ struct Args {
     /// Text to put before every text, instead of the encoder's own default.
     #[arg(long)]
     prompt: Option<String>,
-    /// Texts embedded between two notes in the manifest.
+    /// Texts embedded between two notes in the manifest. Threads wait for the last ones of a block: with eight or more, larger
+    /// blocks are faster.
     #[arg(long, default_value_t = 2048)]
     block: usize,
     /// Go on where an earlier run with the same model, texts and settings ended.
@@ -123,12 +126,7 @@ fn main() -> Result<()> {
         Dtype::F16 => Precision::F16,
     };
     let placement = Placement::choose(args.common.device, precision)?;
-    let encoder = SentenceEncoder::load(&args.model, placement)?;
-    if let Some(rows) = encoder.unread_embeddings() {
-        session.note(&format!(
-            "the model embeds {rows} tokens that its tokenizer does not know: is tokenizer.json that of this model?"
-        ));
-    }
+    let encoder = encoder::load(&args.model, "--model", placement)?;
     let texts = ItemTexts::open(&args.input, template, &args.reviews)?;
     let survey = texts.survey()?;
     let total = survey.texts;

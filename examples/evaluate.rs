@@ -17,6 +17,7 @@ use regen_examples::evaluation::{
     correct_for_many_questions, print_table, rater_rows, read, same_references, score, similarity_row,
     veracity_row, write_lines, write_segments,
 };
+use regen_examples::println;
 use regen_metrics::BleuTokenizer;
 use regen_metrics::rubric::NarrativeKind;
 use regen_torch::{DeviceChoice, Placement, Precision};
@@ -91,7 +92,7 @@ struct Args {
     #[arg(long, default_value_t = 1000)]
     resamples: usize,
     /// Share of the resampled values that an interval encloses.
-    #[arg(long, default_value_t = 0.95)]
+    #[arg(long, default_value_t = 0.95, value_parser = parse_confidence)]
     confidence: f64,
     /// Seed of the resampling, and of the rater's questions.
     #[arg(long, default_value_t = 7)]
@@ -145,6 +146,13 @@ fn parse_tokenizer(name: &str) -> Result<BleuTokenizer, String> {
     serde_json::from_value(Value::from(name)).map_err(|_| "expected 13a, intl, char, zh or none".to_owned())
 }
 
+fn parse_confidence(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("not a share between 0 and 1, as in 0.95".to_owned()),
+    }
+}
+
 fn parse_kind(name: &str) -> Result<NarrativeKind, String> {
     serde_json::from_value(Value::from(name)).map_err(|error| error.to_string())
 }
@@ -193,7 +201,11 @@ fn main() -> Result<()> {
         let (rated, spent) = rater_rows(&choice, &catalogue.unwrap_or_default(), run)?;
         rows.extend(rated);
         if !args.quiet {
-            eprintln!("rater: {spent}");
+            // Of a dry run this is the result.
+            match args.rater.dry_run {
+                true => println!("rater: {spent}"),
+                false => eprintln!("rater: {spent}"),
+            }
         }
         object.insert("rater".into(), spent);
     }

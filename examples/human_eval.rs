@@ -5,6 +5,12 @@
 //! cargo run --release --example human_eval -- --store study.sqlite --results
 //! ```
 
+// Without the shared library, and so without libtorch.
+#[macro_use]
+#[expect(unreachable_pub, reason = "public in the shared library")]
+#[path = "src/stdout.rs"]
+mod stdout;
+
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +34,8 @@ struct Args {
     /// Narratives of several arms as `quickstart` writes them: JSON lines with `arm`, `hypothesis`, `user`, `item`, `kind`.
     #[arg(long, conflicts_with = "pairs")]
     narratives: Option<PathBuf>,
-    /// Texts of one system, as `evaluate` reads them: JSON lines with `hyp`; line k of every file belongs to one case. Give it
-    /// once for each system.
+    /// Texts of one system, as `evaluate` reads them and `write_narratives --data` writes them: JSON lines with `hyp` or
+    /// `narrative`; line k of every file belongs to one case. Give it once for each system.
     #[arg(long, value_name = "NAME=FILE", value_parser = named)]
     pairs: Vec<(String, PathBuf)>,
     /// Only these systems, separated by commas.
@@ -111,7 +117,15 @@ fn main() -> Result<()> {
 
 fn texts(args: &Args) -> Result<Option<Texts>> {
     let texts = match &args.narratives {
-        Some(path) => Texts::from_narratives(path, args.with_reference)?,
+        Some(path) => match Texts::from_narratives(path, args.with_reference) {
+            Err(error @ regen_human::Error::Malformed { .. }) => {
+                return Err(error).context(
+                    "--narratives takes the lines of several arms, each with its `arm`; a file of one system, as \
+                     write_narratives writes it, is given by --pairs NAME=FILE",
+                );
+            }
+            texts => texts?,
+        },
         None if !args.pairs.is_empty() => Texts::from_pairs(&args.pairs, args.with_reference)?,
         None => return Ok(None),
     };
@@ -153,7 +167,7 @@ fn report(args: &Args, study: &Study, store: &mut Store) -> Result<()> {
     let bootstrap = Bootstrap { resamples: args.resamples, ..Bootstrap::seeded(args.seed) };
     let results = evaluate(study, store, &bootstrap)?;
     if !args.quiet {
-        print!("{results}");
+        println!("{}", results.to_string().trim_end());
     }
     if args.json {
         println!("{}", serde_json::to_string(&results)?);

@@ -18,10 +18,13 @@ use regen_data::prepared::TableFormat;
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::{self, Vertical};
 use regen_data::{
-    BuildReport, DataCard, Dataset, Duplicates, Inspection, OnError, Preference, ReviewsConfig, SourceFormat,
-    detect, from_reviews, inspect, minionerec, prepared, recbole, sequences, training_interactions,
+    BuildReport, DataCard, Dataset, Duplicates, Error, Inspection, Layout, OnError, Preference,
+    ReviewsConfig, SourceFormat, detect, from_reviews, inspect, minionerec, prepared, recbole, sequences,
+    training_interactions,
 };
+use regen_examples::cli::check_writable;
 use regen_examples::pipeline;
+use regen_examples::println;
 
 /// Turns raw review files, or a folder of a known release, into a prepared data folder with a data card.
 ///
@@ -126,6 +129,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
 
+    check_writable(&arguments.out)?;
     let start = Instant::now();
     let progress = |text: &str| {
         if !arguments.quiet {
@@ -137,6 +141,7 @@ fn main() -> Result<()> {
     if let Some(name) = &arguments.name {
         dataset.name.clone_from(name);
     }
+    check_not_empty(&dataset, report.as_ref())?;
     progress("counting");
     let card = DataCard::new(&dataset, report);
     progress("writing");
@@ -144,22 +149,42 @@ fn main() -> Result<()> {
         Tables::Text => TableFormat::Text,
         Tables::Parquet => TableFormat::Parquet,
     };
+    // Before anything is replaced: there may be too few users.
+    let split = arguments.split_seed.map(|seed| pipeline::split(&dataset, seed)).transpose()?;
+    // Of an older data set, they would be taken for those of this one.
+    for stale in [pipeline::SPLIT, pipeline::TRAINING_INTERACTIONS].map(|name| arguments.out.join(name)) {
+        if stale.exists() {
+            fs::remove_file(&stale).with_context(|| format!("cannot replace {}", stale.display()))?;
+            if split.is_none() {
+                progress(&format!("removed {}, which divided older data", stale.display()));
+            }
+        }
+    }
     prepared::write_as(&arguments.out, &dataset, Some(&card), format)?;
-    if let Some(seed) = arguments.split_seed {
-        let split = pipeline::split(&dataset, seed)?;
-        let training = training_interactions(&dataset, &split);
+    if let (Some(split), Some(seed)) = (&split, arguments.split_seed) {
+        let training = training_interactions(&dataset, split);
         prepared::write_interactions(
             arguments.out.join(pipeline::TRAINING_INTERACTIONS),
             &dataset,
             &training,
         )?;
-        pipeline::write_split(&arguments.out, &dataset, &split, seed)?;
+        pipeline::write_split(&arguments.out, &dataset, split, seed)?;
     }
     progress("done");
 
     print_card(&card);
+    if let Some(split) = &split {
+        println!(
+            "{:>12} users held out for validation, {} for test",
+            split.validation().len(),
+            split.test().len()
+        );
+    }
     println!("\nprepared folder  {}", arguments.out.display());
     println!("data card        {}", arguments.out.join("card.html").display());
+    if split.is_some() {
+        println!("for train_wals   {}", arguments.out.join(pipeline::TRAINING_INTERACTIONS).display());
+    }
     if arguments.json {
         println!("{}", serde_json::to_string(&card)?);
     }
@@ -184,7 +209,13 @@ fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
         return Ok((dataset, Some(report)));
     }
     if let Some(folder) = &arguments.data {
-        let dataset = match (detect(folder)?, arguments.vertical) {
+        let found = detect(folder).map_err(|error| match error {
+            Error::UnknownFormat { .. } => anyhow::Error::from(error).context(
+                "raw Amazon files are given by --reviews and --metadata, tables of your own by --mapping",
+            ),
+            other => other.into(),
+        })?;
+        let dataset = match (found, arguments.vertical) {
             (SourceFormat::Xrec(found), Some(vertical)) if found.contains(&vertical) => {
                 xrec::read(folder, vertical)?
             }
@@ -220,20 +251,56 @@ fn read(arguments: &Arguments) -> Result<(Dataset, Option<BuildReport>)> {
         item_core: arguments.item_core,
     };
     let name = arguments.out.file_name().map_or_else(|| "reviews".into(), |name| name.to_string_lossy());
-    let (dataset, report) = from_reviews(&name, &arguments.reviews, &arguments.metadata, &config)
-        .context("a bad line ends the reading; --on-error skip leaves such lines out and counts them")?;
+    let (dataset, report) =
+        from_reviews(&name, &arguments.reviews, &arguments.metadata, &config).map_err(in_words)?;
+    if !arguments.metadata.is_empty() && dataset.catalogue.iter().all(Option::is_none) {
+        eprintln!(
+            "warning: --metadata knows none of the items that were reviewed: is it the products' own file?"
+        );
+    }
     Ok((dataset, Some(report)))
+}
+
+/// A line that is no review, with what can be done about it; other failures as they are.
+fn in_words(error: Error) -> anyhow::Error {
+    let advice = match &error {
+        // The format is known by these fields: other files lack them in every line.
+        Error::MissingField { .. } | Error::Json { .. } => {
+            "a line is no Amazon review or product; --inspect FILE shows what fields a file has, --mapping reads tables and JSON lines \
+             of any other, and --on-error skip leaves single bad lines out and counts them"
+        }
+        Error::InvalidField { .. } | Error::InvalidUtf8 { .. } | Error::LineTooLong { .. } => {
+            "a bad line ends the reading; --on-error skip leaves such lines out and counts them"
+        }
+        _ => return error.into(),
+    };
+    anyhow::Error::from(error).context(advice)
+}
+
+/// A data set without purchases is a mistake in what was given, and none of the later stages can use it.
+fn check_not_empty(dataset: &Dataset, report: Option<&BuildReport>) -> Result<()> {
+    if !dataset.interactions.is_empty() {
+        return Ok(());
+    }
+    let Some(report) = report else { bail!("the data hold no purchases") };
+    let records: u64 = report.review_files.iter().map(|file| file.records).sum();
+    let skipped: u64 = report.review_files.iter().map(|file| file.skipped.lines).sum();
+    bail!(
+        "no purchase is left of {records} records: {skipped} lines were bad, {} reviews had too few stars, and the cores removed \
+         what else there was; --inspect FILE shows what fields a file has",
+        report.not_preferred
+    )
 }
 
 /// The world that a file describes; of no file, the default one.
 fn synthetic_config(file: Option<&Path>, seed: u64) -> Result<SyntheticConfig> {
     let Some(file) = file else { return Ok(SyntheticConfig { seed, ..SyntheticConfig::default() }) };
-    let at = || format!("{}", file.display());
-    let mut fields: toml::Table =
-        toml::from_str(&fs::read_to_string(file).with_context(at)?).with_context(at)?;
-    let seed = i64::try_from(seed).context("--seed is too large for TOML")?;
-    fields.entry("seed").or_insert(toml::Value::Integer(seed));
-    fields.try_into().with_context(at)
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let no_world = || format!("{} does not describe a world", file.display());
+    // From the text itself: what a table has become no longer knows in which line a mistake stands.
+    let config: SyntheticConfig = toml::from_str(&text).with_context(no_world)?;
+    let seeded = toml::from_str::<toml::Table>(&text).with_context(no_world)?.contains_key("seed");
+    Ok(if seeded { config } else { SyntheticConfig { seed, ..config } })
 }
 
 fn print_card(card: &DataCard) {
@@ -281,6 +348,13 @@ fn print_fields(path: &Path, inspection: &Inspection) {
             shown(&field.path),
             100.0 * field.missing_share(),
             types.join(", ")
+        );
+    }
+    if let ([field], Layout::Csv) = (inspection.fields.as_slice(), inspection.layout)
+        && let Some(separator) = [';', '|'].into_iter().find(|&separator| field.path.contains(separator))
+    {
+        println!(
+            "\none column: if `{separator}` separates them, a mapping says table = {{ separator = \"{separator}\" }}"
         );
     }
 }

@@ -13,10 +13,10 @@ use clap::Parser;
 use regen_data::synthetic::SyntheticConfig;
 use regen_data::xrec::Vertical;
 use regen_data::{HistoryConfig, audit_leaks, examples, training_interactions};
-use regen_examples::ablation::{Encoder, data_sha256};
+use regen_examples::ablation::{Encoder, data_sha256, language_model_sha256};
 use regen_examples::arms::{ArmRun, Task, run_arm};
 use regen_examples::budget::Budget;
-use regen_examples::cli::{Common, Session};
+use regen_examples::cli::{Common, Session, check_writable};
 use regen_examples::compare::{Material, compare};
 use regen_examples::explore::explore;
 use regen_examples::features::{Factorisation, embed_items, fit_factors, item_factors, tables};
@@ -24,6 +24,7 @@ use regen_examples::finished;
 use regen_examples::given::Given;
 use regen_examples::input::{self, Input};
 use regen_examples::inputs::{Inputs, Scaling};
+use regen_examples::println;
 use regen_examples::run_log::RunLog;
 use regen_examples::{pipeline, print, report};
 use regen_wals::WalsConfig;
@@ -52,7 +53,8 @@ struct Args {
     /// Folder of the sentence encoder.
     #[arg(long, env = "REGEN_ENCODER")]
     encoder: PathBuf,
-    /// Size of the language model: 1m, 2m, 3m, 10m, 26m.
+    /// Size of the language model, trained from nothing: 1m, 2m, 3m, 10m, 26m; or the Hugging Face folder of one that has been
+    /// trained.
     #[arg(long, default_value = "2m")]
     lm: String,
     /// Training updates of each arm [default: 1800 on the synthetic world, 1000 on real data].
@@ -90,6 +92,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let session = args.common.start()?;
+    check_writable(&args.common.out)?;
     let encoder = Encoder::load(&args.encoder, &session)?;
     let inputs = match &args.data {
         Some(dir) => input::load(dir, args.vertical)?,
@@ -155,7 +158,7 @@ fn with_narratives(
 
     let task = Task::new(dataset, &split, &examples, reading_steps > 0, seed);
     let ids: Vec<String> = dataset.items.names().map(str::to_owned).collect();
-    let settings = json!({
+    let mut settings = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "libtorch": regen_examples::libtorch_version(),
         "seed": seed,
@@ -170,6 +173,10 @@ fn with_narratives(
         "wals": config,
         "budget": budget,
     });
+    // Of a folder its name says little.
+    if let Some(sha256) = language_model_sha256(&args.lm)? {
+        settings["language_model_sha256"] = sha256.into();
+    }
     let narrators = out.join("narrators");
     let mut arms: Vec<ArmRun> = Vec::new();
     for given in chosen_arms(args, input.truth.is_some())? {

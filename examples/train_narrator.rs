@@ -27,7 +27,9 @@ use regen_examples::given::Given;
 use regen_examples::inputs::{Inputs, Scaling};
 use regen_examples::language_model::LanguageModelArgs;
 use regen_examples::pipeline;
+use regen_examples::println;
 use regen_examples::purchase_reviews::ReviewVectors;
+use regen_examples::review_encoder;
 use regen_examples::usage::{Rule, unread};
 use regen_fusion::{AdapterKind, HiddenActivation, Sources};
 use regen_metrics::Bootstrap;
@@ -44,10 +46,11 @@ struct Args {
     /// Prepared data folder with split.json.
     #[arg(long)]
     data: PathBuf,
-    /// Folder of train_wals: item_factors.npy and item_ids.txt. For an arm that reads collaborative vectors.
+    /// Folder of train_wals: item factors and item_ids.txt. For an arm that reads collaborative vectors.
     #[arg(long)]
     factors: Option<PathBuf>,
-    /// Embeddings of the folder's items.jsonl, line by line. For an arm that reads semantic vectors.
+    /// Embeddings of the folder's items.jsonl, line by line: the folder of embed_items, or its embeddings.npy. For an arm that
+    /// reads semantic vectors.
     #[arg(long)]
     embeddings: Option<PathBuf>,
     #[command(flatten)]
@@ -259,6 +262,16 @@ fn main() -> Result<()> {
     let (factors, embeddings) = (args.factors.as_deref(), args.embeddings.as_deref());
     let cf = factors.map(|folder| pipeline::factors(folder, &dataset)).transpose()?;
     let semantic = embeddings.map(|file| pipeline::embeddings(file, &dataset)).transpose()?;
+    let known = factors.map_or(Ok(0), |folder| pipeline::held_out_users(folder, &dataset, &split))?;
+    if let Some(folder) = factors.filter(|_| known > 0) {
+        // Whoever fits held-out users without the purchases they are judged by may do so.
+        session.note(&format!(
+            "warning: the factors of {} were fitted with {known} users that the split holds out: unless what they are judged by was \
+             taken out, scores will be too good. Fit them to {}",
+            folder.display(),
+            args.data.join(pipeline::TRAINING_INTERACTIONS).display()
+        ));
+    }
     let reviews = match &args.review_encoder {
         Some(encoder) if args.inputs.reviews => {
             Some(ReviewVectors::read(&args.reviews, encoder, &dataset, &examples, &session)?)
@@ -271,6 +284,9 @@ fn main() -> Result<()> {
     let arm = Arm { given: args.arm, kind };
     let tables = tables(cf.as_ref(), semantic.as_ref(), factorisation.as_ref())?;
     let mut narrator = new_narrator(arm, &task, tables, ids, &budget, seed, &session)?;
+    if let (Some(folder), Some(dim)) = (&args.review_encoder, task.review_dim) {
+        narrator.set_review_encoder(review_encoder::of_folder(folder, dim)?)?;
+    }
 
     let start = Instant::now();
     let trained = train(&mut narrator, args.arm, &task, &budget, Some(&progress), &session);
@@ -299,7 +315,7 @@ fn main() -> Result<()> {
     let requests = task.requests(args.arm);
     let bought = training_interactions(&dataset, &split);
     let ranks = ranks(&narrator, &requests, &task.test_users, &bought, dataset.items.len())?;
-    let next_item = NextItemScores::of(&ranks.iter().collect::<Vec<_>>(), &Bootstrap::seeded(seed))?;
+    let next_item = NextItemScores::of(&ranks.iter().collect::<Vec<_>>(), false, &Bootstrap::seeded(seed))?;
     if let Some(told) = &next_item {
         let shown = |[recall, ndcg, mrr]: &[Pooled; 3]| {
             format!("Recall@10 {:.4}, NDCG@10 {:.4}, MRR {:.4}", recall.value, ndcg.value, mrr.value)
@@ -312,6 +328,7 @@ fn main() -> Result<()> {
         let result = json!({
             "parameters": narrator.parameters(),
             "split": split.hash(),
+            "held_out_users_in_factors": known,
             "reading": reading,
             "adapter": adapter,
             "training": report,

@@ -13,6 +13,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Parser, ValueEnum};
 use regen_examples::cli::{Common, check_writable, wrong_usage};
 use regen_examples::pairs::{HeldOut, Pairs, print_fit, print_ranking};
+use regen_examples::println;
 use regen_examples::run_log::peak_rss_bytes;
 use regen_examples::sharded::Sharded;
 use regen_examples::wals_args::{self, Formula, MetricName, SolverName};
@@ -166,6 +167,9 @@ fn main() -> Result<()> {
     wals_args::check(&config)?;
     check_writable(out)?;
     session.detail(&format!("settings: {}", serde_json::to_string(&config)?));
+    if config.iterations == 0 && !args.resume {
+        session.note("--iterations 0: nothing is fitted, the factors are those that a fit would start from");
+    }
 
     let cuda = matches!(session.placement.device, tch::Device::Cuda(_));
     let on_device = cuda && config.solver == Solver::Cholesky && config.arithmetic == Arithmetic::F32;
@@ -205,7 +209,8 @@ fn main() -> Result<()> {
         let found = Checkpoint::load(&checkpoint_folder, &matrix)?;
         ensure!(
             WalsConfig { iterations: config.iterations, ..found.config.clone() } == config,
-            "the checkpoint in {} was made with other settings",
+            "the checkpoint in {} was made with other settings: repeat those, leave out --resume to begin anew, or give another \
+             --out",
             checkpoint_folder.display()
         );
         session.note(&format!("continuing after iteration {}", found.completed_iterations));

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use regen_examples::cli::{Common, check_writable, wrong_usage};
 use regen_examples::pairs::{HeldOut, Pairs};
+use regen_examples::println;
 use regen_examples::run_log::peak_rss_bytes;
 use regen_examples::tuning;
 use regen_examples::wals_args::{Formula, MetricName};
@@ -160,7 +161,7 @@ fn main() -> Result<()> {
     );
 
     let popular = metric.of(&evaluate_most_popular(&train, &held_out, k)?);
-    print!("{}", tuning::table(&report, &name, popular));
+    println!("{}", tuning::table(&report, &name, popular).trim_end());
     let best = &report.trials[0];
     let page = tuning::page(&report, &name, popular);
     write_whole(&out.join("tuning.html"), page)?;
@@ -170,6 +171,7 @@ fn main() -> Result<()> {
         write_whole(&out.join("best.json"), serde_json::to_string_pretty(&best.config)?)?;
     }
     println!("best: {} after {} iterations", tuning::in_words(&best.config), best.best_iteration);
+    println!("as flags of train_wals: {}", tuning::as_flags(&best.config, best.best_iteration));
     println!("plot: {}", out.join("tuning.html").display());
     if args.common.json {
         let line = json!({

@@ -6,29 +6,39 @@
 //!     cargo run --release --example write_narratives -- --narrator out/narrator --requests -
 //! ```
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::RangedU64ValueParser;
+use clap::parser::ValueSource;
 use clap::{ArgGroup, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use regen_data::{HistoryConfig, Part, examples, prepared};
 use regen_examples::arms::detail;
-use regen_examples::cli::{Common, Session, at_least_one, positive, probability, wrong_usage};
+use regen_examples::asked::{Asked, KEYS};
+use regen_examples::cli::{Common, Session, at_least_one, wrong_usage};
 use regen_examples::drawn::{Agreement, Drawing};
+use regen_examples::encoder;
 use regen_examples::passages::Passages;
 use regen_examples::pipeline::{self, Catalogue};
+use regen_examples::print::reader_gone;
+use regen_examples::println;
+use regen_examples::requests::Requests;
+use regen_examples::review_encoder;
+use regen_examples::run_log::peak_rss_bytes;
 use regen_examples::usage::{Rule, unread};
+use regen_examples::writing_args::{Cache, Memory, RoundingArgs, Settings, WritingArgs};
 use regen_examples::written;
-use regen_lm::{Ending, GenerateOptions, Sampling, Storage};
+use regen_lm::{BeamOptions, Ending, GenerateOptions, Sampling};
 use regen_metrics::{Chrf, Rouge};
-use regen_narrator::{Detail, NarrativeWriter, Narrator, Request, TablePlace};
-use regen_semantic::{SentenceEncoder, hash_model};
+use regen_narrator::{Narrative, NarrativeWriter, Narrator, Request, TablePlace};
+use regen_semantic::hash_model;
 use regen_torch::Placement;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tch::Device;
 
 /// What a run that is stopped says of itself.
 const STOPPED: &str = "writing; run it again with the same --to to go on";
@@ -48,11 +58,15 @@ struct Args {
     /// request, `review` as a vector of numbers), and `user` if you like; - is stdin.
     #[arg(long)]
     requests: Option<PathBuf>,
+    /// Folder of the sentence encoder that made the vectors of reviews in --requests: refused unless it is the one that the
+    /// narrator was trained with.
+    #[arg(long, value_name = "DIR", requires = "requests")]
+    review_encoder: Option<PathBuf>,
     /// Prepared folder with split.json: write for its test users, with the reference beside each narrative.
     #[arg(long)]
     data: Option<PathBuf>,
     /// Write this many at most.
-    #[arg(long)]
+    #[arg(long, value_parser = at_least_one())]
     limit: Option<usize>,
     /// File for the narratives [default: stdout]; lines that an earlier run left there are kept and not written again. A file
     /// beside it, of the same name and .run.json, says what they are written with: lines of another narrator, or of other
@@ -62,26 +76,15 @@ struct Args {
     /// Narratives written at once.
     #[arg(long, default_value_t = 32, value_parser = at_least_one())]
     batch: usize,
-    /// Longest narrative in tokens [default: as in training].
-    #[arg(long, value_parser = at_least_one())]
-    max_tokens: Option<usize>,
-    /// A narrative never holds the same run of this many tokens twice; 0 allows it [default: as the bundle says].
-    #[arg(long)]
-    no_repeat_ngram: Option<usize>,
-    /// How the language model's weights are kept while it writes.
-    #[arg(long, value_enum, default_value = "f32")]
-    weights: Weights,
+    #[command(flatten)]
+    writing: WritingArgs,
+    #[command(flatten)]
+    rounding: RoundingArgs,
     /// Print each narrative as plain text while it is written, one request after the other, instead of JSON.
     #[arg(long, conflicts_with_all = ["to", "batch"])]
     stream: bool,
-    /// Draw from the model's distribution at this temperature instead of taking the most probable token.
-    #[arg(long, value_parser = positive)]
-    temperature: Option<f64>,
-    /// Draw only from the fewest tokens whose probabilities come to this.
-    #[arg(long, requires = "temperature", value_parser = probability)]
-    top_p: Option<f64>,
     /// Draw this many narratives of each request and keep the one that the others agree with most.
-    #[arg(long, requires = "temperature", conflicts_with = "stream",
+    #[arg(long, conflicts_with = "stream",
           value_parser = RangedU64ValueParser::<usize>::new().range(2..=1024))]
     candidates: Option<usize>,
     /// What they agree by [default: rouge-l].
@@ -94,16 +97,6 @@ struct Args {
     common: Common,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Weights {
-    /// As they are.
-    F32,
-    /// Half the memory; faster where the processor multiplies bfloat16.
-    Bf16,
-    /// A quarter of the memory.
-    Int8,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum AgreeBy {
     /// The longest common subsequence of words.
@@ -112,25 +105,6 @@ enum AgreeBy {
     Chrf,
     /// The meaning, as a sentence encoder sees it; needs --encoder.
     Embeddings,
-}
-
-/// One line of requests.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Asked {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
-    kind: String,
-    #[serde(default)]
-    history: Vec<String>,
-    #[serde(default)]
-    target: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    passage: Vec<String>,
-    /// Of each purchase: `rating` in stars, `days` before the request.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    details: Vec<Detail>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reference: Option<String>,
 }
 
 /// One line of narratives.
@@ -155,53 +129,90 @@ fn main() -> Result<()> {
     if by_embeddings && args.encoder.is_none() {
         wrong_usage::<Args>("--agree-by embeddings needs --encoder");
     }
+    if matches.value_source("out") == Some(ValueSource::CommandLine) {
+        wrong_usage::<Args>("narratives go to --to FILE, or to stdout: no folder --out is written");
+    }
     let session = args.common.start()?;
     let device = session.placement.device;
-    let narrator = match &args.lm {
-        Some(lm) => Narrator::open_on(&args.narrator, lm, device, TablePlace::Disk)?,
+    if let Some(flag) = args.rounding.given().filter(|_| device != Device::Cpu) {
+        wrong_usage::<Args>(&format!(
+            "{flag} is for writing on a processor: give --device cpu, or leave it out"
+        ));
+    }
+    ensure!(
+        args.narrator.join("narrator.json").exists(),
+        "{} is no narrator: give --narrator a folder that train_narrator wrote",
+        args.narrator.display()
+    );
+    let mut narrator = match &args.lm {
+        Some(lm) => Narrator::open_on(&args.narrator, lm, device, TablePlace::Disk)
+            .with_context(|| format!("--lm {}", lm.display()))?,
         None => Narrator::open_stored(&args.narrator, device)?,
     };
     let mut asked = match (&args.requests, &args.data) {
-        (Some(path), _) => read_requests(path)?,
+        (Some(path), _) => read_requests(path, &session)?,
         (None, Some(folder)) => test_requests(folder, &narrator)?,
         (None, None) => unreachable!("clap asks for one of them"),
     };
     asked.truncate(args.limit.unwrap_or(usize::MAX));
+    let reviews = asked.iter().flat_map(|asked| &asked.details).any(|detail| detail.review.is_some());
+    review_encoder::check(&narrator, args.review_encoder.as_deref(), reviews, &session)?;
     let catalogue = Catalogue::new(narrator.item_ids())?;
     let requests = asked
         .iter()
-        .enumerate()
-        .map(|(index, asked)| request(&catalogue, asked).with_context(|| format!("request {}", index + 1)))
+        .map(|asked| asked.request(&narrator, &catalogue).with_context(|| asked.place.clone()))
         .collect::<Result<Vec<_>>>()?;
 
-    let usual = narrator.generate_options();
-    let options = GenerateOptions {
-        max_new_tokens: args.max_tokens.unwrap_or(usual.max_new_tokens),
-        no_repeat_ngram: args.no_repeat_ngram.unwrap_or(usual.no_repeat_ngram),
-        sampling: args.temperature.map_or(Sampling::Greedy, |temperature| Sampling::Sample {
-            temperature,
-            top_k: None,
-            top_p: args.top_p,
-            min_p: None,
-        }),
-        seed: args.common.seed,
-        ..usual
-    };
+    let settings = args.writing.settings(&mut narrator, &args.narrator)?;
+    let draws = [("--top-p", args.writing.top_p.is_some()), ("--candidates", args.candidates.is_some())];
+    if let Some((flag, _)) = draws.iter().find(|(_, given)| *given && !settings.draws()) {
+        wrong_usage::<Args>(&format!(
+            "{flag} is for narratives that are drawn, and these are not: give --temperature"
+        ));
+    }
+    if args.stream && settings.beam.is_some() {
+        wrong_usage::<Args>(
+            "--stream shows narratives while they are written, and the language model's folder wants the best of several beams: \
+             give --greedy",
+        );
+    }
+    let options = settings.options(args.common.seed);
+    session.note(&format!("writing: {}", settings.in_words()));
+    if let Err(error) = narrator.folder_writing() {
+        session.note(&format!("the language model's folder is not asked how to write: {error}"));
+    }
     let (mut out, done): (Box<dyn Write>, usize) = match &args.to {
         Some(path) => {
             let asked = asked.iter().map(as_written).collect::<Result<Vec<_>>>()?;
-            let (file, done) = written::go_on(path, &account(&args, &options)?, &asked)?;
+            let (file, done) = written::go_on(path, &account(&args, &settings)?, &asked)?;
             (Box::new(file), done)
         }
         None => (Box::new(std::io::stdout().lock()), 0),
     };
-    let writer = narrator.writer_with(match args.weights {
-        Weights::F32 => Storage::F32,
-        Weights::Bf16 => Storage::Bf16,
-        Weights::Int8 => Storage::Int8,
-    })?;
+    let writer =
+        narrator.writer_with(args.rounding.weights.storage())?.with_cache(args.rounding.cache.storage());
+    if let Some(flag) = args.rounding.given().filter(|_| !writer.is_packed()) {
+        bail!("{flag} needs a processor with AVX2, or nothing changes: leave it out");
+    }
+    let candidates = args.candidates.unwrap_or(1);
+    let at_once = if args.stream { 1 } else { args.batch.min(requests.len().saturating_mul(candidates)) };
+    let beams = settings.beam.map_or(1, |beam| beam.beams);
+    let memory = Memory {
+        weights: writer.packed_bytes(),
+        cache: writer.cache_bytes(&requests, &options, at_once.saturating_mul(beams))?,
+    };
+    session.note(&memory.in_words(at_once));
+    let started = Instant::now();
+    let told = |written: usize| -> Result<()> {
+        if args.common.json {
+            let seconds = started.elapsed().as_secs_f64();
+            println!("{}", summary(&args, &settings, &memory, written, seconds));
+        }
+        Ok(())
+    };
     if args.stream {
-        return stream(&writer, &asked, &requests, &options, &session);
+        stream(&writer, &asked, &requests, &options, &session)?;
+        return told(requests.len());
     }
     let agreement = agreement(&args, session.placement)?;
     let bar = session.bar("write", requests.len() as u64);
@@ -209,55 +220,110 @@ fn main() -> Result<()> {
     // A block is on disk before the next begins, so that stopping loses at most one.
     for start in (done..requests.len()).step_by(args.batch.max(1)) {
         let block = start..requests.len().min(start + args.batch.max(1));
-        let drawing =
-            Drawing { options: &options, batch: args.batch, candidates: args.candidates.unwrap_or(1) };
-        let flow = &mut || session.flow();
-        let drawn = drawing.draw(&writer, &requests[block.clone()], block.start, &agreement, flow)?;
-        let Some(written) = drawn else { bail!("stopped by the user during: {STOPPED}") };
+        let (own, flow) = (&requests[block.clone()], &mut || session.flow());
+        let found = match &settings.beam {
+            Some(beam) => best_of_beams(&writer, own, &options, beam, args.batch, flow)?,
+            None => {
+                let drawing = Drawing { options: &options, batch: args.batch, candidates };
+                drawing.draw(&writer, own, block.start, &agreement, flow)?
+            }
+        };
+        let Some(written) = found else { bail!("stopped by the user during: {STOPPED}") };
+        let mut lines = String::new();
         for (asked, narrative) in asked[block.clone()].iter().zip(&written) {
             let cut_off = narrative.ending == Ending::Length;
             let narrative = narrative.text.as_str();
-            writeln!(out, "{}", serde_json::to_string(&Written { asked, narrative, cut_off })?)?;
+            lines.push_str(&serde_json::to_string(&Written { asked, narrative, cut_off })?);
+            lines.push('\n');
         }
-        out.flush()?;
+        if reader_gone(out.write_all(lines.as_bytes()).and_then(|()| out.flush()))? {
+            return Ok(());
+        }
         bar.set_position(block.end as u64);
         session.check(STOPPED)?;
     }
     bar.finish();
-    Ok(())
+    drop(out);
+    if let Some(path) = &args.to {
+        session.note(&format!(
+            "{} narratives in {}, {done} of them there before",
+            requests.len(),
+            path.display()
+        ));
+    }
+    told(requests.len() - done)
+}
+
+/// The best narrative of each request that a beam search finds; `None` where `flow` broke.
+fn best_of_beams(
+    writer: &NarrativeWriter<'_>,
+    requests: &[Request],
+    options: &GenerateOptions,
+    beam: &BeamOptions,
+    batch: usize,
+    flow: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Option<Vec<Narrative>>> {
+    let found = writer.search(requests, options, beam, batch, &mut |_| flow())?;
+    Ok(found.into_iter().map(|found| found?.into_iter().next()).collect())
+}
+
+/// The last line of stdout with --json.
+fn summary(args: &Args, settings: &Settings, memory: &Memory, written: usize, seconds: f64) -> Value {
+    json!({
+        "written": written,
+        "seconds": seconds,
+        "settings": settings,
+        "weights": args.rounding.weights.name(),
+        "cache": args.rounding.cache.name(),
+        "weights_bytes": memory.weights,
+        "cache_bytes": memory.cache,
+        "peak_rss_bytes": peak_rss_bytes(),
+    })
 }
 
 /// By what candidates agree.
 fn agreement(args: &Args, placement: Placement) -> Result<Agreement> {
     Ok(match (args.agree_by.unwrap_or(AgreeBy::RougeL), &args.encoder) {
         (AgreeBy::Embeddings, Some(folder)) => {
-            Agreement::Embeddings(Box::new(SentenceEncoder::load(folder, placement)?))
+            Agreement::Embeddings(Box::new(encoder::load(folder, "--encoder", placement)?))
         }
         (AgreeBy::Chrf, _) => Agreement::Chrf(Chrf::default()),
         _ => Agreement::RougeL(Rouge::l()),
     })
 }
 
-/// Everything beside the requests that decides what is written.
-fn account(args: &Args, options: &GenerateOptions) -> Result<Map<String, Value>> {
+/// Everything beside the requests that decides what is written. What is as it would be without being asked for is null.
+fn account(args: &Args, settings: &Settings) -> Result<Map<String, Value>> {
     // It holds fingerprints of all other parts, and of a language model that is elsewhere.
     let manifest = args.narrator.join("narrator.json");
     let text =
         std::fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let mut account = Map::new();
-    account.insert("narrator".into(), serde_json::from_str(&text)?);
-    account.insert("max_tokens".into(), options.max_new_tokens.into());
-    account.insert("no_repeat_ngram".into(), options.no_repeat_ngram.into());
-    account.insert("weights".into(), format!("{:?}", args.weights).to_lowercase().into());
-    account.insert("temperature".into(), args.temperature.into());
-    account.insert("top_p".into(), args.top_p.into());
-    account.insert("candidates".into(), args.candidates.into());
     let agree_by = args.candidates.map(|_| args.agree_by.unwrap_or(AgreeBy::RougeL));
-    account.insert("agree_by".into(), agree_by.map(|by| format!("{by:?}")).into());
     let encoder = args.encoder.as_deref().filter(|_| agree_by == Some(AgreeBy::Embeddings));
-    account.insert("encoder_sha256".into(), encoder.map(hash_model).transpose()?.into());
-    // Where nothing is drawn, any seed gives the same.
-    account.insert("seed".into(), args.temperature.map(|_| options.seed).into());
+    let (temperature, top_k, top_p, min_p) = match settings.sampling.value {
+        Sampling::Greedy => (None, None, None, None),
+        Sampling::Sample { temperature, top_k, top_p, min_p } => (Some(temperature), top_k, top_p, min_p),
+    };
+    let account = json!({
+        "narrator": serde_json::from_str::<Value>(&text)?,
+        "max_tokens": settings.max_tokens.value,
+        "no_repeat_ngram": settings.no_repeat_ngram.value,
+        "repetition_penalty": Some(settings.repetition_penalty.value).filter(|penalty| *penalty != 1.0),
+        "weights": args.rounding.weights.name(),
+        "cache": Some(args.rounding.cache).filter(|cache| *cache != Cache::F32).map(Cache::name),
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "beam": settings.beam,
+        "stop": Some(&settings.stop).filter(|stop| !stop.is_empty()),
+        "candidates": args.candidates,
+        "agree_by": agree_by.map(|by| format!("{by:?}")),
+        "encoder_sha256": encoder.map(hash_model).transpose()?,
+        // Where nothing is drawn, any seed gives the same.
+        "seed": Some(args.common.seed).filter(|_| settings.draws()),
+    });
+    let Value::Object(account) = account else { unreachable!("an object was written down") };
     Ok(account)
 }
 
@@ -278,7 +344,9 @@ fn stream(
     for (row, (asked, request)) in asked.iter().zip(requests).enumerate() {
         let user = asked.user.as_deref().map(|user| format!(", user {user}")).unwrap_or_default();
         let target = asked.target.as_deref().map(|item| format!(", item {item}")).unwrap_or_default();
-        writeln!(out, "— {}{user}{target}", asked.kind)?;
+        if reader_gone(writeln!(out, "— {}{user}{target}", asked.kind))? {
+            return Ok(());
+        }
         let options = GenerateOptions { row_streams: Some(vec![row as u64]), ..options.clone() };
         let mut failed = None;
         writer.stream(std::slice::from_ref(request), &options, 1, &mut |_, piece| match out
@@ -291,45 +359,23 @@ fn stream(
                 ControlFlow::Break(())
             }
         })?;
-        if let Some(error) = failed {
-            return Err(error).context("cannot write the narrative");
+        if reader_gone(failed.map_or_else(|| writeln!(out, "\n"), Err))? {
+            return Ok(());
         }
-        writeln!(out, "\n")?;
         session.check("writing")?;
     }
     Ok(())
 }
 
-fn request(catalogue: &Catalogue, asked: &Asked) -> Result<Request> {
-    let row = |id: &String| {
-        catalogue
-            .row(id)
-            .with_context(|| format!("item {id:?} is none of those the narrator was trained with"))
-    };
-    Ok(Request {
-        kind: asked.kind.clone(),
-        history: asked.history.iter().map(row).collect::<Result<_>>()?,
-        target: asked.target.as_ref().map(row).transpose()?,
-        passage: asked.passage.clone(),
-        details: asked.details.clone(),
-    })
-}
-
-fn read_requests(path: &Path) -> Result<Vec<Asked>> {
-    let reader: Box<dyn BufRead> = if path == Path::new("-") {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?))
-    };
-    let mut requests = Vec::new();
-    for (index, line) in reader.lines().enumerate() {
-        let place = || format!("{}, line {}", path.display(), index + 1);
-        let line = line.with_context(place)?;
-        if !line.trim().is_empty() {
-            requests.push(serde_json::from_str(&line).with_context(place)?);
-        }
+fn read_requests(path: &Path, session: &Session) -> Result<Vec<Asked>> {
+    let requests = Requests::<Asked>::read(path, &KEYS)?;
+    if let Some(told) = requests.unread_in_words() {
+        session.note(&format!("warning: {told}"));
     }
-    Ok(requests)
+    if requests.lines.is_empty() {
+        session.note("no requests, so nothing is written");
+    }
+    Ok(requests.lines.into_iter().map(|(place, asked)| Asked { place, ..asked }).collect())
 }
 
 /// The narratives of the test users, as requests with references.
@@ -370,7 +416,9 @@ fn test_requests(folder: &Path, narrator: &Narrator) -> Result<Vec<Asked>> {
             Some(adapter) if !adapter.details.is_none() => example.details.iter().map(detail).collect(),
             _ => Vec::new(),
         },
+        item: example.target.filter(|_| !vectors).map(item),
         reference: Some(example.reference.clone()),
+        place: format!("a test narrative of user {:?}", dataset.users.name(example.user)),
     };
     let requests: Vec<Asked> = split.select(&examples, Part::Test).into_iter().map(asked).collect();
     if requests.is_empty() {

@@ -271,7 +271,13 @@ pub fn new_narrator(
         let mut words = budget.words.clone().unwrap_or_else(|| PromptWords::plain(&task.kinds));
         if let Some(chat) = &budget.chat {
             let tokenizer = TextTokenizer::load(folder)?;
-            words = words.in_chat(&ChatTemplate::of(&tokenizer)?, chat.system.as_deref())?;
+            let template = ChatTemplate::of(&tokenizer).with_context(|| {
+                format!(
+                    "{} cannot be asked in a chat format: leave --chat out (in a plan, `chat`)",
+                    folder.display()
+                )
+            })?;
+            words = words.in_chat(&template, chat.system.as_deref())?;
         }
         let config = config(DecoderConfig::from_hf(folder)?, Some(words));
         return Narrator::on_lm(folder, config, tables, item_ids, device, seed)
@@ -367,7 +373,9 @@ pub fn train(
         None => None,
     };
     let report = stage("train", &training, &validation, &budget.training)?;
-    narrator.set_writing(WritingDefaults { no_repeat_ngram: budget.no_repeat_ngram });
+    // Arms are compared by what they hold most probable, whatever the makers of a language model draw with.
+    let no_repeat_ngram = Some(budget.no_repeat_ngram);
+    narrator.set_writing(WritingDefaults { no_repeat_ngram, ..WritingDefaults::greedy() });
     let stages = [reading.as_ref(), adapter.as_ref(), Some(&report)];
     narrator.set_provenance(Provenance {
         data: task.data.clone(),

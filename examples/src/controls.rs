@@ -1,13 +1,11 @@
 //! Does the language model read its soft tokens? What it costs when an item's vectors are another user's, or one side is
 //! taken away: nothing, where a model writes from its prompt's form alone.
 
-use std::collections::HashMap;
-
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
 use regen_fusion::DetailInputs;
 use regen_metrics::{Bootstrap, Interval, Mean, MeanStats, Measurement, paired_bootstrap};
-use regen_narrator::{Control, Example, NarrativeLoss, Narrator, Request};
+use regen_narrator::{Control, Controlled, NarrativeLoss, Narrator, Request, UserExamples, Withheld};
 use regen_torch::seed;
 use serde::Serialize;
 
@@ -47,12 +45,12 @@ pub struct ControlCost {
 pub fn of(given: Given, inputs: Inputs) -> Vec<Control> {
     let Some(sources) = given.vectors else { return Vec::new() };
     let mut controls = vec![Control::ShuffledItems, Control::OneItemSwapped];
-    controls.extend(sources.cf().then_some(Control::WithoutCf));
-    controls.extend(sources.semantic().then_some(Control::WithoutSemantic));
-    controls.extend((sources.cf() && sources.semantic()).then_some(Control::WithoutVectors));
-    controls.extend((!inputs.details.is_none()).then_some(Control::WithoutDetails));
-    controls.extend(inputs.of(sources).user.then_some(Control::WithoutUser));
-    controls.extend(inputs.reviews.then_some(Control::WithoutReviews));
+    controls.extend(sources.cf().then_some(Control::Without(Withheld::Cf)));
+    controls.extend(sources.semantic().then_some(Control::Without(Withheld::Semantic)));
+    controls.extend((sources.cf() && sources.semantic()).then_some(Control::Without(Withheld::Vectors)));
+    controls.extend((!inputs.details.is_none()).then_some(Control::Without(Withheld::Details)));
+    controls.extend(inputs.of(sources).user.then_some(Control::Without(Withheld::User)));
+    controls.extend(inputs.reviews.then_some(Control::Without(Withheld::Reviews)));
     controls
 }
 
@@ -60,59 +58,8 @@ pub fn of(given: Given, inputs: Inputs) -> Vec<Control> {
 pub fn is_written(control: Control) -> bool {
     matches!(
         control,
-        Control::ShuffledItems | Control::WithoutCf | Control::WithoutSemantic | Control::WithoutVectors
+        Control::ShuffledItems | Control::Without(Withheld::Cf | Withheld::Semantic | Withheld::Vectors)
     )
-}
-
-/// The examples as a control changes them before they reach the narrator; `users[i]` is the user of example i. What a control hides
-/// the narrator hides itself.
-///
-/// # Errors
-/// If there are not as many users as examples.
-pub fn under(examples: &[Example], users: &[u32], control: Control, seed: u64) -> Result<Vec<Example>> {
-    ensure!(examples.len() == users.len(), "{} users of {} examples", users.len(), examples.len());
-    if control != Control::ShuffledItems {
-        return Ok(examples.to_vec());
-    }
-    let mut changed = examples.to_vec();
-    for (example, giver) in changed.iter_mut().zip(givers(examples, users, seed)) {
-        let Some(giver) = giver else { continue };
-        let own = &mut example.request;
-        let (kind, passage) = (std::mem::take(&mut own.kind), std::mem::take(&mut own.passage));
-        *own = Request { kind, passage, ..examples[giver].request.clone() };
-    }
-    Ok(changed)
-}
-
-/// For each example, the one of its kind whose items it is given: of another user, and each example gives once wherever no user has
-/// more than half of a kind. `None` where a kind is of one user alone.
-fn givers(examples: &[Example], users: &[u32], seed: u64) -> Vec<Option<usize>> {
-    let mut rng = seed::rng(seed, 80);
-    let mut order: Vec<usize> = (0..examples.len()).collect();
-    order.shuffle(&mut rng);
-    let mut givers = vec![None; examples.len()];
-    let mut kinds: Vec<&str> = examples.iter().map(|example| example.request.kind.as_str()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    for kind in kinds {
-        // Users in random order, and the examples of each together: as far ahead as the longest such run, there is another user.
-        let mut runs: Vec<Vec<usize>> = Vec::new();
-        let mut run_of = HashMap::new();
-        for &index in order.iter().filter(|&&index| examples[index].request.kind == kind) {
-            let run = *run_of.entry(users[index]).or_insert(runs.len());
-            if run == runs.len() {
-                runs.push(Vec::new());
-            }
-            runs[run].push(index);
-        }
-        let longest = runs.iter().map(Vec::len).max().unwrap_or(0);
-        let ring = runs.concat();
-        for (place, &index) in ring.iter().enumerate() {
-            let mut ahead = (longest..longest + ring.len()).map(|step| ring[(place + step) % ring.len()]);
-            givers[index] = ahead.find(|&giver| users[giver] != users[index]);
-        }
-    }
-    givers
 }
 
 /// Places of all examples of some users, drawn by `seed`: user after user until there are `least` examples, in their order. Empty
@@ -133,41 +80,40 @@ pub fn some_users(users: &[u32], least: usize, seed: u64) -> Vec<usize> {
     places
 }
 
-/// What of a control is left to the narrator after [`under`]. The library exchanges items without knowing users, so those that are
-/// exchanged between users are exchanged there.
-fn left_of(control: Control) -> Control {
-    if control == Control::ShuffledItems { Control::Nothing } else { control }
-}
-
-/// The loss of every example under a control; `users[i]` is the user of example i.
+/// The loss of every example under a control.
 ///
 /// # Errors
-/// If there are not as many users as examples, or a request cannot be laid out.
+/// If a request cannot be laid out.
 pub fn losses(
     narrator: &Narrator,
-    examples: &[Example],
-    users: &[u32],
+    of_users: UserExamples<'_>,
     control: Control,
     seed: u64,
 ) -> Result<Vec<NarrativeLoss>> {
-    let changed = under(examples, users, control, seed)?;
-    Ok(narrator.losses(&changed, left_of(control), BATCH, seed)?)
+    let changed = of_users.under(control, seed);
+    Ok(narrator.losses(&changed.examples, changed.withheld, BATCH)?)
 }
 
-/// What a narrator writes for requests, which [`under`] has changed, under a control.
+/// What a narrator writes for the examples at `places` of those that a control, named by `label`, has changed.
 ///
 /// # Errors
-/// If a request cannot be laid out, or the user stops it.
+/// If there is no such place, a request cannot be laid out, or the user stops it.
 pub fn write(
     narrator: &Narrator,
-    requests: &[Request],
-    control: Control,
+    changed: &Controlled<'_>,
+    places: &[usize],
+    label: &str,
     batch: usize,
     session: &Session,
 ) -> Result<Vec<String>> {
-    let bar = session.bar(&format!("write: {}", in_words(control)), requests.len() as u64);
-    let writer = narrator.writer()?.under(left_of(control))?;
-    let written = writer.narrate(requests, &narrator.generate_options(), batch, &mut |progress| {
+    let request = |&place: &usize| {
+        let example = changed.examples.get(place).with_context(|| format!("there is no example {place}"))?;
+        Ok(example.request.clone())
+    };
+    let requests = places.iter().map(request).collect::<Result<Vec<Request>>>()?;
+    let bar = session.bar(&format!("write: {label}"), requests.len() as u64);
+    let writer = narrator.writer()?.without(changed.withheld);
+    let written = writer.narrate(&requests, &narrator.generate_options(), batch, &mut |progress| {
         bar.set_position(progress.done as u64);
         session.flow()
     })?;
@@ -205,13 +151,18 @@ pub fn controls(arm: &ArmRun, task: &Task, seed: u64) -> Result<Option<ControlRe
         return Ok(None);
     }
     let examples = arm.given.show_all(&task.test);
+    let of_users = UserExamples::new(&examples, &task.test_users)?;
     let measure = |control: Control| -> Result<Measurement<Mean>> {
-        let found = losses(&arm.narrator, &examples, &task.test_users, control, seed)?;
-        mean_loss(&found, &task.test_users)
+        mean_loss(&losses(&arm.narrator, of_users, control, seed)?, &task.test_users)
     };
-    let plain = measure(Control::Nothing)?;
+    let plain = measure(Control::Without(Withheld::Nothing))?;
     let mut costs = Vec::new();
     for control in chosen {
+        let exchanges = !matches!(control, Control::Without(_));
+        if exchanges && of_users.under(control, seed).exchanged == 0 {
+            // Of one user alone there are no other items, and a cost of nothing would say that they are not read.
+            continue;
+        }
         let comparison = paired_bootstrap(&plain, &measure(control)?, &Bootstrap::seeded(seed))?;
         let (cost, interval, p_value) = (comparison.difference, comparison.interval, comparison.p_value);
         costs.push(ControlCost { control, cost, interval, p_value });
@@ -222,72 +173,21 @@ pub fn controls(arm: &ArmRun, task: &Task, seed: u64) -> Result<Option<ControlRe
 /// A control in words.
 pub fn in_words(control: Control) -> &'static str {
     match control {
-        Control::Nothing => "as it is",
+        Control::Without(Withheld::Nothing) => "as it is",
         Control::ShuffledItems => "another user's items",
         Control::OneItemSwapped => "one item changed",
-        Control::WithoutCf => "no collaborative vectors",
-        Control::WithoutSemantic => "no semantic vectors",
-        Control::WithoutVectors => "neither",
-        Control::WithoutDetails => "no ratings, recencies, positions",
-        Control::WithoutUser => "no vector of the user",
-        Control::WithoutReviews => "no reviews of the user",
+        Control::Without(Withheld::Cf) => "no collaborative vectors",
+        Control::Without(Withheld::Semantic) => "no semantic vectors",
+        Control::Without(Withheld::Vectors) => "neither",
+        Control::Without(Withheld::Details) => "no ratings, recencies, positions",
+        Control::Without(Withheld::User) => "no vector of the user",
+        Control::Without(Withheld::Reviews) => "no reviews of the user",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn example(kind: &str, item: u32) -> Example {
-        let request = Request {
-            kind: kind.into(),
-            history: vec![item],
-            target: Some(item),
-            passage: vec![format!("passage {item}")],
-            ..Request::default()
-        };
-        Example { request, text: format!("text {item}") }
-    }
-
-    #[test]
-    fn everyone_is_given_the_items_of_another_user_and_all_items_are_given() {
-        // Users with one to four narratives of a kind; a ring over requests alone would give some their own items.
-        let users: Vec<u32> = vec![1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 1, 2, 3, 3];
-        let kinds = ["a"; 10].into_iter().chain(["b"; 4]);
-        let examples: Vec<Example> = kinds.zip(0..).map(|(kind, item)| example(kind, item)).collect();
-        let owner = |item: u32| users[item as usize];
-        for seed in 0..50 {
-            let changed = under(&examples, &users, Control::ShuffledItems, seed).unwrap();
-            let mut given: Vec<u32> = Vec::new();
-            for ((before, after), &user) in examples.iter().zip(&changed).zip(&users) {
-                let item = after.request.target.unwrap();
-                assert_ne!(owner(item), user, "seed {seed}");
-                assert_eq!(after.request.history, [item]);
-                assert_eq!(examples[item as usize].request.kind, before.request.kind);
-                let kept = (&after.text, &after.request.kind, &after.request.passage);
-                assert_eq!(kept, (&before.text, &before.request.kind, &before.request.passage));
-                given.push(item);
-            }
-            given.sort_unstable();
-            given.dedup();
-            assert_eq!(given.len(), examples.len(), "seed {seed}");
-        }
-        assert_eq!(under(&examples, &users, Control::WithoutCf, 1).unwrap(), examples);
-        assert!(under(&examples, &users[1..], Control::ShuffledItems, 1).is_err());
-    }
-
-    #[test]
-    fn a_user_with_most_of_a_kind_still_gets_others_items_and_one_alone_keeps_its_own() {
-        let users = [1, 1, 1, 1, 2, 7, 7];
-        let kinds = ["a", "a", "a", "a", "a", "b", "b"];
-        let examples: Vec<Example> = kinds.iter().zip(0..).map(|(kind, item)| example(kind, item)).collect();
-        for seed in 0..20 {
-            let changed = under(&examples, &users, Control::ShuffledItems, seed).unwrap();
-            let given: Vec<u32> = changed.iter().filter_map(|example| example.request.target).collect();
-            assert_eq!(given[..4], [4; 4]);
-            assert!(given[4] < 4 && given[5..] == [5, 6]);
-        }
-    }
 
     #[test]
     fn some_users_come_with_all_their_examples() {

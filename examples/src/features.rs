@@ -13,6 +13,7 @@ use regen_torch::tensor_to_vec_f32;
 use regen_wals::{Confidence, Frequency, InteractionMatrix, Stage, UnobservedScope, WalsConfig, WalsModel};
 
 use crate::cli::Session;
+use crate::encoder;
 
 /// One vector per item, and whether the item has one.
 #[derive(Debug, Clone)]
@@ -215,15 +216,10 @@ pub fn encoder_name(dir: &Path) -> String {
     place.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// Loads the sentence encoder from a sentence-transformers folder.
+/// Loads the sentence encoder that --encoder names.
 ///
 /// # Errors
-/// With the folder and what to do.
+/// Those of [`encoder::load`].
 pub fn load_encoder(dir: &Path, session: &Session) -> Result<SentenceEncoder> {
-    SentenceEncoder::load(dir, session.placement).with_context(|| {
-        format!(
-            "no sentence encoder at {}: run `cargo xtask setup`, or name one with --encoder",
-            dir.display()
-        )
-    })
+    encoder::load(dir, "--encoder", session.placement)
 }

@@ -40,7 +40,11 @@ pub fn load(dir: &Path, vertical: Option<Vertical>) -> Result<Vec<Input>> {
             let dataset = sequences::read(dir)?;
             Ok(vec![Input { dataset, truth: None, published: Vec::new(), remarks: Vec::new() }])
         }
-        other => bail!("quickstart does not read {other:?}"),
+        other => bail!(
+            "the quickstart reads the XRec release and purchase sequences, and {} holds another format ({other:?}), which \
+             prepare_data and the programs of the stages take",
+            dir.display()
+        ),
     }
 }
 

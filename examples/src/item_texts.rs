@@ -81,6 +81,7 @@ impl ItemTexts {
                     }
                 }
             }
+            _ if !path.exists() => bail!("there is no file or folder {}", path.display()),
             _ if !reviews.is_empty() => {
                 bail!("--reviews belong to a prepared folder, and {} is a file", path.display())
             }
@@ -189,7 +190,8 @@ mod tests {
         let (_dir, path) = written("items.csv", "");
         let error = ItemTexts::open(&path, "{title}", &[]).unwrap_err();
         assert!(error.to_string().contains("neither .txt nor .jsonl"), "{error}");
-        let error = ItemTexts::open(Path::new("a.txt"), "{title}", &[path]).unwrap_err();
+        let (_other, lines) = written("a.txt", "");
+        let error = ItemTexts::open(&lines, "{title}", &[path]).unwrap_err();
         assert!(error.to_string().contains("belong to a prepared folder"), "{error}");
     }
 

@@ -1,6 +1,7 @@
 //! What the stage programs hand to one another beside the formats of the crates: who is held out, and which row of a
 //! matrix belongs to which item.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use regen_data::{Dataset, IdMap, ItemId, Split, SplitRule, UserId};
 use regen_narrator::ItemIds;
 use regen_semantic::load_embeddings;
 use regen_torch::tensor_to_vec_f32;
-use regen_wals::persist::load_npy;
+use regen_wals::persist::{FACTORS, load_npy, load_safetensors};
 use serde::{Deserialize, Serialize};
 
 use crate::features::{Factorisation, ItemVectors};
@@ -85,21 +86,49 @@ pub fn read_split(folder: &Path, dataset: &Dataset) -> Result<Split> {
     Ok(split)
 }
 
+/// The item factors of a folder, in whichever form `train_wals` wrote them.
+fn item_factors(folder: &Path) -> Result<Array2<f32>> {
+    let (matrix, both) = (folder.join("item_factors.npy"), folder.join(FACTORS));
+    if matrix.exists() {
+        return Ok(load_npy(&matrix)?);
+    }
+    ensure!(
+        both.exists(),
+        "{} holds no factors: give --factors the folder that train_wals wrote",
+        folder.display()
+    );
+    Ok(load_safetensors(&both, "item_factors")?)
+}
+
+/// Users that `split` holds out and that the factors of `folder` were fitted with nevertheless, by its list of users. A folder
+/// without a list has none that are known of.
+///
+/// # Errors
+/// If the list cannot be read.
+pub fn held_out_users(folder: &Path, dataset: &Dataset, split: &Split) -> Result<usize> {
+    let list = folder.join("user_ids.txt");
+    if !list.exists() {
+        return Ok(0);
+    }
+    let names = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let fitted: HashSet<&str> = names.lines().collect();
+    let held_out = split.validation().iter().chain(split.test());
+    Ok(held_out.filter(|&&user| fitted.contains(dataset.users.name(user))).count())
+}
+
 /// Factors as `train_wals` writes them, in the order of `dataset`'s items. Items without a row have no vector.
 ///
 /// # Errors
 /// If a file is missing or damaged, the id list is of another length, or names an item that the data do not have.
 pub fn factors(folder: &Path, dataset: &Dataset) -> Result<ItemVectors> {
-    let (matrix, list) = (folder.join("item_factors.npy"), folder.join("item_ids.txt"));
-    let rows = load_npy(&matrix)?;
+    let (rows, list) = (item_factors(folder)?, folder.join("item_ids.txt"));
     let names = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let names: Vec<&str> = names.lines().collect();
     ensure!(
         names.len() == rows.nrows(),
-        "{} lists {} items, {} has {} rows",
+        "{} lists {} items, the factors beside it have {} rows",
         list.display(),
         names.len(),
-        matrix.display(),
         rows.nrows()
     );
     let mut found = ItemVectors {
@@ -131,7 +160,7 @@ pub fn factorisation(folder: &Path) -> Result<Option<Factorisation>> {
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let config =
         serde_json::from_str(&text).with_context(|| format!("{} holds no settings", path.display()))?;
-    Ok(Some(Factorisation::of_factors(config, load_npy(&folder.join("item_factors.npy"))?)?))
+    Ok(Some(Factorisation::of_factors(config, item_factors(folder)?)?))
 }
 
 /// A JSON object.
@@ -183,12 +212,14 @@ fn with_text(vectors: &Path, dataset: &Dataset) -> Result<Vec<bool>> {
     Ok(present)
 }
 
-/// Embeddings with one row for each item of the prepared folder, as `embed_items` writes them. Items without a
-/// text have no vector, whatever their row holds.
+/// Embeddings with one row for each item of the prepared folder, as `embed_items` writes them: the file, or the folder that it
+/// lies in. Items without a text have no vector, whatever their row holds.
 ///
 /// # Errors
 /// If the file is missing, damaged, or has another number of rows than there are items.
 pub fn embeddings(path: &Path, dataset: &Dataset) -> Result<ItemVectors> {
+    let inside = path.join("embeddings.npy");
+    let path = if path.is_dir() { inside.as_path() } else { path };
     let vectors = load_embeddings(path)?;
     let shape = (vectors.size()[0] as usize, vectors.size()[1] as usize);
     let vectors = Array2::from_shape_vec(shape, tensor_to_vec_f32(&vectors)?)?;

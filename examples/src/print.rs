@@ -1,14 +1,26 @@
 //! Results on stdout, for a person at a terminal.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use regen_data::Dataset;
 
 use crate::controls::in_words;
 use crate::explore::{Exploration, TOP};
 use crate::report::Comparison;
 use crate::run_log::RunLog;
+
+/// Whether what was written goes nowhere any more because its reader has gone, as `| head` does.
+///
+/// # Errors
+/// If it could not be written for another reason.
+pub fn reader_gone(written: std::io::Result<()>) -> Result<bool> {
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(true),
+        written => written.map(|()| false).context("cannot write the narratives"),
+    }
+}
 
 /// The table of arms with differences, the examples, where the time went, and where the report is.
 ///

@@ -48,6 +48,8 @@ pub struct Prompts {
     pub mask: PaddingMask,
     /// The column of the first given vector of each row, where there are any.
     pub soft_columns: Option<Vec<i64>>,
+    /// The real ids of each row, where it is made of ids alone.
+    pub ids: Option<Vec<Vec<i64>>>,
 }
 
 /// Reads prompts, and puts given vectors into them. Texts, and prompts that vectors make longer, are padded on the left.
@@ -65,12 +67,15 @@ pub fn read(
     let mask = mask.map(mask_of).transpose()?;
     // For each row the tokens before the marker, and how many tokens it has.
     let mut places = None;
+    let mut known = None;
     let (embeds, mask) = match source {
         Source::Ids(path) => {
             let ids = whole_numbers(path)?;
             let mask = padding(mask, &ids)?;
             let named = || format!("--soft-marker in {}", path.display());
-            places = marker.map(|marker| ids_before(&ids, &mask, marker)).transpose().with_context(named)?;
+            let rows = real_ids(&ids, &mask)?;
+            places = marker.map(|marker| ids_before(&rows, marker)).transpose().with_context(named)?;
+            known = Some(rows);
             (decoder.embed(&ids)?, mask)
         }
         Source::Embeds(path) => {
@@ -93,10 +98,12 @@ pub fn read(
             if let Some(empty) = rows.iter().position(Vec::is_empty).filter(|_| !inserted) {
                 bail!("text {} of --text has no tokens: there is nothing to go on from", empty + 1);
             }
-            padded(&rows, decoder)?
+            let batch = decoder.embed_rows(&rows)?;
+            known = Some(rows);
+            batch
         }
     };
-    let Some(soft) = soft else { return Ok(Prompts { embeds, mask, soft_columns: None }) };
+    let Some(soft) = soft else { return Ok(Prompts { embeds, mask, soft_columns: None, ids: known }) };
     let given = vectors(soft.path, decoder)?;
     let (size, whole) = (given.size(), embeds.size());
     let most = if inserted { i64::MAX } else { whole[1] };
@@ -121,7 +128,7 @@ pub fn read(
     }
     let rest = embeds.f_narrow(1, size[1], whole[1] - size[1])?;
     let embeds = Tensor::f_cat(&[&given, &rest], 1)?;
-    Ok(Prompts { embeds, mask, soft_columns: Some(vec![0; whole[0] as usize]) })
+    Ok(Prompts { embeds, mask, soft_columns: Some(vec![0; whole[0] as usize]), ids: None })
 }
 
 /// Where vectors go in each row.
@@ -156,7 +163,7 @@ fn insert(embeds: &Tensor, mask: &PaddingMask, soft: &Tensor, places: &Places) -
         soft_columns.push(padding + before);
     }
     let mask = PaddingMask::left(&lengths, longest)?;
-    Ok(Prompts { embeds: Tensor::f_stack(&rows, 0)?, mask, soft_columns: Some(soft_columns) })
+    Ok(Prompts { embeds: Tensor::f_stack(&rows, 0)?, mask, soft_columns: Some(soft_columns), ids: None })
 }
 
 /// The ids of a text as the tokenizer completes it, without its marker, and how many stand before that. What stands on either side
@@ -178,26 +185,23 @@ fn encoded(text: &str, marker: Option<&str>, tokenizer: &TextTokenizer) -> Resul
     Ok((ids, place))
 }
 
-/// Rows of ids, padded on the left.
-fn padded(rows: &[Vec<i64>], decoder: &Decoder) -> Result<(Tensor, PaddingMask)> {
-    let lengths: Vec<i64> = rows.iter().map(|row| row.len() as i64).collect();
-    let longest = lengths.iter().copied().max().unwrap_or(0);
-    let padding = |row: &Vec<i64>| std::iter::repeat_n(0, longest as usize - row.len());
-    let ids: Vec<i64> = rows.iter().flat_map(|row| padding(row).chain(row.iter().copied())).collect();
-    let ids = Tensor::f_from_slice(&ids)?.f_view([rows.len() as i64, longest])?;
-    Ok((decoder.embed(&ids)?, PaddingMask::left(&lengths, longest)?))
-}
-
-/// Where the marker stands among the real ids of each row.
-fn ids_before(ids: &Tensor, mask: &PaddingMask, marker: &str) -> Result<Places> {
-    let id: i64 = marker.parse().with_context(|| format!("{marker:?} is no id"))?;
+/// The real ids of each row.
+fn real_ids(ids: &Tensor, mask: &PaddingMask) -> Result<Vec<Vec<i64>>> {
     let host = |tensor: &Tensor| Vec::<i64>::try_from(&tensor.f_to_kind(Kind::Int64)?.f_view([-1])?);
     let (ids, real) = (host(ids)?, host(&mask.to_tensor(Device::Cpu)?)?);
     let seq = (mask.seq() as usize).max(1);
-    let rows = ids.chunks(seq).zip(real.chunks(seq)).enumerate();
-    let before = rows.map(|(row, (ids, real))| {
-        let own = ids.iter().zip(real).filter(|(_, real)| **real != 0).map(|(id, _)| *id);
-        let found: Vec<i64> = (0..).zip(own).filter(|(_, own)| *own == id).map(|(place, _)| place).collect();
+    let rows = ids.chunks(seq).zip(real.chunks(seq));
+    let own = |(ids, real): (&[i64], &[i64])| {
+        ids.iter().zip(real).filter(|(_, real)| **real != 0).map(|(id, _)| *id).collect()
+    };
+    Ok(rows.map(own).collect())
+}
+
+/// Where the marker stands in each row of real ids.
+fn ids_before(rows: &[Vec<i64>], marker: &str) -> Result<Places> {
+    let id: i64 = marker.parse().with_context(|| format!("{marker:?} is no id"))?;
+    let before = rows.iter().enumerate().map(|(row, own)| {
+        let found: Vec<i64> = (0..).zip(own).filter(|(_, own)| **own == id).map(|(place, _)| place).collect();
         match found[..] {
             [place] => Ok(place),
             _ => bail!("row {row} holds the id {id} {} times, not once", found.len()),

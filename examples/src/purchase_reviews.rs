@@ -15,7 +15,8 @@ use regen_semantic::SentenceEncoder;
 
 use crate::arms::detail;
 use crate::cli::Session;
-use crate::features::{embed, load_encoder};
+use crate::encoder;
+use crate::features::embed;
 use crate::known_reviews::each_known;
 
 /// Texts of reviews of purchases that stand in histories, each beyond doubt that of its purchase.
@@ -63,18 +64,16 @@ impl Found {
     }
 }
 
-impl PurchaseReviews {
-    /// What the files `paths` hold about the purchases in the histories of `examples`: heading and text, without markup.
-    ///
-    /// # Errors
-    /// If `dataset` does not know what was bought before what, if a file cannot be read, or if it holds no review of these purchases.
-    pub fn read(paths: &[PathBuf], dataset: &Dataset, examples: &[Example]) -> Result<Self> {
-        ensure!(
-            dataset.chronology == Chronology::Known,
-            "{} does not know what was bought before what, so no review can be said to be from before a narrative's purchase: leave \
-             reviews out of the inputs",
-            dataset.name
-        );
+/// What the reviews that are read are of.
+const WHAT: &str = "a purchase that stands in a history";
+
+/// Reviews of the purchases in histories, while they are gathered.
+struct Gathering(BTreeMap<(UserId, ItemId), Found>);
+
+impl Gathering {
+    /// Of the purchases in the histories of `examples`.
+    fn new(dataset: &Dataset, examples: &[Example]) -> Result<Self> {
+        has_order(dataset)?;
         let mut found: BTreeMap<(UserId, ItemId), Found> = BTreeMap::new();
         for example in examples {
             for &item in &example.history {
@@ -86,15 +85,81 @@ impl PurchaseReviews {
                 (found.purchases, found.time) = (found.purchases + 1, bought.time);
             }
         }
-        each_known(paths, dataset, "a purchase that stands in a history", |user, item, review| {
-            let found = found.get_mut(&(user, item));
-            found.map(|found| found.add(review)).is_some()
-        })?;
-        let instructing = found.values().filter(|found| found.instructing).count();
-        let unclear = found.values().filter(|found| found.is_unclear()).count();
-        let clear = found.into_iter().filter(|(_, found)| !found.is_unclear() && !found.instructing);
+        Ok(Self(found))
+    }
+
+    /// Whether the review is of one of them.
+    fn add(&mut self, user: UserId, item: ItemId, review: &Review) -> bool {
+        self.0.get_mut(&(user, item)).map(|found| found.add(review)).is_some()
+    }
+
+    fn done(self) -> PurchaseReviews {
+        let instructing = self.0.values().filter(|found| found.instructing).count();
+        let unclear = self.0.values().filter(|found| found.is_unclear()).count();
+        let clear = self.0.into_iter().filter(|(_, found)| !found.is_unclear() && !found.instructing);
         let said = clear.filter_map(|(pair, found)| Some((pair, found.said?))).collect();
-        Ok(Self { said, instructing, unclear })
+        PurchaseReviews { said, instructing, unclear }
+    }
+}
+
+/// Refuses data of which nobody knows what was bought before what.
+///
+/// # Errors
+/// If `dataset` does not.
+pub fn has_order(dataset: &Dataset) -> Result<()> {
+    ensure!(
+        dataset.chronology == Chronology::Known,
+        "{} does not know what was bought before what, so no review can be said to be from before a narrative's purchase: leave \
+         reviews out of the inputs",
+        dataset.name
+    );
+    Ok(())
+}
+
+impl PurchaseReviews {
+    /// What the files `paths` hold about the purchases in the histories of `examples`: heading and text, without markup.
+    ///
+    /// # Errors
+    /// If `dataset` does not know what was bought before what, if a file cannot be read, or if it holds no review of these purchases.
+    pub fn read(paths: &[PathBuf], dataset: &Dataset, examples: &[Example]) -> Result<Self> {
+        let mut gathering = Gathering::new(dataset, examples)?;
+        each_known(paths, dataset, WHAT, |user, item, review| gathering.add(user, item, review))?;
+        Ok(gathering.done())
+    }
+
+    /// The same of `reviews` that are at hand.
+    ///
+    /// # Errors
+    /// If `dataset` does not know what was bought before what.
+    pub fn of(
+        reviews: impl IntoIterator<Item = Review>,
+        dataset: &Dataset,
+        examples: &[Example],
+    ) -> Result<Self> {
+        let mut gathering = Gathering::new(dataset, examples)?;
+        for review in reviews {
+            let known = (dataset.users.get(&review.user), dataset.items.get(&review.item));
+            if let (Some(user), Some(item)) = known {
+                gathering.add(user, item, &review);
+            }
+        }
+        Ok(gathering.done())
+    }
+
+    /// What was left out and what was not, for people.
+    pub fn told(&self) -> String {
+        format!(
+            "{} past purchases come with a review; left out: {} that are not certain to be of their purchase, {} that give orders to \
+             a model",
+            self.len(),
+            self.unclear,
+            self.instructing
+        )
+    }
+
+    /// Every text with whose and of what it is.
+    pub fn texts(&self) -> impl ExactSizeIterator<Item = (&(UserId, ItemId), &String)> {
+        self.said.iter()
     }
 
     /// How many purchases have a review.
@@ -119,7 +184,7 @@ impl PurchaseReviews {
     }
 
     /// With a vector for each, in their order.
-    fn with_vectors(&self, vectors: impl Iterator<Item = Vec<f32>>, dim: i64) -> ReviewVectors {
+    pub(crate) fn with_vectors(&self, vectors: impl Iterator<Item = Vec<f32>>, dim: i64) -> ReviewVectors {
         let vectors = self.said.keys().copied().zip(vectors.map(ReviewVector::new)).collect();
         ReviewVectors { vectors, dim }
     }
@@ -138,15 +203,9 @@ impl ReviewVectors {
         examples: &[Example],
         session: &Session,
     ) -> Result<Self> {
-        let encoder = load_encoder(encoder, session)?;
+        let encoder = encoder::load(encoder, "--review-encoder", session.placement)?;
         let said = PurchaseReviews::read(paths, dataset, examples)?;
-        session.note(&format!(
-            "{} past purchases come with a review; left out: {} that are not certain to be of their purchase, {} that give orders to \
-             a model",
-            said.len(),
-            said.unclear,
-            said.instructing
-        ));
+        session.note(&said.told());
         said.embed(&encoder, session)
     }
 

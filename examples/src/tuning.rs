@@ -17,6 +17,15 @@ pub fn in_words(config: &WalsConfig) -> String {
     format!("rank {rank}, λ {regularization}, α₀ {unobserved_weight}, ν {frequency_exponent}")
 }
 
+/// The searched settings of a cell as flags of `train_wals`, which stops at the iteration that was best.
+pub fn as_flags(config: &WalsConfig, iterations: usize) -> String {
+    let &WalsConfig { rank, regularization, unobserved_weight, frequency_exponent, .. } = config;
+    format!(
+        "--rank {rank} --regularization {regularization} --unobserved-weight {unobserved_weight} --frequency-exponent \
+         {frequency_exponent} --iterations {iterations}"
+    )
+}
+
 /// A line a cell, best first, and the most-popular list to compare with.
 pub fn table(report: &SearchReport, name: &str, popular: f64) -> String {
     let mut text = format!(

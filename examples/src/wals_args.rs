@@ -9,7 +9,7 @@ use regen_wals::{Arithmetic, Confidence, Frequency, Solver, UnobservedScope, Wal
 /// The formula and the solver, but for what is searched.
 #[derive(Debug, Clone, Args)]
 pub struct Formula {
-    /// Sweeps over all users and then all items.
+    /// Sweeps over all users and then all items; with 0, train_wals writes what a fit would start from.
     #[arg(long, default_value_t = 16)]
     pub iterations: usize,
     /// How a row is solved: exactly, by some steps of conjugate gradient, or block by block.

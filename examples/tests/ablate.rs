@@ -22,7 +22,7 @@ const PLAN: &str = r#"
     steps = 6
     [[data]]
     name = "small world"
-    synthetic = { users = 60, items = 130, mean_history = 6.0, min_history = 3 }
+    synthetic = { users = 110, items = 130, mean_history = 6.0, min_history = 3, kinds = ["purchase_reason", "user_summary_short"] }
 "#;
 
 fn ablate(plan: &Path, out: &Path, arguments: &[&str]) -> Output {
@@ -197,6 +197,8 @@ fn a_language_model_that_hears_no_other_position_is_flagged_and_known_by_its_con
     let asked = PLAN
         .replace("steps = 6", "steps = 1\nlearning_rate = 1e-9")
         .replace("seeds = [1, 2]", "seeds = [1]\ncontrol_narratives = 3")
+        // Of fewer than 20 test users nothing would be said.
+        .replace("users = 110", "users = 210")
         .replace(r#"["cf", "fusion", "text"]"#, r#"["cf"]"#)
         .replace(r#"["1m"]"#, &format!("[{:?}]", lm.to_str().unwrap()));
     fs::write(&plan, asked).unwrap();
@@ -230,14 +232,8 @@ fn a_plan_that_cannot_be_run_is_refused_with_its_key() {
     let stderr = text(&run.stderr);
     assert!(stderr.contains("plan.toml") && stderr.contains("seeds"), "{stderr}");
 
-    fs::write(
-        &plan,
-        PLAN.replace(
-            "synthetic = { users = 60, items = 130, mean_history = 6.0, min_history = 3 }",
-            "xrec = \"amazon\"",
-        ),
-    )
-    .unwrap();
+    let head = PLAN.split("synthetic").next().unwrap();
+    fs::write(&plan, format!("{head}xrec = \"amazon\"")).unwrap();
     let run = ablate(&plan, dir.path(), &["--quiet"]);
     assert_eq!(run.status.code(), Some(1));
     assert!(text(&run.stderr).contains("--data"), "{}", text(&run.stderr));

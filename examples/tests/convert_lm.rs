@@ -42,6 +42,14 @@ fn damaged_files_are_refused_by_name_and_nothing_is_written() {
         assert_eq!(refused.status.code(), Some(1), "{told}");
         assert!(told.contains("damaged_tokenizer.bin") && told.contains("piece 0"), "{told}");
     }
+    let exchanged = convert(&tokenizer, &model, &out);
+    let told = String::from_utf8_lossy(&exchanged.stderr).into_owned();
+    assert_eq!(exchanged.status.code(), Some(1), "{told}");
+    assert!(told.contains("were --llama2c and --tokenizer exchanged?"), "{told}");
+    // A file that is not there was not exchanged with another.
+    let absent = convert(&golden("absent.bin"), &tokenizer, &out);
+    let told = String::from_utf8_lossy(&absent.stderr).into_owned();
+    assert!(told.contains("cannot read") && !told.contains("exchanged"), "{told}");
     assert!(!out.exists());
     let done = convert(&model, &tokenizer, &out);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

@@ -72,6 +72,20 @@ fn arrays_that_cannot_be_what_they_should_are_refused_with_their_file() {
 }
 
 #[test]
+fn a_command_line_without_anything_to_read_is_wrong_usage_and_no_model_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = inspect_model(&dir.path().join("no-model"), dir.path(), &[]);
+    let told = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert_eq!(asked.status.code(), Some(2), "{told}");
+    assert!(["--ids", "--embeds", "--text"].iter().all(|flag| told.contains(flag)), "{told}");
+    let absent =
+        inspect_model(&dir.path().join("no-model"), dir.path(), &[("--text", std::ffi::OsStr::new("a"))]);
+    let told = String::from_utf8_lossy(&absent.stderr).into_owned();
+    assert_eq!(absent.status.code(), Some(1), "{told}");
+    assert!(told.contains("cannot read ") && told.contains("no-model/config.json"), "{told}");
+}
+
+#[test]
 fn given_vectors_stand_where_the_caller_says() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
@@ -160,4 +174,77 @@ fn vectors_take_the_place_of_a_marker_in_a_text() {
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(refused.status.code() == Some(1) && told.contains("exactly once"), "{told}");
     }
+}
+
+/// A golden decoder with another word of its makers; `None` takes theirs away.
+fn maker(dir: &Path, file: Option<&serde_json::Value>) -> PathBuf {
+    let golden =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../crates/regen-lm/tests/golden/families/llama");
+    let model = dir.join("model");
+    fs::create_dir_all(&model).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(golden.join(name), model.join(name)).unwrap();
+    }
+    let path = model.join("generation_config.json");
+    match file {
+        Some(file) => fs::write(path, file.to_string()).unwrap(),
+        None => fs::remove_file(path).unwrap(),
+    }
+    model
+}
+
+#[test]
+fn a_folder_is_continued_as_its_makers_say_where_that_is_asked_for() {
+    use serde_json::json;
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let ids = npy(dir.path(), "ids.npy", &Tensor::from_slice(&[3i64, 4, 5, 6, 7, 8, 9, 10]).view([2, 4]));
+    let run = |model: &Path, line: &str| {
+        let mut command = Command::new(program("inspect_lm"));
+        command.args(["--threads", "1", "--json", "--model"]).arg(model).arg("--out").arg(&out);
+        command.arg("--ids").arg(&ids).args(line.split_whitespace()).output().expect("the program starts")
+    };
+    let said = |model: &Path, line: &str| answer(&run(model, line), &out).0;
+    let count = |said: &serde_json::Value| said["generated"][0].as_array().unwrap().len();
+
+    // Nothing ends a row here; a draw from one token is the most probable one.
+    let makers = |top_k: i64| json!({ "do_sample": true, "temperature": 0.8, "top_k": top_k, "max_length": 9, "eos_token_id": 60 });
+    let model = maker(dir.path(), Some(&makers(1)));
+    let greedy = said(&model, "--generate 5");
+    assert_eq!(greedy["settings"]["sampling"], json!({ "value": "greedy", "by": "library" }));
+    let one = said(&model, "--as-folder-says");
+    // Nine in all, four of them read.
+    assert_eq!((&one["generated"], count(&one)), (&greedy["generated"], 5));
+    assert_eq!(one["settings"]["max_tokens"], json!({ "value": 5, "by": "folder" }));
+    assert_eq!(one["settings"]["stop"], json!([60]));
+    assert_eq!(count(&said(&model, "--as-folder-says --generate 7")), 7);
+    let model = maker(dir.path(), Some(&makers(40)));
+    let drawn = said(&model, "--as-folder-says");
+    assert_eq!(drawn["settings"]["sampling"]["by"], "folder");
+    assert_ne!(drawn["generated"], greedy["generated"]);
+    assert_eq!(said(&model, "--as-folder-says")["generated"], drawn["generated"], "the same seed");
+    let cold = said(&model, "--as-folder-says --temperature 0.0001");
+    assert_eq!(cold["generated"], greedy["generated"]);
+    assert_eq!(cold["settings"]["sampling"]["value"]["sample"]["top_k"], 40);
+    assert_eq!(said(&model, "--generate 5")["generated"], greedy["generated"]);
+
+    // What ends a text ends it, the prompt's own ids are among those that are held already, and beams are beams.
+    let first = &greedy["generated"][0][0];
+    let model = maker(dir.path(), Some(&json!({ "eos_token_id": first, "max_new_tokens": 5 })));
+    assert_eq!(count(&said(&model, "--as-folder-says")), 0);
+    let stingy = json!({ "repetition_penalty": 1000.0, "eos_token_id": 60, "max_new_tokens": 12 });
+    let model = maker(dir.path(), Some(&stingy));
+    let fresh = said(&model, "--as-folder-says");
+    for (row, prompt) in [[3, 4, 5, 6], [7, 8, 9, 10]].iter().enumerate() {
+        let own = fresh["generated"][row].as_array().unwrap();
+        assert!(own.iter().all(|id| !prompt.contains(&id.as_i64().unwrap())), "{own:?}");
+    }
+    let model = maker(dir.path(), Some(&json!({ "num_beams": 4, "eos_token_id": 60, "max_new_tokens": 5 })));
+    let beams = said(&model, "--as-folder-says");
+    assert_eq!((&beams["settings"]["beam"]["beams"], count(&beams)), (&json!(4), 5));
+
+    let model = maker(dir.path(), None);
+    let refused = run(&model, "--as-folder-says");
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && told.contains("generation_config.json"), "{told}");
 }

@@ -11,8 +11,12 @@ use serde_json::Value;
 use support::program;
 
 fn quickstart(out: &Path, arguments: &[&str]) -> Output {
+    quickstart_on("1m", out, arguments)
+}
+
+fn quickstart_on(lm: &str, out: &Path, arguments: &[&str]) -> Output {
     Command::new(program("quickstart"))
-        .args(["--users", "80", "--items", "150", "--steps", "8", "--lm", "1m", "--rank", "8", "--quiet"])
+        .args(["--users", "80", "--items", "150", "--steps", "8", "--rank", "8", "--quiet", "--lm", lm])
         .arg("--out")
         .arg(out)
         .args(arguments)
@@ -77,6 +81,26 @@ fn a_run_writes_its_report_and_the_same_seed_the_same_metrics() {
     let refused = quickstart(&first, &["--resume", "--seed", "8"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("other settings"));
+
+    // The folder of a language model is known by what it holds: another of the same name is not taken for it.
+    let (lm, third) = (dir.path().join("lm"), dir.path().join("third"));
+    fs::create_dir(&lm).unwrap();
+    for entry in fs::read_dir(first.join("narrators/cf/lm")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), lm.join(entry.file_name())).unwrap();
+    }
+    let on_folder = || quickstart_on(lm.to_str().unwrap(), &third, &["--arms", "cf", "--resume"]);
+    let run = on_folder();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(
+        json(&third.join("run.json"))["language_model_sha256"].as_str().is_some_and(|hash| hash.len() == 64)
+    );
+    let config = lm.join("config.json");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n").unwrap();
+    let refused = on_folder();
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("another language model of that name (language_model_sha256"), "{stderr}");
 }
 
 #[test]

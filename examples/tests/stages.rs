@@ -145,13 +145,15 @@ fn the_stages_lead_from_a_data_set_to_narratives_for_held_out_users() {
         serde_json::from_str(fs::read_to_string(&read).unwrap().lines().next().unwrap()).unwrap();
     assert!(line["passage"].as_array().is_some_and(|phrases| !phrases.is_empty()), "{line}");
     assert!(line["target"].is_null() && line["history"] == Value::Array(Vec::new()), "{line}");
+    // What it is about is said for those who judge it.
+    assert!(line["item"].is_string(), "{line}");
 
     let asked = path("asked.jsonl");
     fs::write(&asked, "{\"kind\": \"purchase_reason\", \"history\": [\"no such item\"]}\n").unwrap();
     let refused = run("write_narratives", &["--narrator", &bundle, "--requests", &asked]);
     assert_eq!(refused.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&refused.stderr);
-    assert!(stderr.contains("request 1") && stderr.contains("no such item"), "{stderr}");
+    assert!(stderr.contains("asked.jsonl, line 1") && stderr.contains("no such item"), "{stderr}");
 }
 
 /// A prepared folder of a small world and factors of its training interactions.
@@ -230,6 +232,9 @@ fn training_that_is_killed_goes_on_and_a_trained_language_model_is_adapted() {
     let arguments =
         ["--lm", &lm, "--lora-rank", "2", "--words", &words, "--steps", "3", "--reading-steps", "1"];
     // In a chat format, with less memory.
+    let refused = run("train_narrator", &[&inputs[..], &arguments, &["--chat", "--out", &adapted]].concat());
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(stderr.contains("no chat template: ") && stderr.contains("leave --chat out"), "{stderr}");
     let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>";
     fs::write(Path::new(&lm).join("chat_template.jinja"), template).unwrap();
     let more = ["--chat", "--system", "Be kind.", "--recompute", "--parts", "2", "--lora-dropout", "0.1"];
@@ -316,6 +321,13 @@ fn a_narrator_reads_what_users_wrote_before_and_injects_its_soft_tokens() {
     let details = &manifest["config"]["adapter"]["details"];
     assert_eq!(details["review"]["normalisation"], "layer_norm");
     assert_eq!(manifest["config"]["injection"]["layers"], serde_json::json!([0, 2]));
+    let recorded = &manifest["review_encoder"];
+    assert_eq!(
+        (&recorded["dim"], recorded["sha256"].as_str().unwrap().len()),
+        (&details["review"]["dim"], 64)
+    );
+    let card = fs::read_to_string(format!("{bundle}/README.md")).unwrap();
+    assert!(card.contains(recorded["name"].as_str().unwrap()), "{card}");
 
     // The folder does not hold what users wrote; whoever asks does.
     let ask = ["--narrator", &bundle, "--max-tokens", "8", "--quiet"];
@@ -333,9 +345,50 @@ fn a_narrator_reads_what_users_wrote_before_and_injects_its_soft_tokens() {
     let printed = succeed("write_narratives", &[&ask[..], &["--requests", &asked]].concat());
     let written: Value = serde_json::from_str(printed.lines().next().unwrap()).unwrap();
     assert!(written["narrative"].is_string() && written["details"][1].as_object().unwrap().is_empty());
+    // Of the same encoder by content; one file more makes it another.
+    let of = |folder: &str| {
+        run(
+            "write_narratives",
+            &["--narrator", &bundle, "--requests", &asked, "--max-tokens", "8", "--review-encoder", folder],
+        )
+    };
+    let plain = of(&encoder);
+    assert!(
+        plain.status.success() && !String::from_utf8_lossy(&plain.stderr).contains("does not say"),
+        "{plain:?}"
+    );
+    let other = path("other-encoder");
+    fs::create_dir(&other).unwrap();
+    for entry in fs::read_dir(&encoder).unwrap() {
+        let entry = entry.unwrap();
+        let target = fs::canonicalize(entry.path()).unwrap();
+        std::os::unix::fs::symlink(target, Path::new(&other).join(entry.file_name())).unwrap();
+    }
+    fs::write(format!("{other}/note.json"), "{}").unwrap();
+    let refused = of(&other);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    for told in [
+        "other-encoder",
+        recorded["name"].as_str().unwrap(),
+        recorded["sha256"].as_str().unwrap(),
+        "leave the flag out",
+    ] {
+        assert!(stderr.contains(told), "{told}: {stderr}");
+    }
+    // A bundle of before it was recorded believes what it is told, and says so.
+    let mut older = manifest.clone();
+    older.as_object_mut().unwrap().remove("review_encoder");
+    fs::write(format!("{bundle}/narrator.json"), older.to_string()).unwrap();
+    let believed = of(&other);
+    let stderr = String::from_utf8_lossy(&believed.stderr);
+    assert!(believed.status.success() && stderr.contains("does not say which encoder"), "{stderr}");
+    fs::write(format!("{bundle}/narrator.json"), manifest.to_string()).unwrap();
     fs::write(&asked, format!("{}\n", request(width - 1))).unwrap();
     let refused = run("write_narratives", &[&ask[..], &["--requests", &asked]].concat());
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("embed reviews by the encoder"), "{refused:?}");
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    let told = ["asked.jsonl, line 1", "the request, purchase 1: ", "embed reviews by the encoder"];
+    assert!(told.iter().all(|told| stderr.contains(told)), "{stderr}");
 }
 
 /// Two tastes: even users buy even items, some buy anything.

@@ -127,6 +127,24 @@ fn shards_of_another_table_are_not_gone_on_with() {
 }
 
 #[test]
+fn a_fit_of_no_iterations_writes_its_start_and_says_so() {
+    let world = World::new();
+    assert!(world.train("fitted", &[]).status.success());
+    let start = world.train("start", &["--iterations", "0"]);
+    assert!(start.status.success() && stderr(&start).contains("nothing is fitted"), "{}", stderr(&start));
+    assert_ne!(factors(&world.path("start")), factors(&world.path("fitted")));
+    // Factors that are given are scored as they are.
+    let held_out = world.write("held_out.csv", "user,item\nu0,i1\n");
+    let [users, items] =
+        ["user_factors.npy", "item_factors.npy"].map(|name| world.path(&format!("fitted/{name}")));
+    let given = ["--init-user-factors", &users, "--init-item-factors", &items];
+    let more = ["--iterations", "0", "--test", &held_out, "--json"];
+    let scored = last_json(&world.train("again", &[&given[..], &more].concat()));
+    assert_eq!(factors(&world.path("again")).user_factors, factors(&world.path("fitted")).user_factors);
+    assert!(scored["users"].is_number(), "{scored}");
+}
+
+#[test]
 fn flags_that_do_not_go_together_are_wrong_usage() {
     let world = World::new();
     let held_out = world.write("held_out.csv", "user,item\nu0,i1\n");
@@ -356,4 +374,19 @@ fn a_fit_that_is_stopped_keeps_a_checkpoint_and_goes_on_to_the_factors_of_one_th
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     let (got, expected) = (factors(&out), factors(&whole));
     assert_eq!((got.user_factors, got.item_factors), (expected.user_factors, expected.item_factors));
+}
+
+#[test]
+fn the_best_of_a_search_is_said_in_flags_that_train_wals_takes() {
+    let world = World::new();
+    let (pairs, searched, fitted) = (world.path("pairs.csv"), world.path("searched"), world.path("fitted"));
+    let lists =
+        ["--ranks", "2,3", "--regularizations", "0.01", "--unobserved-weights", "0.1", "--iterations", "2"];
+    let found = run("tune_wals", &[&["--interactions", &pairs, "--out", &searched][..], &lists].concat());
+    assert!(found.status.success(), "{}", stderr(&found));
+    let told = String::from_utf8_lossy(&found.stdout).into_owned();
+    let flags = told.lines().find_map(|line| line.strip_prefix("as flags of train_wals: ")).unwrap();
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let fit = run("train_wals", &[&["--interactions", &pairs, "--out", &fitted][..], &flags].concat());
+    assert!(fit.status.success(), "{}", stderr(&fit));
 }

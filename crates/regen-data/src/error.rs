@@ -62,6 +62,12 @@ pub enum Error {
         /// Its byte within that line.
         column: u64,
     },
+    /// Text as some programs of Windows export it. Everything here is UTF-8.
+    #[error("{} is UTF-16: save it as UTF-8, for example by iconv -f UTF-16 -t UTF-8", path.display())]
+    Utf16 {
+        /// The file.
+        path: PathBuf,
+    },
     /// Text that is not JSON, or JSON of another shape than the format has.
     #[error("{}:{line}:{column}: {reason}", path.display())]
     Json {
@@ -118,12 +124,12 @@ pub enum Error {
         /// What the TOML reader expected and got.
         reason: String,
     },
-    /// A field of a mapping that is no column of a table.
+    /// A field of a mapping, or a column that a stage needs, which is no column of a table.
     #[error("{} has no column {field:?}, it has: {columns}", path.display())]
     UnknownColumn {
         /// The file.
         path: PathBuf,
-        /// The field.
+        /// The column.
         field: String,
         /// The columns that there are.
         columns: String,
@@ -163,6 +169,12 @@ pub enum Error {
         folder: PathBuf,
         /// One entry per format: its name and the files that would have shown it.
         looked_for: Vec<String>,
+    },
+    /// A folder that is no prepared one, or one whose writing was broken off.
+    #[error("{} is no prepared folder, since it holds no dataset.json: prepare_data writes one", folder.display())]
+    NotPrepared {
+        /// The folder.
+        folder: PathBuf,
     },
     /// A prepared folder of another format or version.
     #[error("{} holds {got}, expected {expected}", path.display())]

@@ -28,7 +28,8 @@ pub enum Leak {
         /// Its target.
         item: String,
     },
-    /// The text to be written stands word for word in an item text that the model sees.
+    /// The text to be written stands word for word in an item text that the model sees. One of fewer than four words, and
+    /// fewer than 24 characters (of languages that do not part words), stands there by chance and is no leak.
     ReferenceInItemText {
         /// Index of the example.
         example: usize,
@@ -139,7 +140,7 @@ pub fn audit_leaks(
             });
         }
         let reference = normalize(&example.reference);
-        if reference.is_empty() {
+        if !can_be_a_copy(&reference) {
             continue;
         }
         let shown = example.history.iter().copied().chain(example.target);
@@ -175,6 +176,11 @@ pub fn audit_leaks(
     } else {
         Err(Error::Leaks { leaks })
     }
+}
+
+/// Whether a text is long enough that finding it in another says that it was taken from there: "a gift" is in many item texts.
+fn can_be_a_copy(normalized: &str) -> bool {
+    normalized.split(' ').count() >= 4 || normalized.chars().count() >= 24
 }
 
 /// Lower case and single spaces: a copy is a copy however it was set.
@@ -257,6 +263,23 @@ mod tests {
             title: Some("Bought Because  of\nReason 7, they say".into()),
             ..Default::default()
         });
+        let found = leaks(&data, &split, &made, &[]);
+        assert!(matches!(&found[..], [Leak::ReferenceInItemText { example: 7, .. }]), "{found:?}");
+    }
+
+    #[test]
+    fn a_reference_of_a_word_or_two_stands_in_an_item_text_by_chance() {
+        let (mut data, split) = world();
+        let mut made = examples(&data, &HistoryConfig::default()).unwrap();
+        let shown = made[7].history[0];
+        let titled = |title: &str| Some(ItemMetadata { title: Some(title.into()), ..Default::default() });
+        data.catalogue[shown.index()] = titled("The wrapping of a gift for children");
+        made[7].reference = "A gift".into();
+        assert!(audit_leaks(&data, &split, &made, &[]).is_ok());
+
+        let without_spaces = "送给孩子们的生日礼物包装纸非常漂亮而且价格便宜质量好";
+        data.catalogue[shown.index()] = titled(without_spaces);
+        made[7].reference = without_spaces.into();
         let found = leaks(&data, &split, &made, &[]);
         assert!(matches!(&found[..], [Leak::ReferenceInItemText { example: 7, .. }]), "{found:?}");
     }

@@ -35,7 +35,7 @@ impl Lines {
     /// Opens a plain, gzip or zstd file.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be opened or read.
+    /// [`Error::Io`] if the file cannot be opened or read, [`Error::Utf16`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let Stream { compressed, reader } = open_stream(&path)?;
@@ -103,11 +103,14 @@ pub(crate) struct Stream {
     pub(crate) reader: Box<dyn BufRead + Send>,
 }
 
-/// Opens a plain, gzip or zstd file.
+/// Opens a plain, gzip or zstd file. A byte order mark of UTF-16 is an error: its lines would be noise.
 pub(crate) fn open_stream(path: &Path) -> Result<Stream> {
     let io = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io("open"))?);
     let head = file.fill_buf().map_err(io("read"))?;
+    if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+        return Err(Error::Utf16 { path: path.to_owned() });
+    }
     Ok(if head.starts_with(&[0x1f, 0x8b]) {
         let decoder = flate2::bufread::MultiGzDecoder::new(file);
         Stream { compressed: true, reader: Box::new(BufReader::with_capacity(1 << 16, decoder)) }
@@ -213,6 +216,14 @@ mod tests {
             found.push(String::from_utf8_lossy(line).into_owned());
         }
         Ok(found)
+    }
+
+    #[test]
+    fn text_in_utf_16_is_called_so_and_not_read_as_noise() {
+        for text in [&b"\xff\xfeu\0s\0e\0r\0"[..], b"\xfe\xff\0u\0s\0e\0r"] {
+            let error = read(text).unwrap_err();
+            assert!(matches!(error, Error::Utf16 { .. }), "{error}");
+        }
     }
 
     #[test]

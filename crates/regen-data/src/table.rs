@@ -65,17 +65,17 @@ impl InteractionTable {
     /// Opens a table. The separator is a tab if the header holds one, else a comma.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read; [`Error::MissingField`] if the header lacks the user or item column.
+    /// [`Error::Io`] if the file cannot be read; [`Error::UnknownColumn`] if the header lacks the user or item column.
     pub fn open(path: impl AsRef<Path>, columns: &Columns) -> Result<Self> {
         let path = path.as_ref().to_owned();
         let mut rows = CsvRows::open(&path, CsvLayout::default())?;
         let names = rows.names()?;
         let find = |name: &str| names.iter().position(|known| known == name).map(|at| (at, name.to_owned()));
         let need = |name: &str| {
-            find(name).ok_or_else(|| Error::MissingField {
+            find(name).ok_or_else(|| Error::UnknownColumn {
                 path: path.clone(),
-                line: 1,
-                field: format!("column {name:?}"),
+                field: name.to_owned(),
+                columns: shown(&names),
             })
         };
         let (user, item) = (need(&columns.user)?, need(&columns.item)?);
@@ -137,6 +137,24 @@ impl InteractionTable {
     }
 }
 
+/// The columns that there are, and what may be the reason that one is not found.
+fn shown(names: &[String]) -> String {
+    /// A file that is no table may have a first line of any length.
+    const LONGEST: usize = 200;
+    let all = names.join(", ");
+    match names {
+        [] => "nothing, being empty".to_owned(),
+        [one] if one.contains([';', '|']) => {
+            let start: String = one.chars().take(LONGEST).collect();
+            format!("{start} (columns of this table are separated by commas or tabs)")
+        }
+        _ if all.chars().count() > LONGEST => {
+            format!("{}…", all.chars().take(LONGEST).collect::<String>())
+        }
+        _ => all,
+    }
+}
+
 impl Iterator for InteractionTable {
     type Item = Result<InteractionRow>;
 
@@ -177,12 +195,25 @@ mod tests {
     }
 
     #[test]
+    fn a_column_that_is_not_there_is_named_with_those_that_are() {
+        let error = |text: &str| {
+            let text = read(text).unwrap_err().to_string();
+            text.split_once(" has ").unwrap().1.to_owned()
+        };
+        assert_eq!(error("user,thing\n"), "no column \"item\", it has: user, thing");
+        assert_eq!(error(""), "no column \"user\", it has: nothing, being empty");
+        let other =
+            "no column \"user\", it has: user;item (columns of this table are separated by commas or tabs)";
+        assert_eq!(error("user;item\na;b\n"), other);
+        assert!(error(&format!("{}\n", "long,".repeat(500))).len() < 300);
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         let error = |text: &str| {
             let text = read(text).unwrap_err().to_string();
             text.split_once(':').unwrap().1.to_owned()
         };
-        assert_eq!(error("user,thing\n"), "1: no column \"item\"");
         assert_eq!(error("user,item\na,b\n,b\n"), "3: no user");
         assert_eq!(error("user,item\r\na,b\r\n,b\r\n"), "3: no user");
         assert_eq!(error("user,item\r\na,\"b\r\nc\"\r\na\r\n"), "4: expected 2 columns, got 1");

@@ -14,7 +14,7 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
-    /// Lines of an input are not what they should be; all of them are named, not only the first.
+    /// Lines of an input are not what they should be; the first twenty of them are shown, and all counted.
     #[error("{}: {} malformed lines:\n{}", path.display(), lines.len(), in_lines(lines))]
     Malformed {
         /// The file.
@@ -133,8 +133,14 @@ pub enum Error {
 }
 
 fn in_lines(lines: &[(usize, String)]) -> String {
-    let lines: Vec<String> = lines.iter().map(|(line, what)| format!("  line {line}: {what}")).collect();
-    lines.join("\n")
+    /// A file of another kind has nothing but malformed lines.
+    const SHOWN: usize = 20;
+    let mut told: Vec<String> =
+        lines.iter().take(SHOWN).map(|(line, what)| format!("  line {line}: {what}")).collect();
+    if lines.len() > SHOWN {
+        told.push(format!("  and {} more", lines.len() - SHOWN));
+    }
+    told.join("\n")
 }
 
 /// The result of everything here that can be refused.

@@ -23,13 +23,16 @@ pub struct Texts {
     pub cases: Vec<StudyCase>,
 }
 
-/// What any line may say beside its text. An id may be a text or a number; other keys are ignored.
+/// What any line may say beside its text. An id may be a text or a number; other keys are ignored. `target` is what
+/// `write_narratives` calls the item that a narrator was told of.
 #[derive(Deserialize)]
 struct About {
     #[serde(default)]
     user: Option<Value>,
     #[serde(default)]
     item: Option<Value>,
+    #[serde(default)]
+    target: Option<Value>,
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
@@ -50,10 +53,12 @@ struct NarrativeLine {
     about: About,
 }
 
+/// The other names are those of `write_narratives` and of a comparison of arms, as `evaluate` knows them too.
 #[derive(Deserialize)]
 struct PairLine {
+    #[serde(alias = "narrative", alias = "hypothesis")]
     hyp: String,
-    #[serde(default, rename = "ref")]
+    #[serde(default, rename = "ref", alias = "reference")]
     reference: Option<String>,
     #[serde(default)]
     refs: Vec<String>,
@@ -76,7 +81,7 @@ impl About {
     fn case(self) -> StudyCase {
         StudyCase {
             user: id(self.user),
-            item: id(self.item),
+            item: id(self.item).or_else(|| id(self.target)),
             kind: self.kind.and_then(|kind| serde_json::from_value::<NarrativeKind>(Value::from(kind)).ok()),
             item_text: self.item_text,
             history: self.history,
@@ -91,6 +96,8 @@ fn lines<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Vec<T>> {
     let text = fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     let mut read = Vec::new();
     let mut malformed = Vec::new();
+    // Some editors put a byte order mark before the first line.
+    let text = text.trim_start_matches('\u{feff}');
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         match serde_json::from_str(line) {
             Ok(value) => read.push(value),
@@ -138,8 +145,8 @@ impl Texts {
         Ok(texts.complete())
     }
 
-    /// Files of pairs, each with the name of its system: one JSON object a line with `hyp`, and `ref` or `refs`, `user`,
-    /// `item`, `kind`, `item_text`, `history`, `context` where they are known. Line k of each file belongs to one case,
+    /// Files of pairs, each with the name of its system: one JSON object a line with `hyp` (or `narrative`, `hypothesis`),
+    /// and `ref` (or `reference`) or `refs`, `user`, `item` (or `target`), `kind`, `item_text`, `history`, `context` where they are known. Line k of each file belongs to one case,
     /// which the first file describes.
     ///
     /// # Errors

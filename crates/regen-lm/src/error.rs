@@ -16,13 +16,24 @@ fn whose(path: Option<&std::path::Path>) -> String {
     path.map_or_else(String::new, |path| format!("{}: ", path.display()))
 }
 
+/// Which chat template is absent.
+fn which(name: &str, known: &str) -> String {
+    match known {
+        "" => ": its folder has neither chat_template.jinja nor a `chat_template` in tokenizer_config.json"
+            .to_owned(),
+        known => format!(" named `{name}`, known are {known}"),
+    }
+}
+
 /// What failed, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("{}: input or output failed", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io {
+        /// What was tried.
+        action: &'static str,
         /// The file.
         path: PathBuf,
         /// What the operating system said.
@@ -244,12 +255,12 @@ pub enum Error {
         /// The token.
         token: String,
     },
-    /// A tokenizer's folder has no chat template of that name.
-    #[error("the tokenizer has no chat template named `{name}`, known are {known}")]
+    /// A tokenizer's folder has no chat template of that name, or none at all.
+    #[error("the tokenizer has no chat template{}", which(name, known))]
     NoChatTemplate {
         /// What was asked for.
         name: String,
-        /// All names.
+        /// All names; empty where there is none.
         known: String,
     },
     /// A chat template cannot be read or rendered.
@@ -292,9 +303,12 @@ impl From<tch::TchError> for Error {
 }
 
 impl Error {
-    /// Adds the path to an input or output failure; for `map_err`.
-    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Io { path: path.to_owned(), source }
+    /// Says what was tried on which file; for `map_err`.
+    pub(crate) fn io<'a>(
+        action: &'static str,
+        path: &'a std::path::Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + 'a {
+        move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
     /// Names the file in an error about a field that does not say where the field is from; for `map_err`.

@@ -39,7 +39,7 @@ impl Decoder {
         };
         let path = dir.join("config.json");
         let config = families::to_json(self.config(), dtype, &path)?;
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         save_tensors(&dir.join("model.safetensors"), self.parameters(), &[("format", "pt")])?;
         crate::files::write(&path, format!("{config:#}\n").as_bytes())
     }

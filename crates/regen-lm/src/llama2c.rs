@@ -33,7 +33,7 @@ pub fn convert(checkpoint: &Path, tokenizer: &Path, out: &Path) -> Result<()> {
     let (config, tensors) = read_checkpoint(checkpoint)?;
     let pieces = read_pieces(tokenizer, config.vocab as usize)?;
     let described = families::to_json(&config, "float32", &out.join("config.json"))?;
-    std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    std::fs::create_dir_all(out).map_err(Error::io("make", out))?;
     save_tensors(&out.join("model.safetensors"), &tensors, &[("format", "pt")])?;
     let write =
         |name: &str, value: &Value| crate::files::write(&out.join(name), format!("{value:#}\n").as_bytes());
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
 }
 
 fn read_checkpoint(path: &Path) -> Result<(DecoderConfig, Vec<(String, Tensor)>)> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let mut reader = Reader { path, bytes: &bytes, at: 0 };
     let mut header = [0i64; 7];
     for field in &mut header {
@@ -193,7 +193,7 @@ struct Piece {
 }
 
 fn read_pieces(path: &Path, vocab: usize) -> Result<Vec<Piece>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     let mut reader = Reader { path, bytes: &bytes, at: 0 };
     let longest = reader.integer()?; // Bytes; it sized a buffer.
     let wrong = |id: usize, expected: String, got: String| Error::InvalidConfig {

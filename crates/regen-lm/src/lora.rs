@@ -292,12 +292,26 @@ impl Decoder {
         Ok(())
     }
 
-    /// Writes the attached updates as a PEFT folder, which is made if absent.
+    /// Writes the attached updates as a PEFT folder, which is made if absent. It names no base: whoever loads it says which
+    /// model it is for, as `PeftModel.from_pretrained` asks.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] if nothing is attached, or something of another rank, scale or place than `config` says;
     /// [`Error::Io`], [`Error::Checkpoint`].
     pub fn save_lora(&self, dir: &Path, config: &LoraConfig) -> Result<()> {
+        self.write_lora(dir, config, None)
+    }
+
+    /// As [`save_lora`](Self::save_lora), and names the model beneath by a path or the id of a repository, so that PEFT finds it by itself
+    /// (`AutoPeftModelForCausalLM`).
+    ///
+    /// # Errors
+    /// As [`save_lora`](Self::save_lora).
+    pub fn save_lora_on(&self, dir: &Path, config: &LoraConfig, base: &str) -> Result<()> {
+        self.write_lora(dir, config, Some(base))
+    }
+
+    fn write_lora(&self, dir: &Path, config: &LoraConfig, base: Option<&str>) -> Result<()> {
         let tensors: Vec<(String, Tensor)> = self
             .lora_parameters()
             .into_iter()
@@ -307,7 +321,7 @@ impl Decoder {
             return Err(Error::StateMismatch { what: "no low-rank updates are attached".to_owned() });
         }
         self.check_described(config)?;
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         save_tensors(&dir.join("adapter_model.safetensors"), &tensors, &[("format", "pt")])?;
         let targets = match &config.targets {
             LoraTargets::All => json!("all-linear"),
@@ -316,7 +330,7 @@ impl Decoder {
         let description = json!({
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": null,
+            "base_model_name_or_path": base,
             "r": config.rank,
             "lora_alpha": config.alpha,
             "lora_dropout": config.dropout,

@@ -22,6 +22,9 @@ use crate::variable::{check_tied_head, floating, variable};
 ///
 /// Parameters live in a `VarStore` of the caller under the names of the checkpoint; the decoder holds
 /// shallow clones of them. Nothing here changes during a forward pass.
+///
+/// Handles of tensors are one thread's at a time: a decoder may move to another thread (`Send`), and is not shared by several (no
+/// `Sync`). A [`Writer`](crate::Writer) borrows it, and so is made on the thread that writes.
 #[derive(Debug)]
 pub struct Decoder {
     config: DecoderConfig,
@@ -211,6 +214,37 @@ impl Decoder {
             return Ok(embeds.f_mul(&scale)?);
         }
         Ok(embeds)
+    }
+
+    /// Embeddings of rows of ids of any lengths, padded on the left as [`Writer`](crate::Writer) wants prompts.
+    ///
+    /// **Shapes** → `[rows, longest, hidden]`, and its mask.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    ///
+    /// ```
+    /// # use regen_lm::{Decoder, DecoderConfig};
+    /// # use tch::{Device, nn};
+    /// # let store = nn::VarStore::new(Device::Cpu);
+    /// # let config = DecoderConfig::preset("1m", 300)?;
+    /// # let decoder = Decoder::new(&store.root(), &config, &mut regen_torch::seed::rng(7, 0))?;
+    /// let (prompts, mask) = decoder.embed_rows(&[vec![5, 6, 7], vec![8]])?;
+    /// assert_eq!(prompts.size(), [2, 3, config.hidden()]);
+    /// assert_eq!(mask, regen_lm::PaddingMask::left(&[3, 1], 3)?);
+    /// # Ok::<(), regen_lm::Error>(())
+    /// ```
+    pub fn embed_rows<R: AsRef<[i64]>>(&self, rows: &[R]) -> Result<(Tensor, PaddingMask)> {
+        let lengths: Vec<i64> = rows.iter().map(|row| row.as_ref().len() as i64).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let mut ids = Vec::with_capacity(rows.len() * longest as usize);
+        for row in rows {
+            // Padding is masked, so any id does.
+            ids.extend(std::iter::repeat_n(0, longest as usize - row.as_ref().len()));
+            ids.extend_from_slice(row.as_ref());
+        }
+        let ids = Tensor::f_from_slice(&ids)?.f_view([rows.len() as i64, longest])?;
+        Ok((self.embed(&ids)?, PaddingMask::left(&lengths, longest)?))
     }
 
     /// Root mean square of the numbers of the vocabulary's embeddings, scaled where the family scales them: what given vectors

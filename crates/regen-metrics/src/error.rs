@@ -22,6 +22,9 @@ pub enum Error {
         /// The signature that differs.
         got: String,
     },
+    /// Runs of two systems have units in common, but not the same ones in the same order.
+    #[error("two systems do not compare: their runs were not measured on the same units in the same order")]
+    UnlikeUnits,
     /// There is nothing to score.
     #[error("no segments to score")]
     Empty,

@@ -46,6 +46,8 @@ pub struct Measurement<A: Aggregate> {
     signature: String,
     /// Segments of each run; their sum is the number of segments.
     runs: Vec<usize>,
+    /// The unit of each segment, counted from 0, where runs have units in common.
+    shared: Option<Vec<usize>>,
 }
 
 impl<A: Aggregate> Measurement<A> {
@@ -57,7 +59,7 @@ impl<A: Aggregate> Measurement<A> {
         if segments.is_empty() {
             return Err(Error::Empty);
         }
-        Ok(Self { runs: vec![segments.len()], aggregate, segments, signature })
+        Ok(Self { runs: vec![segments.len()], aggregate, segments, signature, shared: None })
     }
 
     /// The runs of one experiment (seeds, folds, worlds) as one measurement. The corpus value is that of all
@@ -83,7 +85,47 @@ impl<A: Aggregate> Measurement<A> {
             segments: runs.iter().flat_map(|run| run.segments.iter().cloned()).collect(),
             signature: first.signature.clone(),
             runs: runs.iter().flat_map(|run| run.runs.iter().copied()).collect(),
+            shared: None,
         })
+    }
+
+    /// Says that [`pooled`](Self::pooled) runs have units in common, such as users who are judged under every seed: `keys[k]` is the
+    /// unit of segment (or group) k. Intervals and tests then draw runs, and once for all of them units; otherwise a unit of three
+    /// runs would count as three, and what is not known would come out too small.
+    ///
+    /// **Source** Owen 2007, *The pigeonhole bootstrap*, Annals of Applied Statistics 1(2): of two crossed factors both are drawn, and
+    /// the variance comes out rather too large than too small.
+    ///
+    /// # Errors
+    /// [`Error::CountMismatch`] unless there is one key per segment.
+    pub fn with_shared_units<K: Eq + Hash>(mut self, keys: &[K]) -> Result<Self> {
+        self.check_keys(keys)?;
+        let mut place: HashMap<&K, usize> = HashMap::new();
+        let unit = |key| {
+            let next = place.len();
+            *place.entry(key).or_insert(next)
+        };
+        self.shared = Some(keys.iter().map(unit).collect());
+        Ok(self)
+    }
+
+    /// The unit of each segment, where runs have units in common.
+    pub(crate) fn shared_units(&self) -> Option<&[usize]> {
+        self.shared.as_deref()
+    }
+
+    /// How many units resampling draws from: the segments (or groups), each unit once where runs have units in common.
+    pub fn units(&self) -> usize {
+        let shared = self.shared.as_ref().and_then(|units| units.iter().max());
+        shared.map_or(self.segments.len(), |last| last + 1)
+    }
+
+    fn check_keys<K>(&self, keys: &[K]) -> Result<()> {
+        let (expected, got) = (self.segments.len(), keys.len());
+        if expected != got {
+            return Err(Error::CountMismatch { what: "group keys", expected, got });
+        }
+        Ok(())
     }
 
     /// How many segments each run has; one entry unless [`pooled`](Self::pooled).
@@ -140,13 +182,7 @@ impl<A: Aggregate> Measurement<A> {
     /// # Errors
     /// [`Error::CountMismatch`] unless there is one key per segment.
     pub fn grouped<K: Eq + Hash>(&self, keys: &[K]) -> Result<Self> {
-        if keys.len() != self.segments.len() {
-            return Err(Error::CountMismatch {
-                what: "group keys",
-                expected: self.segments.len(),
-                got: keys.len(),
-            });
-        }
+        self.check_keys(keys)?;
         let mut place: HashMap<&K, usize> = HashMap::new();
         let mut groups: Vec<A::Stats> = Vec::new();
         for (key, segment) in keys.iter().zip(&self.segments) {

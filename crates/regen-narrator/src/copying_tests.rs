@@ -52,7 +52,7 @@ fn stepwise(narrator: &Narrator, example: &Example, beside: &Example) -> Vec<f64
     let mut cache = decoder.new_cache(2, capacity).unwrap();
     let hidden = decoder
         .forward(
-            &narrator.embeddings(&batch, crate::Control::Nothing).unwrap(),
+            &narrator.embeddings(&batch, crate::Withheld::Nothing).unwrap(),
             &batch.mask,
             Some(&mut cache),
         )

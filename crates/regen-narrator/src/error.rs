@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Detail;
+use crate::{Detail, ReviewEncoder};
 
 /// The result of everything fallible in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -90,9 +90,15 @@ pub enum Error {
         /// What it names.
         name: String,
     },
-    /// A language model was to be named or found beside a bundle that cannot do without its own.
+    /// A language model was to be named beside a bundle that cannot do without it.
     #[error("only low-rank updates of a language model's folder can be kept without it")]
     NoBase,
+    /// A language model was given for a bundle that holds its own.
+    #[error("the bundle {} holds its language model: no other is read beside it, so give none", bundle.display())]
+    HoldsBase {
+        /// The bundle.
+        bundle: PathBuf,
+    },
     /// Two parts of the whole do not fit each other.
     #[error("{part} has {got}, but {other} needs {expected}")]
     Mismatch {
@@ -122,9 +128,9 @@ pub enum Error {
         known: String,
     },
     /// A request names an item row outside the tables.
-    #[error("request {request} names item {item}, but the tables hold {items} items")]
+    #[error("request {} names item {item}, but the tables hold {items} items", request + 1)]
     UnknownItem {
-        /// Position of the request in the call.
+        /// Index of the request in the call; messages count from 1.
         request: usize,
         /// The item row.
         item: u32,
@@ -132,23 +138,24 @@ pub enum Error {
         items: usize,
     },
     /// A request has neither history, target nor passage, so there is nothing to narrate from.
-    #[error("request {request} has an empty history, no target item and no passage")]
+    #[error("request {} has an empty history, no target item and no passage", request + 1)]
     EmptyRequest {
-        /// Position of the request in the call.
+        /// Index of the request in the call; messages count from 1.
         request: usize,
     },
     /// A request has a passage, but the narrator was made without reading any.
     #[error(
-        "request {request} has a passage, which this narrator cannot read: leave it out, or train one with text"
+        "request {} has a passage, which this narrator cannot read: leave it out, or train one with text",
+        request + 1
     )]
     UnreadPassage {
-        /// Position of the request in the call.
+        /// Index of the request in the call; messages count from 1.
         request: usize,
     },
     /// A request tells details of some purchases of its history only.
-    #[error("request {request} has details of {got} purchases, but its history holds {expected}")]
+    #[error("request {} has details of {got} purchases, but its history holds {expected}", request + 1)]
     DetailCount {
-        /// Position of the request in the call.
+        /// Index of the request in the call; messages count from 1.
         request: usize,
         /// Details.
         got: usize,
@@ -157,25 +164,27 @@ pub enum Error {
     },
     /// A detail is out of range.
     #[error(
-        "request {request}, purchase {place}: {detail:?} is neither a number of stars and of days since, nor unknown"
+        "request {}, purchase {}: {detail:?} is neither a number of stars and of days since, nor unknown",
+        request + 1, place + 1
     )]
     Detail {
-        /// Position of the request in the call.
+        /// Index of the request in the call; messages count from 1.
         request: usize,
-        /// Position in the history.
+        /// Index in the history; messages count from 1.
         place: usize,
         /// What was given.
         detail: Detail,
     },
     /// The vector of a review is of another encoder than the narrator was trained with.
     #[error(
-        "request {request}, purchase {place}: the vector of its review has {got} numbers, but this narrator reads {expected}: embed \
-         reviews by the encoder that it was trained with"
+        "request {}, purchase {}: the vector of its review has {got} numbers, but this narrator reads {expected}: embed \
+         reviews by the encoder that it was trained with",
+        request + 1, place + 1
     )]
     ReviewWidth {
-        /// Position of the request in the call.
+        /// Index of the request in the call; messages count from 1.
         request: usize,
-        /// Position in the history.
+        /// Index in the history; messages count from 1.
         place: usize,
         /// Numbers that were given.
         got: usize,
@@ -184,14 +193,35 @@ pub enum Error {
     },
     /// The vector of a review holds NaN or an infinity.
     #[error(
-        "request {request}, purchase {place}: the vector of its review holds a number that is not finite; leave the review out \
-         where it is not known"
+        "request {}, purchase {}: the vector of its review holds a number that is not finite; leave the review out \
+         where it is not known",
+        request + 1, place + 1
     )]
     ReviewNumber {
-        /// Position of the request in the call.
+        /// Index of the request in the call; messages count from 1.
         request: usize,
-        /// Position in the history.
+        /// Index in the history; messages count from 1.
         place: usize,
+    },
+    /// The vectors of reviews are of another encoder than those that the narrator was trained on.
+    #[error(
+        "the vectors of reviews are of the encoder {} (SHA-256 {}), but this narrator was trained on those of {} (SHA-256 {}): embed \
+         reviews by that one, or train a narrator on yours",
+        given.name, given.sha256, trained.name, trained.sha256
+    )]
+    OtherReviewEncoder {
+        /// Which it was trained on.
+        trained: Box<ReviewEncoder>,
+        /// Which is given.
+        given: Box<ReviewEncoder>,
+    },
+    /// Examples were given with the users of others.
+    #[error("{got} users are named for {expected} examples: name one for each")]
+    UserCount {
+        /// Users.
+        got: usize,
+        /// Examples.
+        expected: usize,
     },
     /// A user's vector has no single best value.
     #[error(
@@ -215,10 +245,10 @@ pub enum Error {
     /// The next item was asked of a narrator that was not made to tell it.
     #[error("this narrator does not tell the next item: make it with `next_item`")]
     NoNextItem,
-    /// Training was asked for without examples.
+    /// Something was asked for without examples to do it with.
     #[error("there are no {which} examples")]
     NoExamples {
-        /// `training` or `validation`.
+        /// `training`, `validation`, or `measured`.
         which: &'static str,
     },
     /// A number of the configuration is out of range.

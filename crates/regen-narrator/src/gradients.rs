@@ -3,9 +3,8 @@
 use regen_fusion::IntegratedGradients;
 use tch::{Kind, Tensor};
 
-use crate::losses::Control;
 use crate::prompt::Padding;
-use crate::{Error, Narrator, Request, Result};
+use crate::{Error, Narrator, Request, Result, Withheld};
 
 /// What each side contributes to the soft tokens of requests.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ impl Narrator {
         let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
         let sequences = self.prompts(requests)?;
         let batch = self.batch(&sequences.iter().collect::<Vec<_>>(), Padding::Right)?;
-        let vectors = self.item_vectors(&batch, Control::Nothing)?;
+        let vectors = self.item_vectors(&batch, Withheld::Nothing)?;
         let items = adapter.integrated_gradients(&vectors)?;
         let history = adapter.integrated_gradients_of_history(&vectors, &batch.history)?;
         let mut both_present = vectors.mask.to_kind(Kind::Bool);

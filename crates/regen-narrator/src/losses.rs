@@ -1,58 +1,12 @@
-//! The loss narrative by narrative, and what becomes of it when something is taken from the prompt.
+//! The loss narrative by narrative, and what becomes of it when something is withheld from the prompt.
 
-use rand::seq::SliceRandom;
 use regen_lm::Decoder;
-use regen_torch::{Numbers, seed, tensor_to_vec_f32};
+use regen_torch::{Numbers, tensor_to_vec_f32};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
-use crate::narrator::stream;
 use crate::prompt::{Batch, Padding, Sequence};
-use crate::{Error, Example, Narrator, Result};
-
-/// What is changed in the prompts before the loss is taken: whether the language model reads its soft tokens shows in what
-/// the change costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Control {
-    /// Nothing.
-    Nothing,
-    /// Every example is given history, with its details and reviews, and target of another one of its kind. A passage stays where
-    /// it is. A kind with a single example is not changed.
-    ShuffledItems,
-    /// One item of every example, the target or else the last purchase, is that of another example of its kind. Where all of a
-    /// kind have the same, it is not changed.
-    OneItemSwapped,
-    /// Every item, and the user, is said to have no collaborative vector.
-    WithoutCf,
-    /// Every item is said to have no semantic vector.
-    WithoutSemantic,
-    /// Every item is said to have neither vector: only how many there are, their details and their reviews, is left.
-    WithoutVectors,
-    /// Nothing is said of purchases beside their items: no rating, recency or position.
-    WithoutDetails,
-    /// The user is said to have no vector.
-    WithoutUser,
-    /// The user is said to have written no reviews.
-    WithoutReviews,
-}
-
-impl Control {
-    /// Whether the collaborative side is taken away.
-    pub(crate) fn hides_cf(self) -> bool {
-        matches!(self, Self::WithoutCf | Self::WithoutVectors)
-    }
-
-    /// Whether the semantic side is taken away.
-    pub(crate) fn hides_semantic(self) -> bool {
-        matches!(self, Self::WithoutSemantic | Self::WithoutVectors)
-    }
-
-    /// Whether the user's vector, which is of the collaborative side too, is taken away.
-    pub(crate) fn hides_user(self) -> bool {
-        self.hides_cf() || self == Self::WithoutUser
-    }
-}
+use crate::{Error, Example, Narrator, Result, Withheld};
 
 /// The loss of one narrative.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -64,31 +18,27 @@ pub struct NarrativeLoss {
 }
 
 impl Narrator {
-    /// The loss of every example under a control, in their order. `seed` decides who changes items with whom.
+    /// The loss of every example, in their order, with something withheld from their prompts. Of the examples of several users
+    /// [`UserExamples::under`](crate::UserExamples::under) makes those of a control that exchanges their items.
     ///
     /// # Errors
     /// [`Error::NoExamples`], and those of laying out the requests.
     pub fn losses(
         &self,
         examples: &[Example],
-        control: Control,
+        withheld: Withheld,
         batch: usize,
-        seed: u64,
     ) -> Result<Vec<NarrativeLoss>> {
         if examples.is_empty() {
-            return Err(Error::NoExamples { which: "control" });
+            return Err(Error::NoExamples { which: "measured" });
         }
-        let sequences = match control {
-            Control::ShuffledItems => self.sequences(&shuffled(examples, seed))?,
-            Control::OneItemSwapped => self.sequences(&swapped(examples, seed))?,
-            _ => self.sequences(examples)?,
-        };
+        let sequences = self.sequences(examples)?;
         let mut order: Vec<usize> = (0..sequences.len()).collect();
         order.sort_by_key(|&index| sequences[index].len());
         let mut losses = vec![NarrativeLoss { nats: 0.0, tokens: 0 }; sequences.len()];
         for chunk in order.chunks(batch.max(1)) {
             let rows: Vec<&Sequence> = chunk.iter().map(|&index| &sequences[index]).collect();
-            let nats = tch::no_grad(|| self.row_losses(&rows, control))?;
+            let nats = tch::no_grad(|| self.row_losses(&rows, withheld))?;
             for (&index, nats) in chunk.iter().zip(nats) {
                 losses[index] =
                     NarrativeLoss { nats: f64::from(nats), tokens: sequences[index].answer_len() };
@@ -97,9 +47,9 @@ impl Narrator {
         Ok(losses)
     }
 
-    fn row_losses(&self, sequences: &[&Sequence], control: Control) -> Result<Vec<f32>> {
+    fn row_losses(&self, sequences: &[&Sequence], withheld: Withheld) -> Result<Vec<f32>> {
         let batch = self.batch(sequences, Padding::Right)?;
-        let hidden = self.decoder.forward(&self.embeddings(&batch, control)?, &batch.mask, None)?;
+        let hidden = self.decoder.forward(&self.embeddings(&batch, withheld)?, &batch.mask, None)?;
         let chosen = Chosen::of(&hidden, &batch)?;
         let likely = match &self.copying {
             Some(copying) => copying.log_likelihood(&self.decoder, &hidden, &batch, &chosen)?,
@@ -150,57 +100,6 @@ impl Chosen {
     }
 }
 
-/// Examples with the items of others of their kind: each takes from the next of its ring.
-fn shuffled(examples: &[Example], seed: u64) -> Vec<Example> {
-    let mut shuffled = examples.to_vec();
-    for ring in rings(examples, seed) {
-        for (place, &index) in ring.iter().enumerate() {
-            let giver = &examples[ring[(place + 1) % ring.len()]].request;
-            shuffled[index].request.history.clone_from(&giver.history);
-            shuffled[index].request.details.clone_from(&giver.details);
-            shuffled[index].request.target = giver.target;
-        }
-    }
-    shuffled
-}
-
-/// Examples with one item of another: the next of its ring whose item is another one.
-fn swapped(examples: &[Example], seed: u64) -> Vec<Example> {
-    let item = |index: usize| {
-        let request = &examples[index].request;
-        request.target.or(request.history.last().copied())
-    };
-    let mut swapped = examples.to_vec();
-    for ring in rings(examples, seed) {
-        for (place, &index) in ring.iter().enumerate() {
-            let others = (1..ring.len()).filter_map(|step| item(ring[(place + step) % ring.len()]));
-            let Some(other) = others.into_iter().find(|other| Some(*other) != item(index)) else { continue };
-            let request = &mut swapped[index].request;
-            match (&mut request.target, request.history.last_mut()) {
-                (Some(target), _) => *target = other,
-                (None, Some(last)) => *last = other,
-                (None, None) => {}
-            }
-        }
-    }
-    swapped
-}
-
-/// The examples of each kind in a random ring.
-fn rings(examples: &[Example], seed: u64) -> Vec<Vec<usize>> {
-    let mut rng = seed::rng(seed, stream::CONTROLS);
-    let mut kinds: Vec<&str> = examples.iter().map(|example| example.request.kind.as_str()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let ring = |kind: &str| {
-        let mut ring: Vec<usize> =
-            (0..examples.len()).filter(|&index| examples[index].request.kind == kind).collect();
-        ring.shuffle(&mut rng);
-        ring
-    };
-    kinds.into_iter().map(ring).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use regen_fusion::{AdapterConfig, AdapterKind, DetailInputs, Normalisation, Sources};
@@ -208,7 +107,9 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::{ItemIds, ItemTable, ItemTables, NarratorConfig, Request, special_tokens};
+    use crate::{
+        Control, ItemIds, ItemTable, ItemTables, NarratorConfig, Request, UserExamples, special_tokens,
+    };
 
     /// A narrator whose adapter gives the same soft token for everything.
     fn deaf() -> Narrator {
@@ -279,8 +180,8 @@ mod tests {
         ] {
             let narrator = narrator(zeroed);
             let worths = narrator.side_worth(&examples, 2).unwrap();
-            let losses = |control| narrator.losses(&examples, control, 2, 0).unwrap();
-            let (whole, none) = (losses(Control::Nothing), losses(Control::WithoutVectors));
+            let losses = |withheld| narrator.losses(&examples, withheld, 2).unwrap();
+            let (whole, none) = (losses(Withheld::Nothing), losses(Withheld::Vectors));
             for ((worth, whole), none) in worths.iter().zip(&whole).zip(&none) {
                 assert_eq!(worth.tokens, whole.tokens);
                 let saved = none.nats - whole.nats;
@@ -307,84 +208,21 @@ mod tests {
             text: "the lamp".into(),
         };
         let examples = [example(vec![0], 1), example(vec![1], 0)];
-        let plain = narrator.losses(&examples, Control::Nothing, 2, 1).unwrap();
+        let plain = narrator.losses(&examples, Withheld::Nothing, 2).unwrap();
+        let of_users = UserExamples::new(&examples, &[0, 1]).unwrap();
         for control in [
             Control::ShuffledItems,
             Control::OneItemSwapped,
-            Control::WithoutCf,
-            Control::WithoutSemantic,
-            Control::WithoutVectors,
+            Control::Without(Withheld::Cf),
+            Control::Without(Withheld::Semantic),
+            Control::Without(Withheld::Vectors),
         ] {
-            assert_eq!(narrator.losses(&examples, control, 2, 1).unwrap(), plain, "{control:?}");
+            let changed = of_users.under(control, 1);
+            let losses = narrator.losses(&changed.examples, changed.withheld, 2).unwrap();
+            assert_eq!(losses, plain, "{control:?}");
         }
         let mean = plain.iter().map(|loss| loss.nats).sum::<f64>()
             / plain.iter().map(|loss| loss.tokens).sum::<usize>() as f64;
         assert!((narrator.loss(&examples, 2).unwrap() - mean).abs() < 1e-6);
-    }
-
-    #[test]
-    fn items_change_places_within_a_kind_and_everyone_gets_anothers() {
-        let example = |kind: &str, item: u32| Example {
-            request: Request {
-                kind: kind.to_owned(),
-                history: vec![item],
-                target: Some(item),
-                passage: vec![item.to_string()],
-                ..Request::default()
-            },
-            text: item.to_string(),
-        };
-        let mut examples: Vec<Example> = (0..9).map(|item| example("reason", item)).collect();
-        examples.extend((10..13).map(|item| example("summary", item)));
-        examples.push(example("alone", 20));
-        let changed = shuffled(&examples, 3);
-        let mut given: Vec<u32> = Vec::new();
-        for (before, after) in examples.iter().zip(&changed) {
-            assert_eq!((&before.text, &before.request.passage), (&after.text, &after.request.passage));
-            assert_eq!(after.request.target, Some(after.request.history[0]));
-            assert_eq!(before.request.target == after.request.target, before.request.kind == "alone");
-            given.extend(after.request.target);
-        }
-        let kinds: Vec<bool> = given.iter().map(|&item| item < 10).collect();
-        assert!(kinds[..9].iter().all(|&reason| reason) && !kinds[9..].iter().any(|&reason| reason));
-        given.sort_unstable();
-        given.dedup();
-        assert_eq!(given.len(), examples.len());
-        assert_eq!(shuffled(&examples, 3), changed);
-    }
-
-    #[test]
-    fn one_item_is_swapped_for_another_that_differs_and_all_else_stays() {
-        let example = |kind: &str, history: &[u32], target| Example {
-            request: Request { kind: kind.into(), history: history.to_vec(), target, ..Request::default() },
-            text: "the lamp".into(),
-        };
-        let examples = [
-            example("reason", &[1, 2], Some(3)),
-            example("reason", &[2], Some(3)),
-            example("reason", &[5], Some(4)),
-            example("summary", &[1, 2], None),
-            example("summary", &[7, 8], None),
-            example("alone", &[1], Some(9)),
-            example("passage", &[], None),
-            example("passage", &[], None),
-        ];
-        let changed = swapped(&examples, 3);
-        for (before, after) in examples.iter().zip(&changed) {
-            let (mut after, before) = (after.clone(), before.clone());
-            match before.request.kind.as_str() {
-                "reason" => {
-                    assert_ne!(after.request.target, before.request.target);
-                    assert!([Some(3), Some(4)].contains(&after.request.target));
-                    after.request.target = before.request.target;
-                }
-                "summary" => {
-                    assert_ne!(after.request.history.pop(), before.request.history.last().copied());
-                    after.request.history.extend(before.request.history.last());
-                }
-                _ => {}
-            }
-            assert_eq!(after, before);
-        }
     }
 }

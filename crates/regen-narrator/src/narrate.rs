@@ -3,28 +3,12 @@
 use std::ops::ControlFlow;
 
 use regen_lm::generate::{Generated, NextToken, TextStream};
-use regen_lm::{BeamOptions, Ending, GenerateOptions, Hypothesis, Storage, Writer};
-use serde::{Deserialize, Serialize};
+use regen_lm::{BeamOptions, CacheStorage, Ending, GenerateOptions, Hypothesis, Storage, Writer};
 
 use crate::copying::Copying;
-use crate::losses::Control;
 use crate::pieces::Pieces;
 use crate::prompt::{Padding, Sequence};
-use crate::{Error, Narrator, Request, Result};
-
-/// How a narrator writes where nobody says otherwise. Its bundle keeps it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WritingDefaults {
-    /// As [`GenerateOptions::no_repeat_ngram`]: a narrative never holds the same run of this many tokens twice; 0 allows it.
-    pub no_repeat_ngram: usize,
-}
-
-impl WritingDefaults {
-    pub(crate) fn is_plain(&self) -> bool {
-        *self == Self::default()
-    }
-}
+use crate::{Error, Narrator, Request, Result, Withheld};
 
 /// How far a call of [`NarrativeWriter::narrate`] has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +43,9 @@ impl Narrative {
 /// Writes narratives of a narrator that does not change meanwhile. Its language model is packed for the processor when the writer
 /// is made: make one and use it for all that is to be written.
 ///
+/// It borrows the narrator and so stays on one thread (no `Send`): a thread that is to write takes the narrator and makes the writer
+/// itself.
+///
 /// ```no_run
 /// # use regen_narrator::{Narrator, Request};
 /// # use std::ops::ControlFlow;
@@ -75,35 +62,20 @@ impl Narrative {
 pub struct NarrativeWriter<'a> {
     narrator: &'a Narrator,
     writer: Writer<'a>,
-    control: Control,
+    withheld: Withheld,
 }
 
 impl Narrator {
-    /// How it writes where nobody says otherwise.
-    pub fn writing(&self) -> WritingDefaults {
-        self.writing
-    }
-
-    /// Says how it is to write where nobody says otherwise, for the bundle.
-    pub fn set_writing(&mut self, writing: WritingDefaults) {
-        self.writing = writing;
-    }
-
-    /// The options that follow: greedy, as many tokens as in training, and what [`writing`](Self::writing) says.
-    pub fn generate_options(&self) -> GenerateOptions {
-        GenerateOptions {
-            max_new_tokens: self.config.max_narrative_tokens,
-            no_repeat_ngram: self.writing.no_repeat_ngram,
-            ..GenerateOptions::default()
-        }
-    }
-
     /// A writer with the language model in its own precision.
     ///
     /// # Errors
     /// Those of [`Writer::new`].
     pub fn writer(&self) -> Result<NarrativeWriter<'_>> {
-        Ok(NarrativeWriter { narrator: self, writer: Writer::new(&self.decoder)?, control: Control::Nothing })
+        Ok(NarrativeWriter {
+            narrator: self,
+            writer: Writer::new(&self.decoder)?,
+            withheld: Withheld::Nothing,
+        })
     }
 
     /// A writer with the language model's weights rounded to `storage`: less memory and, where reading them is what takes the time,
@@ -113,7 +85,7 @@ impl Narrator {
     /// Those of [`Writer::with_storage`].
     pub fn writer_with(&self, storage: Storage) -> Result<NarrativeWriter<'_>> {
         let writer = Writer::with_storage(&self.decoder, storage)?;
-        Ok(NarrativeWriter { narrator: self, writer, control: Control::Nothing })
+        Ok(NarrativeWriter { narrator: self, writer, withheld: Withheld::Nothing })
     }
 
     /// The texts that [`NarrativeWriter::narrate`] of a [`writer`](Self::writer) for this call alone gives.
@@ -133,18 +105,38 @@ impl Narrator {
 }
 
 impl NarrativeWriter<'_> {
-    /// The same writer for prompts of which `control` hides something: what becomes of narratives when a side is taken away.
+    /// The same writer, with keys and values held as `cache` says: see [`Writer::with_cache`], which also says where nothing changes.
+    #[must_use]
+    pub fn with_cache(self, cache: CacheStorage) -> Self {
+        Self { writer: self.writer.with_cache(cache), ..self }
+    }
+
+    /// Whether weights and cache are those of the packed decoder, so that their storage is what was asked for. See
+    /// [`Writer::is_packed`].
+    pub fn is_packed(&self) -> bool {
+        self.writer.is_packed()
+    }
+
+    /// Bytes of the packed weights, if there are any.
+    pub fn packed_bytes(&self) -> Option<usize> {
+        self.writer.packed_bytes()
+    }
+
+    /// Bytes of keys and values while `rows` narratives are written at once, if they are those of the longest prompts among
+    /// `requests`. Beams take this much each, and what several rows begin with is held once more.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for a control that exchanges items among requests, since a writer sees each by itself: give it
-    /// requests whose items are exchanged.
-    pub fn under(self, control: Control) -> Result<Self> {
-        if matches!(control, Control::ShuffledItems | Control::OneItemSwapped) {
-            let got = format!("{control:?}");
-            let expected = "one that hides something: exchange items among the requests instead";
-            return Err(Error::InvalidConfig { field: "control", got, expected });
-        }
-        Ok(Self { control, ..self })
+    /// Those of requests that cannot be laid out, as [`narrate`](Self::narrate).
+    pub fn cache_bytes(&self, requests: &[Request], options: &GenerateOptions, rows: usize) -> Result<usize> {
+        let prompts = self.narrator.prompts(requests)?;
+        let longest = prompts.iter().map(Sequence::len).max().unwrap_or(0);
+        Ok(self.writer.cache_bytes(rows, longest.saturating_add(options.max_new_tokens)))
+    }
+
+    /// The same writer for prompts of which something is withheld: what becomes of narratives when a side is taken away.
+    #[must_use]
+    pub fn without(self, withheld: Withheld) -> Self {
+        Self { withheld, ..self }
     }
 
     /// Writes one narrative per request, in their order, `batch` at a time. What several requests begin with, such as those for
@@ -214,7 +206,7 @@ impl NarrativeWriter<'_> {
         let each = |rows: &[&Sequence], options: &GenerateOptions, _: &[usize]| {
             let narrator = self.narrator;
             let batch = narrator.batch(rows, Padding::Left)?;
-            let embeddings = narrator.embeddings(&batch, self.control)?;
+            let embeddings = narrator.embeddings(&batch, self.withheld)?;
             let mut copying = narrator.copying.as_ref().map(|head| Copying::new(head, &batch));
             let next_token = copying.as_mut().map(|copying| copying as &mut dyn NextToken);
             let found = self.writer.beam_search(&embeddings, &batch.mask, options, beam, next_token)?;
@@ -326,7 +318,7 @@ impl NarrativeWriter<'_> {
         if narrator.copying.is_none() && first.len() < rows.len() {
             let beginnings: Vec<Sequence> = first.iter().map(|row| rows[*row].beginning()).collect();
             let batch = narrator.batch(&beginnings.iter().collect::<Vec<_>>(), Padding::Left)?;
-            let embeddings = narrator.embeddings(&batch, self.control)?;
+            let embeddings = narrator.embeddings(&batch, self.withheld)?;
             let prefix = writer.read_prefix(&embeddings, &batch.mask)?;
             let asks: Vec<Sequence> = rows.iter().map(|row| row.asking()).collect();
             let asks = narrator.batch(&asks.iter().collect::<Vec<_>>(), Padding::Left)?;
@@ -334,7 +326,7 @@ impl NarrativeWriter<'_> {
             return Ok(writer.after(&prefix, &of).generate_with(&asked, &asks.mask, options, on_token)?);
         }
         let batch = narrator.batch(rows, Padding::Left)?;
-        let embeddings = narrator.embeddings(&batch, self.control)?;
+        let embeddings = narrator.embeddings(&batch, self.withheld)?;
         let Some(head) = &narrator.copying else {
             return Ok(writer.generate_with(&embeddings, &batch.mask, options, on_token)?);
         };

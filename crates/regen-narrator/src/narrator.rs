@@ -11,11 +11,10 @@ use tch::{Device, Tensor, nn};
 use crate::checks::{check, load_lm, same, whitening_maps};
 use crate::copying::CopyHead;
 use crate::injection::{Embedded, Injection, InjectionConfig};
-use crate::losses::Control;
-use crate::narrate::WritingDefaults;
 use crate::next_item::NextItemHead;
 use crate::prompt::{Batch, Padding, Places, PromptTokens, PromptWords, Sequence};
-use crate::{Error, Example, ItemIds, ItemTables, Provenance, Request, Result};
+use crate::writing::{FolderWriting, WritingDefaults};
+use crate::{Error, Example, ItemIds, ItemTables, Provenance, Request, Result, ReviewEncoder, Withheld};
 
 /// Random streams of a seed, so that changing one draw never moves another.
 pub(crate) mod stream {
@@ -28,6 +27,8 @@ pub(crate) mod stream {
     pub(crate) const NEGATIVES: u64 = 7;
     pub(crate) const LORA: u64 = 8;
     pub(crate) const DROPOUT: u64 = 9;
+    /// Not the next number: the exchanges of experiments that are kept were drawn from it.
+    pub(crate) const EXCHANGE: u64 = 80;
 }
 
 /// Everything that fixes a narrator's shape.
@@ -93,6 +94,9 @@ impl NarratorConfig {
 }
 
 /// Writes narratives from histories of items. Made fresh with [`Narrator::new`] or read with [`Narrator::open`].
+///
+/// It holds handles of tensors, which are one thread's at a time: it may move to another thread (`Send`), and is not shared by
+/// several (no `Sync`). The README shows how many threads have one write for them.
 #[derive(Debug)]
 pub struct Narrator {
     pub(crate) config: NarratorConfig,
@@ -115,7 +119,10 @@ pub struct Narrator {
     /// The folder outside any bundle that the language model was taken from.
     pub(crate) base: Option<PathBuf>,
     pub(crate) provenance: Option<Provenance>,
+    pub(crate) review_encoder: Option<ReviewEncoder>,
     pub(crate) writing: WritingDefaults,
+    /// What the language model's folder says of writing.
+    pub(crate) folder: Option<FolderWriting>,
 }
 
 /// Where a language model's parameters come from.
@@ -187,6 +194,10 @@ impl Narrator {
             }
             LmWeights::Folder(dir) | LmWeights::Adapted(dir, _) => load_lm(&lm_vs, dir, &config.decoder)?,
         };
+        let folder = match lm {
+            LmWeights::Fresh => None,
+            LmWeights::Folder(dir) | LmWeights::Adapted(dir, _) => FolderWriting::read(dir, &config.decoder)?,
+        };
         let lora_vs = nn::VarStore::new(device);
         match (&config.lora, lm) {
             (None, _) => {}
@@ -246,7 +257,9 @@ impl Narrator {
             item_ids,
             base: if let LmWeights::Folder(dir) = lm { Some(dir.to_owned()) } else { None },
             provenance: None,
+            review_encoder: None,
             writing: WritingDefaults::default(),
+            folder,
         })
     }
 
@@ -333,7 +346,7 @@ impl Narrator {
         let adapter = self.adapter.as_ref().ok_or(Error::NoAdapter)?;
         let sequences = self.prompts(requests)?;
         let batch = self.batch(&sequences.iter().collect::<Vec<_>>(), Padding::Right)?;
-        Ok(adapter.attribution(&self.item_vectors(&batch, Control::Nothing)?)?)
+        Ok(adapter.attribution(&self.item_vectors(&batch, Withheld::Nothing)?)?)
     }
 
     /// The vector of a user of whom nothing is known but a history, as the factorisation would have it, `[rank]`. `None` for a
@@ -351,6 +364,15 @@ impl Narrator {
             return Err(Error::UnknownItem { request, item, items });
         }
         self.tables.user(&history.iter().map(|&item| i64::from(item)).collect::<Vec<_>>())
+    }
+
+    /// Whether `request` can be laid out. A batch in which one cannot is refused whole, so who gathers the requests of many people
+    /// asks this of each before.
+    ///
+    /// # Errors
+    /// As [`NarrativeWriter::narrate`](crate::NarrativeWriter::narrate) of this request alone.
+    pub fn check_request(&self, request: &Request) -> Result<()> {
+        self.prompt(0, request).map(drop)
     }
 
     pub(crate) fn prompts(&self, requests: &[Request]) -> Result<Vec<Sequence>> {
@@ -388,9 +410,9 @@ impl Narrator {
     }
 
     /// The embeddings of a batch, soft tokens in their places, and what is added to the states further up.
-    pub(crate) fn embeddings(&self, batch: &Batch, control: Control) -> Result<Embedded> {
+    pub(crate) fn embeddings(&self, batch: &Batch, withheld: Withheld) -> Result<Embedded> {
         let text = self.decoder.embed(&batch.ids)?;
-        match self.soft_tokens(batch, control)? {
+        match self.soft_tokens(batch, withheld)? {
             Some(soft) => Embedded::with(&text, &soft, &batch.slots, self.injection.as_ref()),
             None => Ok(Embedded::text(text)),
         }
@@ -398,13 +420,13 @@ impl Narrator {
 
     /// The soft tokens that `batch.slots` counts, `[batch, soft tokens, hidden]`; `None` where nothing is to be adapted: no
     /// adapter, or a batch of passages alone.
-    pub(crate) fn soft_tokens(&self, batch: &Batch, control: Control) -> Result<Option<Tensor>> {
+    pub(crate) fn soft_tokens(&self, batch: &Batch, withheld: Withheld) -> Result<Option<Tensor>> {
         let (Some(adapter), true) = (&self.adapter, batch.rows.numel() > 0) else { return Ok(None) };
-        let items = self.item_vectors(batch, control)?;
+        let items = self.item_vectors(batch, withheld)?;
         let mut parts = vec![adapter.forward(&items)?.embeddings];
         parts.extend(adapter.resample(&items, &batch.history)?);
         if let Some(users) = &batch.user {
-            let shown = control.hides_user().then(|| Side {
+            let shown = withheld.hides_user().then(|| Side {
                 vectors: users.vectors.shallow_clone(),
                 present: users.present.zeros_like(),
             });
@@ -416,18 +438,18 @@ impl Narrator {
         Ok(Some(Tensor::f_cat(&parts, 1)?))
     }
 
-    /// What the adapter is given of a batch's items under a control.
-    pub(crate) fn item_vectors(&self, batch: &Batch, control: Control) -> Result<ItemVectors> {
+    /// What the adapter is given of a batch's items.
+    pub(crate) fn item_vectors(&self, batch: &Batch, withheld: Withheld) -> Result<ItemVectors> {
         let mut items = self.tables.gather(&batch.rows, &batch.row_mask)?;
         for (side, hidden) in
-            [(&mut items.cf, control.hides_cf()), (&mut items.semantic, control.hides_semantic())]
+            [(&mut items.cf, withheld.hides_cf()), (&mut items.semantic, withheld.hides_semantic())]
         {
             if let (Some(side), true) = (side, hidden) {
                 side.present = side.present.zeros_like();
             }
         }
         let Details { rating, recency, position, review } = &batch.details;
-        if control != Control::WithoutDetails {
+        if withheld != Withheld::Details {
             let same = |numbers: &Option<Numbers>| {
                 numbers.as_ref().map(|numbers| Numbers {
                     values: numbers.values.shallow_clone(),
@@ -437,7 +459,7 @@ impl Narrator {
             items.details.rating = same(rating);
             (items.details.recency, items.details.position) = (same(recency), same(position));
         }
-        if control != Control::WithoutReviews {
+        if withheld != Withheld::Reviews {
             items.details.review = review.as_ref().map(|side| Side {
                 vectors: side.vectors.shallow_clone(),
                 present: side.present.shallow_clone(),

@@ -4,10 +4,9 @@ use regen_torch::{Numbers, tensor_to_vec_f32, try_range};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::losses::Control;
 use crate::next_item::unit;
 use crate::prompt::Padding;
-use crate::{Error, Narrator, Request, Result};
+use crate::{Error, Narrator, Request, Result, Withheld};
 
 /// An entry of the vocabulary and how near a soft token is to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +42,7 @@ impl Narrator {
                 .iter()
                 .map(|sequence| {
                     let batch = self.batch(&[sequence], Padding::Right)?;
-                    let Some(soft) = self.soft_tokens(&batch, Control::Nothing)? else {
+                    let Some(soft) = self.soft_tokens(&batch, Withheld::Nothing)? else {
                         return Ok(Vec::new());
                     };
                     let slots = batch.slots.f_reshape([-1])?;

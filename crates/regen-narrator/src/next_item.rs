@@ -7,9 +7,8 @@ use regen_torch::{Numbers, try_range};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor, nn};
 
-use crate::losses::Control;
 use crate::prompt::{Batch, Padding, Sequence};
-use crate::{Error, Narrator, Request, Result};
+use crate::{Error, Narrator, Request, Result, Withheld};
 
 /// How the next purchase is learned beside the narrative.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -80,7 +79,7 @@ impl Narrator {
                 let rows: Vec<&Sequence> = chunk.iter().map(|&index| &sequences[index]).collect();
                 let batch = self.batch(&rows, Padding::Right)?;
                 let hidden =
-                    self.decoder.forward(&self.embeddings(&batch, Control::Nothing)?, &batch.mask, None)?;
+                    self.decoder.forward(&self.embeddings(&batch, Withheld::Nothing)?, &batch.mask, None)?;
                 let next = batch.next.last(self.device)?;
                 let scores = head.scores(&next.states(&hidden)?, &items)?;
                 let bought = chunk.iter().map(|&index| requests[index].history.as_slice());
@@ -154,7 +153,7 @@ impl Narrator {
         next: Option<NextItemTraining>,
         rng: &mut ChaCha8Rng,
     ) -> Result<(Tensor, Option<NextLoss>)> {
-        let hidden = self.decoder.forward(&self.embeddings(batch, Control::Nothing)?, &batch.mask, None)?;
+        let hidden = self.decoder.forward(&self.embeddings(batch, Withheld::Nothing)?, &batch.mask, None)?;
         self.losses_of(&hidden, batch, None, next, rng)
     }
 

@@ -111,7 +111,7 @@ fn append(
     let largest = if kind == Kind::Half { 65504.0 } else { f32::MAX };
     check_values(vectors, side.dim, present, side.rows, largest)?;
     writer.append(side.name, &rows)?;
-    writer.append(&present_name(side.name), &Tensor::from_slice(present))?;
+    writer.append(&present_name(side.name), &Tensor::f_from_slice(present)?)?;
     side.rows += present.len();
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod config;
 mod dense;
+mod doubts;
 mod embedding_file;
 mod error;
 mod families;
@@ -17,11 +18,13 @@ mod pooling;
 mod sentence;
 mod store;
 mod template;
+mod threads;
 mod token_vectors;
 mod tokens;
 mod transformer;
 
 pub use config::{Activation, EncoderConfig, Positions, Window};
+pub use doubts::TokenizerDoubt;
 pub use embedding_file::EmbeddingFile;
 pub use error::{Error, Result};
 pub use families::Family;

@@ -14,7 +14,8 @@ const READ: usize = 1 << 22;
 
 /// The `k` rows of `items: [items, dim]` with the largest cosine to each row of `queries: [queries, dim]`, both f32 on one
 /// device: row indexes `[queries, k]` i64 and cosines `[queries, k]` f32, best first, at most as many as there are items.
-/// A zero vector has cosine 0 to everything.
+/// A zero vector has cosine 0 to everything. Models made for dot products, as `similarity_fn_name` of their folder says, order items
+/// otherwise, unless their vectors have unit length.
 ///
 /// # Errors
 /// [`Error::Widths`] if the two are not matrices of one width, [`Error::Torch`].

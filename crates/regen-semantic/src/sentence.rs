@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use regen_torch::{Checkpoint, Numbers, Placement, settle_vector_math, tensor_from_f32, tensor_to_vec_f32};
 use tch::{Device, Tensor};
@@ -14,23 +14,36 @@ use crate::folder::{Layout, Tail};
 use crate::memory::{Memory, in_parts};
 use crate::plan::{self, Padding};
 use crate::pooling::pool;
+use crate::threads;
 use crate::tokens::TextTokens;
 use crate::transformer::{Batch, Engine, Torch, Transformer, torch};
-use crate::{EncoderConfig, Error, Pooling, Result};
+use crate::{EncoderConfig, Error, Pooling, Result, TokenizerDoubt};
 
-/// A loaded sentence-transformers model.
+/// A loaded sentence-transformers model. Any number of threads may use one at the same time, by reference or in an
+/// [`Arc`](std::sync::Arc): they share its weights.
+///
+/// ```
+/// use regen_semantic::{EncodeOptions, SentenceEncoder};
+/// # let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/families/bert");
+/// let encoder = SentenceEncoder::load(&folder, regen_torch::Placement::cpu())?;
+/// let ask = |text| encoder.encode(&[text], &EncodeOptions::default());
+/// std::thread::scope(|scope| {
+///     let other = scope.spawn(|| ask("a red gel pen"));
+///     assert_eq!(ask("a blue notebook")?.size(), other.join().expect("no panic")?.size());
+///     Ok::<(), regen_semantic::Error>(())
+/// })?;
+/// # Ok::<(), regen_semantic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SentenceEncoder {
-    network: Network,
+    /// A tensor's handle is one thread's, so that every call takes its own.
+    network: Mutex<Network>,
     pub(crate) tokens: TextTokens,
     pub(crate) config: EncoderConfig,
     layout: Layout,
     dim: i64,
     memory: Memory,
 }
-
-/// Rows beyond the tokenizer's tokens that padding explains: the tables of Qwen3 have 267, of multilingual E5 35, of Nomic Embed 6.
-const PADDING_ROWS: i64 = 512;
 
 /// What is put before every text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,8 +68,9 @@ pub struct EncodeOptions {
     /// faster than large ones. It changes nothing but rounding.
     pub batch_tokens: usize,
     /// Batches computed at the same time on the CPU, each by one thread. `None`: as many as libtorch has threads, if
-    /// there are as many batches; otherwise libtorch's threads share each product. While several run, the process-wide
-    /// thread count of libtorch is 1; it is restored after.
+    /// there are as many batches; otherwise they are computed one after the other, by the calling thread if the weights are
+    /// [packed](SentenceEncoder::is_packed) and with libtorch's threads for each product if they are not. Callers that encode on many
+    /// threads themselves set 1. Other threads' number of libtorch's threads stays as it is.
     pub workers: Option<NonZeroUsize>,
     /// What is done about texts of different length in one batch. `None`: by device.
     pub padding: Option<Padding>,
@@ -150,17 +164,24 @@ impl SentenceEncoder {
         let transformer = engine(Transformer::load(&config, &Checkpoint::open(dir)?, placement)?)?;
         let network =
             Network { transformer, pooling: layout.pooling.clone(), tail, padding_id: config.padding_id };
-        Ok(Self { network, tokens, config, layout, dim, memory: Memory::default() })
+        Ok(Self { network: Mutex::new(network), tokens, config, layout, dim, memory: Memory::default() })
+    }
+
+    /// Handles of the calling thread's own.
+    fn network(&self) -> Network {
+        threads::settle();
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).share()
     }
 
     /// The transformer, and the padding id of families that count positions past it.
-    pub(crate) fn transformer(&self) -> (&Engine, Option<i64>) {
-        (&self.network.transformer, self.network.padding_id)
+    pub(crate) fn engine(&self) -> (Engine, Option<i64>) {
+        let network = self.network();
+        (network.transformer, network.padding_id)
     }
 
     /// Whether products are computed by kernels of our own.
     pub fn is_packed(&self) -> bool {
-        self.network.transformer.is_packed()
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).transformer.is_packed()
     }
 
     /// Width of an embedding.
@@ -184,10 +205,10 @@ impl SentenceEncoder {
         Some(self.memory.most_tokens()).filter(|&tokens| tokens < usize::MAX)
     }
 
-    /// Rows of the embedding table that no token of the tokenizer reads, where they are more than tables are padded by: a tokenizer
-    /// of another model fits into the table too if it is smaller. Some sound folders have such rows as well.
-    pub fn unread_embeddings(&self) -> Option<i64> {
-        Some(self.tokens.unread).filter(|&unread| unread > PADDING_ROWS)
+    /// What speaks against the folder's tokenizer being its model's, without being proof: for programs to print. What is proof is
+    /// refused by [`load`](Self::load).
+    pub fn tokenizer_doubts(&self) -> &[TokenizerDoubt] {
+        &self.tokens.doubts
     }
 
     /// How token vectors become one; several are concatenated.
@@ -235,7 +256,8 @@ impl SentenceEncoder {
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let batch_tokens = options.batch_tokens.min(self.memory.most_tokens());
         let batches = plan::batches(&lengths, options.batch_texts, batch_tokens);
-        let on_cpu = self.network.transformer.device() == Device::Cpu;
+        let network = self.network();
+        let on_cpu = network.transformer.device() == Device::Cpu;
         let skip = !(self.layout.include_prompt || prompt.is_empty());
         let run = Run {
             padding: options.padding.unwrap_or(if on_cpu { Padding::Avoid } else { Padding::ToLongest }),
@@ -257,48 +279,12 @@ impl SentenceEncoder {
         match workers(options.workers, on_cpu, batches.len()) {
             1 => {
                 for batch in &batches {
-                    store(batch, &self.network.embed_within(batch, &ids, run, &self.memory)?)?;
+                    store(batch, &network.embed_within(batch, &ids, run, &self.memory)?)?;
                 }
             }
-            workers => self.in_parallel(workers, &batches, &ids, run, &mut store)?,
+            workers => network.in_parallel(workers, &batches, &ids, run, &self.memory, &mut store)?,
         }
         Ok(tensor_from_f32(&output, &[total as i64, self.dim])?)
-    }
-
-    /// Computes each batch on one of `workers` threads; `store` is called on this one.
-    fn in_parallel(
-        &self,
-        workers: usize,
-        batches: &[Vec<usize>],
-        ids: &[Vec<i64>],
-        run: Run,
-        store: &mut Store<'_>,
-    ) -> Result<()> {
-        let threads = tch::get_num_threads();
-        let next = AtomicUsize::new(0);
-        let result = std::thread::scope(|scope| {
-            let (sender, receiver) = mpsc::channel();
-            for _ in 0..workers {
-                let (network, sender, next) = (self.network.share(), sender.clone(), &next);
-                let memory = &self.memory;
-                scope.spawn(move || {
-                    // libtorch and MKL keep a thread count for each thread that asks.
-                    tch::set_num_threads(1);
-                    while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        // A closed channel means that nobody waits any more.
-                        if sender.send((batch, network.embed_within(batch, ids, run, memory))).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            let result = receiver.iter().try_for_each(|(batch, vectors)| store(batch, &vectors?));
-            next.store(batches.len(), Ordering::Relaxed);
-            result
-        });
-        tch::set_num_threads(threads);
-        result
     }
 
     fn prompt<'a>(&'a self, prompt: &'a Prompt) -> Result<&'a str> {
@@ -343,6 +329,46 @@ impl Network {
             tail: self.tail.iter().map(share).collect(),
             padding_id: self.padding_id,
         }
+    }
+
+    /// Computes each batch on one of `workers` threads; `store` is called on this one.
+    fn in_parallel(
+        &self,
+        workers: usize,
+        batches: &[Vec<usize>],
+        ids: &[Vec<i64>],
+        run: Run,
+        memory: &Memory,
+        store: &mut Store<'_>,
+    ) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            let (settled, all_settled) = mpsc::channel::<()>();
+            let held = threads::hold();
+            for _ in 0..workers {
+                let (network, sender, next) = (self.share(), sender.clone(), &next);
+                let settled = settled.clone();
+                scope.spawn(move || {
+                    // libtorch and MKL keep a thread count for each thread that asks.
+                    tch::set_num_threads(1);
+                    drop(settled);
+                    while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        // A closed channel means that nobody waits any more.
+                        if sender.send((batch, network.embed_within(batch, ids, run, memory))).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop((sender, settled));
+            // Ends when every worker has let go of its end.
+            all_settled.iter().for_each(drop);
+            drop(held);
+            let result = receiver.iter().try_for_each(|(batch, vectors)| store(batch, &vectors?));
+            next.store(batches.len(), Ordering::Relaxed);
+            result
+        })
     }
 
     /// As [`embed`](Self::embed), in halves where memory runs out.

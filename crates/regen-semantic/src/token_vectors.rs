@@ -4,7 +4,7 @@ use regen_torch::tensor_to_vec_f32;
 use tch::Tensor;
 
 use crate::plan::{self, Padding};
-use crate::transformer::torch;
+use crate::transformer::{Engine, torch};
 use crate::{EncodeOptions, Error, Result, SentenceEncoder};
 
 /// The tokens of one text, special ones included.
@@ -51,11 +51,12 @@ impl SentenceEncoder {
                 vectors: Vec::new(),
             })
             .collect();
+        let (engine, padding_id) = self.engine();
         for batch in plan::batches(&lengths, options.batch_texts, options.batch_tokens) {
             let texts: Vec<&[i64]> = batch.iter().map(|&index| ids[index].as_slice()).collect();
             let padding = options.padding.unwrap_or(Padding::Avoid);
             let mut rest = batch.as_slice();
-            for (group, state) in self.states(&texts, layer, padding)? {
+            for (group, state) in states(&engine, padding_id, &texts, layer, padding)? {
                 let (own, later) = rest.split_at(group.texts);
                 rest = later;
                 let values = tensor_to_vec_f32(&state)?;
@@ -67,25 +68,30 @@ impl SentenceEncoder {
         }
         Ok(all)
     }
+}
 
-    /// The token vectors of a batch, `[texts · seq, hidden]` for each group.
-    fn states(&self, texts: &[&[i64]], layer: usize, padding: Padding) -> Result<Vec<(Shape, Tensor)>> {
-        let (transformer, padding_id) = self.transformer();
-        tch::no_grad(|| {
-            let batch = plan::batch(texts, padding_id, padding, transformer.device())
-                .map_err(torch("place a batch"))?;
-            let state = transformer.forward_to(&batch, layer)?;
-            let mut start = 0;
-            let groups = batch.groups.iter().map(|group| {
-                let rows = group.texts * group.seq;
-                let own = state.f_narrow(0, start, rows);
-                start += rows;
-                let own = own.map_err(torch("take a group"))?;
-                Ok((Shape { texts: group.texts as usize, seq: group.seq as usize }, own))
-            });
-            groups.collect()
-        })
-    }
+/// The token vectors of a batch, `[texts · seq, hidden]` for each group.
+fn states(
+    engine: &Engine,
+    padding_id: Option<i64>,
+    texts: &[&[i64]],
+    layer: usize,
+    padding: Padding,
+) -> Result<Vec<(Shape, Tensor)>> {
+    tch::no_grad(|| {
+        let batch =
+            plan::batch(texts, padding_id, padding, engine.device()).map_err(torch("place a batch"))?;
+        let state = engine.forward_to(&batch, layer)?;
+        let mut start = 0;
+        let groups = batch.groups.iter().map(|group| {
+            let rows = group.texts * group.seq;
+            let own = state.f_narrow(0, start, rows);
+            start += rows;
+            let own = own.map_err(torch("take a group"))?;
+            Ok((Shape { texts: group.texts as usize, seq: group.seq as usize }, own))
+        });
+        groups.collect()
+    })
 }
 
 struct Shape {

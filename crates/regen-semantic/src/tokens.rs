@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use tokenizers::normalizers::{BertNormalizer, NormalizerWrapper, Sequence, utils::Lowercase};
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection, TruncationParams};
 
+use crate::doubts::{TokenizerDoubt, doubts};
 use crate::fields::{read_object, read_text};
 use crate::folder::limits_path;
 use crate::{EncoderConfig, Error, Family, Result};
@@ -18,8 +19,7 @@ pub(crate) struct TextTokens {
     path: PathBuf,
     /// Rows of the model's embedding table.
     vocab: i64,
-    /// Rows of it that belong to no token.
-    pub(crate) unread: i64,
+    pub(crate) doubts: Vec<TokenizerDoubt>,
     pub(crate) max_tokens: i64,
 }
 
@@ -63,11 +63,11 @@ impl TextTokens {
         };
         tokenizer.with_truncation(Some(truncation)).map_err(failed("set the length limit"))?;
         tokenizer.with_padding(None);
+        let doubts = doubts(dir, &tokenizer, config.vocab - read, lowercase)?;
         if lowercase {
             lowercase_first(&mut tokenizer).map_err(failed("lower-case texts"))?;
         }
-        let (vocab, unread) = (config.vocab, config.vocab - read);
-        let tokens = Self { tokenizer, path, vocab, unread, max_tokens: limit.tokens };
+        let tokens = Self { tokenizer, path, vocab: config.vocab, doubts, max_tokens: limit.tokens };
         // Ids of the tokens around a text are written out in the file, whatever its vocabulary says.
         match tokens.special()?.into_iter().max() {
             Some(largest) if largest >= config.vocab => {
@@ -78,9 +78,17 @@ impl TextTokens {
     }
 
     /// Ids of each text, special tokens included, all of them rows of the model's table. Uses all threads of the current rayon
-    /// pool.
+    /// pool, for one text this thread.
+    ///
+    /// The next texts are not tokenised while these are computed, since too little can be won: with MiniLM on two cores, tokenising
+    /// is 0.7 % of the processor's time for titles and 0.5 % for texts of 200 tokens, on all cores, and where a list of 2,048 ends,
+    /// workers wait 1.2 % and 0.2 % of the time for the last batch.
     pub(crate) fn encode(&self, texts: Vec<String>) -> Result<Vec<Vec<i64>>> {
-        let encodings = self.tokenizer.encode_batch_fast(texts, true).map_err(|source| Error::Tokenizer {
+        let encodings = match <[String; 1]>::try_from(texts) {
+            Ok([text]) => self.tokenizer.encode_fast(text, true).map(|encoding| vec![encoding]),
+            Err(texts) => self.tokenizer.encode_batch_fast(texts, true),
+        };
+        let encodings = encodings.map_err(|source| Error::Tokenizer {
             action: "tokenise a text",
             path: self.path.clone(),
             source,

@@ -6,7 +6,7 @@ use regen_metrics::Bootstrap;
 use super::contrasts::{Asks, Contrast, contrast};
 use super::document::{Block, Entry};
 use super::findings::{Setting, Variant};
-use super::pooled::{Runs, compare};
+use super::pooled::{Runs, compare, same_users};
 use super::records::WorldRecord;
 use super::tables::{score, table};
 use crate::scores::{METRIC_NAMES, METRICS};
@@ -60,12 +60,13 @@ fn base_of(tested: &[Tested<'_>], index: usize, asks: Asks) -> Option<usize> {
     (base != index).then_some(base)
 }
 
-/// Whether the test narratives are the same ones of the same users, seed by seed.
+/// Whether the test narratives are the same ones of the same users, seed by seed, and the users drawn alike.
 fn same_tests(a: &[&WorldRecord], b: &[&WorldRecord]) -> bool {
     let same = |(a, b): (&&WorldRecord, &&WorldRecord)| {
         a.seed == b.seed && a.users == b.users && a.references == b.references
     };
-    a.len() == b.len() && a.iter().zip(b).all(same)
+    let drawn = |worlds: &[&WorldRecord]| same_users(worlds.iter().copied());
+    a.len() == b.len() && a.iter().zip(b).all(same) && drawn(a) == drawn(b)
 }
 
 fn against(own: &Tested<'_>, base: &Tested<'_>, asks: Asks, bootstrap: &Bootstrap) -> Result<Vec<Contrast>> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use regen_fusion::AdapterKind;
-use regen_narrator::{Control, Narrator, NearToken, Request};
+use regen_narrator::{Control, Narrator, NearToken, Request, UserExamples, Withheld};
 use serde_json::{Value, json};
 
 use super::attribution::shares_or_why;
@@ -48,16 +48,20 @@ pub(super) struct Made<'a> {
 pub(super) fn settings(
     plan: &Plan,
     cell: &Cell,
-    world: &Value,
+    world: &World,
     language_model_sha256: Option<&str>,
 ) -> Value {
-    json!({
-        "world": world,
+    let mut settings = json!({
+        "world": world.settings,
         "cell": cell,
         "budget": plan.budget(cell),
         "control_narratives": plan.control_narratives,
         "language_model_sha256": language_model_sha256,
-    })
+    });
+    if let Some(sha256) = world.reviews_sha256(cell) {
+        settings["reviews_sha256"] = json!(sha256);
+    }
+    settings
 }
 
 /// Trains the narrator of a cell, lets it write for the test users, and measures what it reads. Training leaves snapshots in
@@ -65,7 +69,7 @@ pub(super) fn settings(
 pub(super) fn run(plan: &Plan, cell: &Cell, made: &Made<'_>, session: &Session) -> Result<CellRecord> {
     let &Made { settings, world, vectors, encoder, progress, .. } = made;
     goes_on(progress, settings)?;
-    let (given, task, budget) = (cell.arm, &world.task, plan.budget(cell));
+    let (given, task, budget) = (cell.arm, vectors.task(world, cell), plan.budget(cell));
     let arm = Arm { given, kind: cell.adapter.unwrap_or(AdapterKind::Projection) };
     let ids = world.input.dataset.items.names().map(str::to_owned).collect();
     let cf = vectors.cf(cell.cold_vectors);
@@ -79,10 +83,11 @@ pub(super) fn run(plan: &Plan, cell: &Cell, made: &Made<'_>, session: &Session) 
     let seconds = [trained, begin.elapsed().as_secs_f64() - trained];
 
     let examples = given.show_all(&task.test);
+    let of_users = UserExamples::new(&examples, &task.test_users)?;
     let chosen = controls::of(given, cell.inputs);
     let mut losses = Vec::new();
-    for control in std::iter::once(Control::Nothing).chain(chosen.iter().copied()) {
-        losses.push((control, controls::losses(&narrator, &examples, &task.test_users, control, cell.seed)?));
+    for control in std::iter::once(Control::Without(Withheld::Nothing)).chain(chosen.iter().copied()) {
+        losses.push((control, controls::losses(&narrator, of_users, control, cell.seed)?));
     }
     let places = match chosen.is_empty() {
         true => Vec::new(),
@@ -90,9 +95,9 @@ pub(super) fn run(plan: &Plan, cell: &Cell, made: &Made<'_>, session: &Session) 
     };
     let mut controlled: Vec<(Control, Written)> = Vec::new();
     for control in chosen.into_iter().filter(|&control| !places.is_empty() && controls::is_written(control)) {
-        let changed = controls::under(&examples, &task.test_users, control, cell.seed)?;
-        let requests: Vec<Request> = places.iter().map(|&place| changed[place].request.clone()).collect();
-        let texts = controls::write(&narrator, &requests, control, budget.write_batch, session)?;
+        let changed = of_users.under(control, cell.seed);
+        let label = controls::in_words(control);
+        let texts = controls::write(&narrator, &changed, &places, label, budget.write_batch, session)?;
         controlled.push((control, world.judge_some(texts, &places, vectors, encoder, session)?));
     }
     let requests = task.requests(given);

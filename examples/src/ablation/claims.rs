@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::attribution::Measure;
 use super::contrasts::{Asks, Contrast, SINGLE, single};
+use super::enough::LEAST_USERS;
 use super::findings::{Setting, Variant};
 use super::reading::Cost;
 use super::tables::{chance, name_of};
@@ -22,6 +23,9 @@ const GAIN: f64 = 4.0;
 
 /// A control that surely costs less than this, in nats a token, costs nothing: the perplexity moves by less than a hundredth.
 pub(super) const NOTHING: f64 = 0.01;
+
+/// In place of an interval that there is none of.
+const TOO_FEW: &str = "too few users";
 
 /// Orders tried for the p value of a correlation.
 const PERMUTATIONS: usize = 10_000;
@@ -78,10 +82,13 @@ impl Verdict {
 /// Every claim that the settings have something to say about; of density only where that is what varies.
 pub(super) fn judge(settings: &[Setting], density_varies: bool) -> Vec<Claim> {
     let mut claims = Vec::new();
-    claims.extend(settings.iter().flat_map(fusion_gains));
-    claims.extend(settings.iter().flat_map(soft_tokens_read));
-    claims.extend(settings.iter().flat_map(unseen_users));
-    claims.extend(settings.iter().flat_map(semantic_weighs_more));
+    let asked: [fn(&Setting) -> Vec<Claim>; 4] =
+        [fusion_gains, soft_tokens_read, unseen_users, semantic_weighs_more];
+    for of in asked {
+        for setting in settings {
+            claims.extend(of(setting).into_iter().map(|claim| answered(setting, claim)));
+        }
+    }
     let density = ("interaction density", "densities");
     let planted = (
         "the planted weight of what only co-purchases tell (the attribution recovers the mixture)",
@@ -94,6 +101,21 @@ pub(super) fn judge(settings: &[Setting], density_varies: bool) -> Vec<Claim> {
     claims
 }
 
+/// The claim as it is, or without an answer where the setting has too few users for any.
+fn answered(setting: &Setting, claim: Claim) -> Claim {
+    if setting.has_enough_users() {
+        return claim;
+    }
+    let users = setting.test_users;
+    let because = format!("{users} test users, fewer than {LEAST_USERS}. What was seen: {}", claim.because);
+    Claim { verdict: Verdict::NotEnoughData, because, ..claim }
+}
+
+/// Whether a p value says that it is no chance; there is none of too few users.
+fn sure(p_value: Option<f64>) -> bool {
+    p_value.is_some_and(|p| p < LEVEL)
+}
+
 fn on(setting: &Setting, variant: &str) -> String {
     format!("{}, histories up to {}, {}: {variant}", setting.data, setting.history, setting.language_model)
 }
@@ -102,7 +124,7 @@ fn on(setting: &Setting, variant: &str) -> String {
 fn gain_verdict(contrast: &Contrast) -> Verdict {
     match (contrast.relative_percent, contrast.relative_interval) {
         (_, Some([_, high])) if high < GAIN => Verdict::DoesNotHoldHere,
-        (Some(gain), _) if gain >= GAIN && contrast.p_holm < LEVEL => Verdict::Holds,
+        (Some(gain), _) if gain >= GAIN && sure(contrast.p_holm) => Verdict::Holds,
         _ => Verdict::NotEnoughData,
     }
 }
@@ -111,10 +133,12 @@ fn gain_verdict(contrast: &Contrast) -> Verdict {
 pub(super) fn difference(contrast: &Contrast) -> [String; 2] {
     match (contrast.relative_percent, contrast.relative_interval) {
         (Some(percent), Some([low, high])) => [format!("{percent:+.1} %"), format!("{low:+.1}, {high:+.1}")],
-        _ => {
-            let [low, high] = contrast.interval;
+        (Some(percent), None) => [format!("{percent:+.1} %"), TOO_FEW.to_owned()],
+        (None, _) => {
+            let ends = contrast.interval.map(|[low, high]| format!("{low:+.4}, {high:+.4}"));
+            let ends = ends.unwrap_or_else(|| TOO_FEW.to_owned());
             let no_percent = "the base is too near zero for a percentage";
-            [format!("{:+.4}", contrast.difference), format!("{low:+.4}, {high:+.4}; {no_percent}")]
+            [format!("{:+.4}", contrast.difference), format!("{ends}; {no_percent}")]
         }
     }
 }
@@ -173,15 +197,19 @@ fn fusion_gains(setting: &Setting) -> Vec<Claim> {
 /// What the cost of another user's items says of a model: that it reads its soft tokens, that it ignores them, or neither.
 pub(super) fn reads(variant: &Variant) -> Option<(Verdict, &Cost)> {
     let cost = variant.costs.iter().find(|cost| cost.control == Control::ShuffledItems)?;
-    let interval = &cost.added.interval;
-    let verdict = if interval.low > 0.0 && cost.p_holm < LEVEL {
-        Verdict::Holds
-    } else if interval.high < NOTHING {
-        Verdict::DoesNotHoldHere
-    } else {
-        Verdict::NotEnoughData
+    let verdict = match &cost.added.interval {
+        Some(interval) if interval.low > 0.0 && sure(cost.p_holm) => Verdict::Holds,
+        Some(interval) if interval.high < NOTHING => Verdict::DoesNotHoldHere,
+        _ => Verdict::NotEnoughData,
     };
     Some((verdict, cost))
+}
+
+/// A cost with its numbers.
+fn in_nats(Cost { added, p_holm, .. }: &Cost) -> String {
+    let ends = added.interval.as_ref().map(|ends| format!("{:+.3}, {:+.3}", ends.low, ends.high));
+    let ends = ends.unwrap_or_else(|| TOO_FEW.to_owned());
+    format!("{:+.3} nats a token [{ends}], p {} (Holm)", added.value, chance(*p_holm))
 }
 
 fn soft_tokens_read(setting: &Setting) -> Vec<Claim> {
@@ -189,7 +217,6 @@ fn soft_tokens_read(setting: &Setting) -> Vec<Claim> {
         let (verdict, cost) = reads(variant)?;
         let ignored =
             if verdict == Verdict::DoesNotHoldHere { "FLAGGED: it ignores what they say; " } else { "" };
-        let Cost { added, p_holm, .. } = cost;
         Some(Claim {
             claim: format!(
                 "The language model reads its soft tokens: another user's items in the prompt cost something (p < {LEVEL} after \
@@ -197,13 +224,7 @@ fn soft_tokens_read(setting: &Setting) -> Vec<Claim> {
             ),
             on: on(setting, &variant.name),
             verdict,
-            because: format!(
-                "{ignored}another user's items add {:+.3} nats a token [{:+.3}, {:+.3}], p {} (Holm)",
-                added.value,
-                added.interval.low,
-                added.interval.high,
-                chance(*p_holm)
-            ),
+            because: format!("{ignored}another user's items add {}", in_nats(cost)),
         })
     };
     setting.variants.iter().filter_map(claim).collect()
@@ -214,10 +235,10 @@ fn unseen_users(setting: &Setting) -> Vec<Claim> {
     for variant in &setting.variants {
         let floor: Vec<&Contrast> =
             setting.contrasts.iter().filter(|c| c.asks == Asks::Floor && c.variant == variant.name).collect();
-        let Some((read, Cost { added, p_holm, .. })) = reads(variant) else { continue };
+        let Some((read, cost)) = reads(variant) else { continue };
         let mut parts: Vec<Verdict> = floor
             .iter()
-            .map(|c| match (c.p_holm < LEVEL, c.difference > 0.0) {
+            .map(|c| match (sure(c.p_holm), c.difference > 0.0) {
                 (true, true) => Verdict::Holds,
                 (true, false) => Verdict::DoesNotHoldHere,
                 (false, _) => Verdict::NotEnoughData,
@@ -233,12 +254,9 @@ fn unseen_users(setting: &Setting) -> Vec<Claim> {
             on: on(setting, &variant.name),
             verdict: Verdict::all(parts),
             because: format!(
-                "{}; another user's items in the prompt add {:+.3} nats a token [{:+.3}, {:+.3}], p {} (Holm)",
+                "{}; another user's items in the prompt add {}",
                 floor.into_iter().map(in_numbers).collect::<Vec<_>>().join("; "),
-                added.value,
-                added.interval.low,
-                added.interval.high,
-                chance(*p_holm)
+                in_nats(cost)
             ),
         });
     }
@@ -271,7 +289,7 @@ fn semantic_weighs_more(setting: &Setting) -> Vec<Claim> {
     claims
 }
 
-/// Over data sets that differ in `x`, every seed a point; `least` of them must differ.
+/// Over data sets that differ in `x`, every seed a point; `least` of them must differ. Without an answer where one has too few users.
 fn share_rises(
     settings: &[Setting],
     x: impl Fn(&Setting) -> Option<f64>,
@@ -280,10 +298,12 @@ fn share_rises(
 ) -> Option<Claim> {
     let mut points: Vec<(f64, f64)> = Vec::new();
     let mut levels: Vec<f64> = Vec::new();
+    let mut few = None;
     for setting in settings {
         let Some(x) = x(setting) else { continue };
         for variant in setting.variants.iter().filter(|variant| variant.arm == "fusion") {
             if let Some((_, per_seed)) = &variant.shares {
+                few = few.or(Some(setting).filter(|setting| !setting.has_enough_users()));
                 points.extend(per_seed.iter().map(|&share| (x, share)));
                 if !levels.contains(&x) {
                     levels.push(x);
@@ -297,7 +317,8 @@ fn share_rises(
     let (x, y): (Vec<f64>, Vec<f64>) = points.into_iter().unzip();
     let (rho, p) = correlation(&x, &y)?;
     levels.sort_by(f64::total_cmp);
-    Some(Claim {
+    let seen = format!("\u{3c1} = {rho:.3}, {} points", x.len());
+    let claim = Claim {
         claim: format!(
             "The collaborative share rises with {what} (Spearman, p < {LEVEL} by permutation, a single test that Holm's correction \
              leaves out; contradicted where it falls as surely)"
@@ -308,7 +329,11 @@ fn share_rises(
             (true, false) => Verdict::DoesNotHoldHere,
             (false, _) => Verdict::NotEnoughData,
         },
-        because: format!("\u{3c1} = {rho:.3}, p = {p:.4} (not corrected), {} points", x.len()),
+        because: format!("{seen}, p = {p:.4} (not corrected)"),
+    };
+    Some(match few {
+        Some(setting) => answered(setting, Claim { because: seen, ..claim }),
+        None => claim,
     })
 }
 
@@ -342,11 +367,11 @@ mod tests {
             metric: "bleu",
             values: [10.0, 10.0 + percent / 10.0],
             difference: percent / 10.0,
-            interval: relative.map(|end| end / 10.0),
+            interval: Some(relative.map(|end| end / 10.0)),
             relative_percent: Some(percent),
             relative_interval: Some(relative),
-            p_value: p_holm,
-            p_holm,
+            p_value: Some(p_holm),
+            p_holm: Some(p_holm),
         }
     }
 
@@ -359,6 +384,14 @@ mod tests {
         assert_eq!(difference(&sure), ["+80.0 %", "+60.0, +99.0"]);
         let [shown, interval] = difference(&odd);
         assert!(shown == "+8.0000" && interval.contains("too near zero"), "{shown} [{interval}]");
+        // Of too few users nothing but the value is told.
+        let few =
+            Contrast { interval: None, relative_interval: None, p_value: None, p_holm: None, ..sure.clone() };
+        assert_eq!(gain_verdict(&few), Verdict::NotEnoughData);
+        assert_eq!(difference(&few), ["+80.0 %", "too few users"]);
+        let few = Contrast { relative_percent: None, ..few };
+        assert_eq!(difference(&few)[0], "+8.0000");
+        assert!(!difference(&few)[1].contains("0000"));
     }
 
     #[test]

@@ -204,21 +204,23 @@ pub struct NextItemScores {
 }
 
 impl NextItemScores {
-    /// Of every seed's ranks; `None` without any. Intervals draw users: requests of one user resemble each other.
+    /// Of every seed's ranks; `None` without any. Intervals draw users: requests of one user resemble each other. They draw them once
+    /// for all seeds where these judge by the same users.
     ///
     /// # Errors
     /// If there are no ranks to resample, or not as many users.
-    pub fn of(runs: &[&NextItemRanks], bootstrap: &Bootstrap) -> Result<Option<Self>> {
+    pub fn of(runs: &[&NextItemRanks], same_users: bool, bootstrap: &Bootstrap) -> Result<Option<Self>> {
         if runs.is_empty() {
             return Ok(None);
         }
+        let users: Vec<&[u32]> = runs.iter().map(|run| run.users.as_slice()).collect();
         let scores = |ranks: fn(&NextItemRanks) -> &[usize]| -> Result<[Pooled; 3]> {
             let one = |(_, metric, k): (&str, RankingMetric, usize)| {
                 let places = |run: &&NextItemRanks| ranks(run).iter().copied().map(Some).collect::<Vec<_>>();
                 let measured = runs.iter().map(|run| -> Result<Measurement<_>> {
                     Ok(ranking_of_places(metric, &places(run), k)?.grouped(&run.users)?)
                 });
-                pool(&measured.collect::<Result<Vec<_>>>()?, bootstrap)
+                pool(&measured.collect::<Result<Vec<_>>>()?, &users, same_users, bootstrap)
             };
             let [recall, ndcg, mrr] = RANKING.map(one);
             Ok([recall?, ndcg?, mrr?])
@@ -251,17 +253,18 @@ mod tests {
 
     #[test]
     fn requests_of_one_user_are_drawn_together() {
-        // Four users of five requests each; every user's are all told, or none is.
-        let users: Vec<u32> = (0..20).map(|request| request / 5).collect();
+        // Twenty users of five requests each; every user's are all told, or none is.
+        let users: Vec<u32> = (0..100).map(|request| request / 5).collect();
         let narrator: Vec<usize> = users.iter().map(|user| if user % 2 == 0 { 1 } else { 500 }).collect();
-        let popularity = vec![500; 20];
+        let popularity = vec![500; 100];
         let width = |users: Vec<u32>| {
             let ranks = NextItemRanks { users, narrator: narrator.clone(), popularity: popularity.clone() };
-            let found = NextItemScores::of(&[&ranks], &Bootstrap::seeded(1)).unwrap().unwrap();
-            assert_eq!((found.requests, found.narrator[0].value), (20, 0.5));
-            found.narrator[0].interval.high - found.narrator[0].interval.low
+            let found = NextItemScores::of(&[&ranks], false, &Bootstrap::seeded(1)).unwrap().unwrap();
+            assert_eq!((found.requests, found.narrator[0].value), (100, 0.5));
+            let interval = found.narrator[0].interval.unwrap();
+            interval.high - interval.low
         };
-        let (by_user, by_request) = (width(users), width((0..20).collect()));
+        let (by_user, by_request) = (width(users), width((0..100).collect()));
         assert!(by_user > 1.5 * by_request, "{by_user} {by_request}");
     }
 

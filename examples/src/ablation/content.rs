@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::Session;
 use crate::features::{encoder_name, load_encoder};
 use crate::language_model::folder;
+use crate::purchase_reviews::PurchaseReviews;
 
 /// A sentence encoder with what tells it from others.
 #[derive(Debug)]
@@ -68,25 +69,38 @@ pub fn data_sha256(dataset: &Dataset, published: &[PublishedOutput]) -> String {
     each(hash, published).finish()
 }
 
+/// The same of what was written about purchases.
+pub(super) fn reviews_sha256(reviews: &PurchaseReviews) -> String {
+    each(TextsHash::default(), &reviews.texts().collect::<Vec<_>>()).finish()
+}
+
 /// With how many there are, and each of them. What `Debug` writes of a number leads back to the same number.
 fn each<T: Debug>(hash: TextsHash, all: &[T]) -> TextsHash {
     all.iter().fold(hash.and(&all.len().to_string()), |hash, one| hash.and(&format!("{one:?}")))
 }
 
-/// SHA-256 of every language model of a plan that is a folder, in hexadecimal digits, by its name in the plan.
-pub(super) type LanguageModels = BTreeMap<String, String>;
-
-/// Reads every file of the folders.
+/// SHA-256, in hexadecimal digits, of what the folder of a language model holds; `None` for a preset. Reads every file of it.
 ///
 /// # Errors
 /// If one cannot be read.
+pub fn language_model_sha256(name: &str) -> Result<Option<String>> {
+    let Some(folder) = folder(name) else { return Ok(None) };
+    let files = BaseModel::of(folder, name)?.files;
+    let hash = files.iter().fold(TextsHash::default(), |hash, (file, sha256)| hash.and(file).and(sha256));
+    Ok(Some(hash.finish()))
+}
+
+/// [`language_model_sha256`] of every language model of a plan that is a folder, by its name in the plan.
+pub(super) type LanguageModels = BTreeMap<String, String>;
+
+/// # Errors
+/// If a file of them cannot be read.
 pub(super) fn of_language_models(names: &[String]) -> Result<LanguageModels> {
     let mut found = BTreeMap::new();
     for name in names {
-        let Some(folder) = folder(name) else { continue };
-        let files = BaseModel::of(folder, name)?.files;
-        let hash = files.iter().fold(TextsHash::default(), |hash, (file, sha256)| hash.and(file).and(sha256));
-        found.insert(name.clone(), hash.finish());
+        if let Some(sha256) = language_model_sha256(name)? {
+            found.insert(name.clone(), sha256);
+        }
     }
     Ok(found)
 }

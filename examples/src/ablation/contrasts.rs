@@ -30,16 +30,16 @@ pub struct Contrast {
     pub values: [f64; 2],
     /// The variant's value less the base's.
     pub difference: f64,
-    /// 95 % interval of that.
-    pub interval: [f64; 2],
+    /// 95 % interval of that; like all below that speaks of chance, `None` where there are too few users.
+    pub interval: Option<[f64; 2]>,
     /// The difference in percent of the base; `None` where the base is zero, below it, or too near for a percentage to mean anything.
     pub relative_percent: Option<f64>,
     /// The interval in percent of the base, whose value is taken as it is.
     pub relative_interval: Option<[f64; 2]>,
     /// Two-sided p of a paired bootstrap over seeds, and users within seeds; of fusion the larger of those against each single arm.
-    pub p_value: f64,
+    pub p_value: Option<f64>,
     /// The same after Holm's correction over all contrasts of the report.
-    pub p_holm: f64,
+    pub p_holm: Option<f64>,
 }
 
 /// What a contrast is about.
@@ -110,7 +110,7 @@ pub(super) fn contrasts(
                         // Which single arm is the better one was seen in these very data: fusion must be beyond chance above each of
                         // them (an intersection-union test), so the larger p counts.
                         let p = compare(&other.1[metric], &measured[metric], bootstrap)?.p_value;
-                        fusion.p_value = fusion.p_value.max(p);
+                        fusion.p_value = fusion.p_value.map(|own| own.max(p));
                         fusion.p_holm = fusion.p_value;
                         contrasts.push(fusion);
                     }
@@ -156,10 +156,10 @@ pub(super) fn contrast(
         metric: METRICS[metric],
         values: [theirs, ours],
         difference: comparison.difference,
-        interval: [interval.low, interval.high],
+        interval: Some([interval.low, interval.high]),
         relative_percent: percent(comparison.difference),
         relative_interval: percent(interval.low).zip(percent(interval.high)).map(|(low, high)| [low, high]),
-        p_value: comparison.p_value,
-        p_holm: comparison.p_value,
+        p_value: Some(comparison.p_value),
+        p_holm: Some(comparison.p_value),
     })
 }

@@ -16,9 +16,10 @@ use super::co_training::NextItemScores;
 use super::cold::{ColdScores, ColdVectors};
 use super::content::EncoderFacts;
 use super::contrasts::{Contrast, contrasts, tests};
+use super::enough::distinct_users;
 use super::kinds::{KindWorth, worth_by_kind};
 use super::plan::Plan;
-use super::pooled::{Pooled, Runs, measure, pooled_scores};
+use super::pooled::{Pooled, Runs, measure, pooled_scores, same_users};
 use super::reading::{ControlledScore, Cost, controlled, costs};
 use super::records::{CellRecord, Identified, WorldRecord, Written};
 use crate::report::FactShare;
@@ -59,6 +60,10 @@ pub struct Setting {
     pub density: f64,
     /// Of a made-up world with a set mixture: the weight of what only co-purchases tell against what only texts tell.
     pub planted: Option<f64>,
+    /// How many users the test narratives of all seeds are of. Below [`LEAST_USERS`](super::LEAST_USERS) nothing is said of chance.
+    pub test_users: usize,
+    /// SHA-256 of the reviews that were read, where any were; of several seeds each once.
+    pub reviews_sha256: Vec<String>,
     /// Each seed's world, for the record.
     pub worlds: Vec<WorldFacts>,
     /// The variants in the order of the plan.
@@ -180,6 +185,7 @@ impl Findings {
         }
         across::add_contrasts(&mut settings, &tests(plan.seeds[0]))?;
         let mut settings: Vec<Setting> = settings.into_iter().map(|tested| tested.setting).collect();
+        settings.iter_mut().for_each(Setting::without_chance);
         correct(settings.iter_mut().flat_map(|setting| &mut setting.contrasts), |one| {
             (one.p_value, &mut one.p_holm)
         });
@@ -202,10 +208,12 @@ impl Findings {
 }
 
 /// Writes Holm's correction of the first of each pair into the second.
-fn correct<'a, T>(all: impl Iterator<Item = T>, pair: impl Fn(T) -> (f64, &'a mut f64)) {
-    let (p_values, places): (Vec<f64>, Vec<&mut f64>) = all.map(pair).unzip();
+fn correct<'a, T>(all: impl Iterator<Item = T>, pair: impl Fn(T) -> (Option<f64>, &'a mut Option<f64>)) {
+    // What was not tested takes part in no correction.
+    let tested = all.map(pair).filter_map(|(p, place)| Some((p?, place)));
+    let (p_values, places): (Vec<f64>, Vec<&mut Option<f64>>) = tested.unzip();
     for (place, p) in places.into_iter().zip(holm(&p_values)) {
-        *place = p;
+        *place = Some(p);
     }
 }
 
@@ -247,6 +255,10 @@ fn setting<'a>(
                 audit: world.audit,
             })
             .collect(),
+        test_users: distinct_users(
+            worlds.iter().map(|world| (world.data_sha256.as_str(), world.users.as_slice())),
+        ),
+        reviews_sha256: reviews_sha256(cells),
         samples,
         nearest_of: worlds.first().and_then(|world| world.contexts.first().cloned()).unwrap_or_default(),
         language_model_sha256: cells.iter().find_map(|cell| cell.language_model_sha256.clone()),
@@ -260,6 +272,17 @@ fn setting<'a>(
         variants,
     };
     Ok(Tested { setting, worlds, measured })
+}
+
+/// Those that the cells were made from, each once.
+fn reviews_sha256(cells: &[&CellRecord]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for sha256 in cells.iter().filter_map(|cell| cell.settings.get("reviews_sha256")?.as_str()) {
+        if !found.iter().any(|known| known == sha256) {
+            found.push(sha256.to_owned());
+        }
+    }
+    found
 }
 
 fn variant_name(record: &CellRecord) -> String {
@@ -342,7 +365,7 @@ fn variant(
         cold: ColdScores::of(&pairs, bootstrap)?,
         next_item: {
             let ranks: Vec<_> = runs.iter().filter_map(|run| run.next_item.as_ref()).collect();
-            NextItemScores::of(&ranks, bootstrap)?
+            NextItemScores::of(&ranks, same_users(worlds.iter().copied()), bootstrap)?
         },
         facts: mean_facts(runs.iter().filter_map(|run| run.written.facts)),
         identity: mean_identity(runs.iter().filter_map(|run| run.written.identity)),

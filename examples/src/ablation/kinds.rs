@@ -2,15 +2,14 @@
 
 use anyhow::Result;
 use regen_metrics::{Bootstrap, Measurement};
-use regen_narrator::{Control, NarrativeLoss};
+use regen_narrator::{Control, NarrativeLoss, SideLosses, Withheld};
 use serde::Serialize;
 
-use super::pooled::{Pooled, pool};
+use super::pooled::{Pooled, pool, same_users};
 use super::records::{CellRecord, WorldRecord};
 use crate::controls::mean_loss;
 
-/// Nats a token that each side saves in narratives of one kind: Shapley values of two players, the mean of being added
-/// first and being added last.
+/// Nats a token that each side saves in narratives of one kind ([`SideLosses::shapley`]).
 #[derive(Debug, Clone, Serialize)]
 pub struct KindWorth {
     /// The kind.
@@ -40,8 +39,9 @@ pub(super) fn worth_by_kind(
         }
     }
     let mut found = Vec::new();
+    let same = same_users(runs.iter().map(|(world, _)| *world));
     for kind in kinds {
-        let (mut cf, mut semantic, mut narratives) = (Vec::new(), Vec::new(), 0);
+        let (mut cf, mut semantic, mut judged, mut narratives) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (world, run) in runs {
             let Some(worths) = worths(&run.losses) else { return Ok(Vec::new()) };
             let (of_kind, users) = of_kind(kind, &worths, world);
@@ -54,12 +54,14 @@ pub(super) fn worth_by_kind(
             };
             cf.push(losses(|worth| worth[0])?);
             semantic.push(losses(|worth| worth[1])?);
+            judged.push(users);
         }
+        let judged: Vec<&[u32]> = judged.iter().map(Vec::as_slice).collect();
         found.push(KindWorth {
             kind: kind.to_owned(),
             narratives,
-            cf: pool(&cf, bootstrap)?,
-            semantic: pool(&semantic, bootstrap)?,
+            cf: pool(&cf, &judged, same, bootstrap)?,
+            semantic: pool(&semantic, &judged, same, bootstrap)?,
             norm_share: norm_share(kind, runs),
         });
     }
@@ -67,21 +69,19 @@ pub(super) fn worth_by_kind(
 }
 
 /// The worth of both sides in each test narrative, from its losses with and without them.
-///
-/// **Source** Shapley 1953, "A Value for n-Person Games".
 fn worths(losses: &[(Control, Vec<NarrativeLoss>)]) -> Option<Vec<[NarrativeLoss; 2]>> {
-    let under = |wanted| losses.iter().find(|(control, _)| *control == wanted).map(|(_, losses)| losses);
-    let (both, neither) = (under(Control::Nothing)?, under(Control::WithoutVectors)?);
-    let (semantic, cf) = (under(Control::WithoutCf)?, under(Control::WithoutSemantic)?);
+    let without = |wanted| {
+        let found = losses.iter().find(|(control, _)| *control == Control::Without(wanted));
+        found.map(|(_, losses)| losses)
+    };
+    let (both, neither) = (without(Withheld::Nothing)?, without(Withheld::Vectors)?);
+    let (semantic, cf) = (without(Withheld::Cf)?, without(Withheld::Semantic)?);
     let worth = |index: usize| {
-        let [both, neither, semantic, cf] =
-            [both, neither, semantic, cf].map(|losses| losses.get(index).copied());
-        let (both, neither, semantic, cf) = (both?, neither?, semantic?, cf?);
-        let saved = |nats: f64| NarrativeLoss { nats, tokens: both.tokens };
-        Some([
-            saved(0.5 * ((neither.nats - cf.nats) + (semantic.nats - both.nats))),
-            saved(0.5 * ((neither.nats - semantic.nats) + (cf.nats - both.nats))),
-        ])
+        let nats = |losses: &[NarrativeLoss]| losses.get(index).map(|loss| loss.nats);
+        let tokens = both.get(index)?.tokens;
+        let (both, neither) = (nats(both)?, nats(neither)?);
+        let losses = SideLosses { neither, cf: nats(cf)?, semantic: nats(semantic)?, both };
+        Some(losses.shapley().map(|nats| NarrativeLoss { nats, tokens }))
     };
     (0..both.len()).map(worth).collect()
 }
@@ -114,11 +114,11 @@ mod tests {
         let under =
             |control, nats: [f64; 2]| (control, nats.map(|nats| NarrativeLoss { nats, tokens: 3 }).to_vec());
         let mut losses = vec![
-            under(Control::Nothing, [1.0, 2.0]),
+            under(Control::Without(Withheld::Nothing), [1.0, 2.0]),
             under(Control::ShuffledItems, [9.0, 9.0]),
-            under(Control::WithoutCf, [1.5, 2.0]),
-            under(Control::WithoutSemantic, [3.0, 2.5]),
-            under(Control::WithoutVectors, [4.0, 2.5]),
+            under(Control::Without(Withheld::Cf), [1.5, 2.0]),
+            under(Control::Without(Withheld::Semantic), [3.0, 2.5]),
+            under(Control::Without(Withheld::Vectors), [4.0, 2.5]),
         ];
         let found = worths(&losses).unwrap();
         let nats: Vec<[f64; 2]> = found.iter().map(|worth| worth.map(|side| side.nats)).collect();

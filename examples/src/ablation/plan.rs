@@ -42,8 +42,8 @@ pub struct Plan {
     /// What is trained beside adapter and language model. An arm without vectors is run once.
     #[serde(default = "nothing_more")]
     pub co_training: Vec<CoTraining>,
-    /// What is read beside the vectors of items: each a text like `rating+recency+user`, `""` for nothing. An arm without
-    /// vectors is run once, the user's vector is left to arms that read collaborative ones.
+    /// What is read beside the vectors of items: each a text like `rating+recency+user`, `""` for nothing; with `reviews` where every
+    /// data set has some. An arm without vectors is run once, the user's vector is left to arms that read collaborative ones.
     #[serde(default = "no_inputs")]
     pub inputs: Vec<Inputs>,
     /// How vectors are scaled before they are read. An arm without vectors is run once.
@@ -99,6 +99,9 @@ pub struct Training {
     /// How [`Plan::co_training`] is done.
     #[serde(default)]
     pub co_training: CoTrainingSettings,
+    /// Longest narrative in tokens, its end included: longer ones are cut in training, and none is written.
+    #[serde(default = "ninety_six")]
+    pub max_narrative_tokens: usize,
     /// Passes through the language model by the kernels of regen-lm: on a CPU, without dropout.
     #[serde(default)]
     pub kernels: bool,
@@ -156,6 +159,10 @@ fn sixteen() -> usize {
     16
 }
 
+fn ninety_six() -> usize {
+    96
+}
+
 fn learning_rate() -> f64 {
     3e-3
 }
@@ -194,19 +201,26 @@ impl Plan {
         (co_purchase + text > 0.0).then(|| co_purchase / (co_purchase + text))
     }
 
-    /// Whether the data sets are made-up worlds that differ in nothing but how much is bought.
+    /// Whether a cell reads what users wrote about their purchases.
+    pub fn reads_reviews(&self) -> bool {
+        self.inputs.iter().any(|inputs| inputs.reviews)
+    }
+
+    /// Whether the data sets differ in nothing but how much is bought: made-up worlds by the lengths of their histories, any by how
+    /// many of the purchases the factorisation is fitted to.
     pub fn varies_density(&self) -> bool {
         let alike = |data: &NamedData| match &data.source {
-            DataSource::Synthetic(world) if data.cold_items == 0.0 => {
+            _ if data.cold_items > 0.0 => None,
+            DataSource::Synthetic(world) => {
                 let usual = SyntheticConfig::default();
-                Some(SyntheticConfig {
+                Some(DataSource::Synthetic(SyntheticConfig {
                     mean_history: usual.mean_history,
                     min_history: usual.min_history,
                     max_history: usual.max_history,
                     ..world.clone()
-                })
+                }))
             }
-            _ => None,
+            other => Some(other.clone()),
         };
         let mut worlds = self.data.iter().map(alike);
         let first = worlds.next().flatten();
@@ -215,10 +229,12 @@ impl Plan {
 
     /// What a cell may spend.
     pub fn budget(&self, cell: &Cell) -> Budget {
-        let Training { steps, reading_steps, batch, learning_rate, kernels, .. } = self.training;
+        let Training { steps, reading_steps, batch, learning_rate, kernels, max_narrative_tokens, .. } =
+            self.training;
         let mut budget =
             Budget::new(&cell.language_model, steps, reading_steps, batch, learning_rate, cell.seed);
         (budget.max_history, budget.tokens_per_item) = (cell.history, cell.tokens_per_item);
+        budget.max_narrative_tokens = max_narrative_tokens;
         (budget.inputs, budget.scaling) = (cell.inputs, cell.scaling);
         budget.injection = (!cell.injection.is_empty())
             .then(|| InjectionConfig { layers: cell.injection.clone(), through: InjectionMap::default() });
@@ -265,5 +281,11 @@ pub(super) mod tests {
         assert!(!plan(&[world(""), world(", mean_history = 16.0, taste = 2.0")]));
         assert!(!plan(&[world(""), world(dense) + " cold_items = 0.5\n"]));
         assert!(!Plan::parse(PLAN).unwrap().varies_density());
+        let own =
+            |name: &str, more: &str| format!("[[data]]\n name = {name:?}\n prepared = \"shop\"\n {more}\n");
+        let thin = "kept_purchases = 0.25";
+        assert!(plan(&[own("all", ""), own("a quarter", thin)]));
+        assert!(!plan(&[own("all", ""), own("a quarter", &format!("{thin}\nsplit = \"folder\""))]));
+        assert!(!plan(&[own("all", ""), "[[data]]\n name = \"b\"\n prepared = \"other\"\n".to_owned()]));
     }
 }

@@ -1,7 +1,7 @@
 //! Records of experiments that were never run, for tests of what is found in them: who wrote how well and reads what is planted.
 
 use regen_data::LeakAudit;
-use regen_narrator::{Control, NarrativeLoss, TrainReport};
+use regen_narrator::{Control, NarrativeLoss, TrainReport, Withheld};
 use serde_json::Value;
 
 use super::cells::Cell;
@@ -69,7 +69,7 @@ fn world(cell: &Cell) -> WorldRecord {
 fn record(cell: &Cell, planted: Planted) -> CellRecord {
     let losses = |control: Control| {
         let cost = match control {
-            Control::Nothing => 0.0,
+            Control::Without(Withheld::Nothing) => 0.0,
             Control::ShuffledItems => planted.reads,
             _ => planted.reads / 2.0,
         };
@@ -95,7 +95,10 @@ fn record(cell: &Cell, planted: Planted) -> CellRecord {
         reading: None,
         report: TrainReport::default(),
         written: written(planted.right),
-        losses: std::iter::once(Control::Nothing).chain(chosen.iter().copied()).map(losses).collect(),
+        losses: std::iter::once(Control::Without(Withheld::Nothing))
+            .chain(chosen.iter().copied())
+            .map(losses)
+            .collect(),
         controlled: controlled.map(|control| (control, written(under).only(&places))).collect(),
         controlled_examples: places,
         shares: None,
@@ -107,6 +110,15 @@ fn record(cell: &Cell, planted: Planted) -> CellRecord {
 
 /// What would be found, had every cell of the plan come to what is planted in it.
 pub(super) fn findings(plan: &Plan, planted: impl Fn(&Cell) -> Planted) -> Findings {
+    findings_in(plan, |_| {}, planted)
+}
+
+/// The same in worlds that were changed.
+pub(super) fn findings_in(
+    plan: &Plan,
+    change: impl Fn(&mut WorldRecord),
+    planted: impl Fn(&Cell) -> Planted,
+) -> Findings {
     let cells = plan.cells();
     let mut worlds: Vec<WorldRecord> = Vec::new();
     for cell in &cells {
@@ -117,6 +129,7 @@ pub(super) fn findings(plan: &Plan, planted: impl Fn(&Cell) -> Planted) -> Findi
             worlds.push(world(cell));
         }
     }
+    worlds.iter_mut().for_each(change);
     let records: Vec<CellRecord> = cells.iter().map(|cell| record(cell, planted(cell))).collect();
     Findings::of(plan, &worlds, &records).unwrap()
 }

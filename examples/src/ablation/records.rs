@@ -231,6 +231,7 @@ pub(super) fn same(path: &Path, kept: &Value, asked: &Value) -> Result<()> {
     for (hash, what) in [
         ("encoder_sha256", "another sentence encoder"),
         ("data_sha256", "other data"),
+        ("reviews_sha256", "other reviews"),
         ("language_model_sha256", "another language model of that name"),
     ] {
         if difference.starts_with(hash) || difference.contains(&format!(".{hash}")) {
@@ -241,7 +242,7 @@ pub(super) fn same(path: &Path, kept: &Value, asked: &Value) -> Result<()> {
 }
 
 /// The first place where two settings differ, in words.
-fn difference(kept: &Value, asked: &Value) -> String {
+pub(crate) fn difference(kept: &Value, asked: &Value) -> String {
     if let (Value::Object(kept), Value::Object(asked)) = (kept, asked) {
         let keys = kept.keys().chain(asked.keys().filter(|key| !kept.contains_key(*key)));
         for key in keys {

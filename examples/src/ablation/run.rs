@@ -42,11 +42,11 @@ impl FromStr for Worker {
 
 /// Runs every cell of `plan` that `out` does not hold yet, and gives the findings of all.
 ///
-/// `folder` is that of real data. A run that was stopped goes on when it is called again, inside the cell that it was at.
+/// `folder` is that of the XRec release. A run that was stopped goes on when it is called again, inside the cell that it was at.
 ///
 /// # Errors
 /// If data, encoder or training refuse their input, a record in `out` is damaged, was made with other settings, from other content
-/// (encoder, data, language model) or by a version that kept other things, another
+/// (encoder, data, reviews, language model) or by a version that kept other things, another
 /// process is at work on one of the cells, or the user stops it.
 pub fn run(
     plan: &Plan,
@@ -135,7 +135,7 @@ fn visit(
             let progress = cell_folder.join(one.name() + ".progress");
             let mut ran = false;
             let of_model = language_models.get(&one.language_model).map(String::as_str);
-            let settings = cell::settings(plan, one, &world.settings, of_model);
+            let settings = cell::settings(plan, one, &world, of_model);
             let record = once(&path, &settings, || {
                 ran = true;
                 note("running");

@@ -1,8 +1,6 @@
 //! What a report says of soft tokens: whether they are read, what each side is worth, who makes them, and which words they lie near.
-//!
-//! **Source** of the worths: Shapley 1953, "A Value for n-Person Games".
 
-use regen_narrator::Control;
+use regen_narrator::{Control, SideLosses, Withheld};
 
 use super::attribution::Measure;
 use super::claims::{NOTHING, Verdict, reads};
@@ -29,7 +27,7 @@ fn controls(setting: &Setting) -> Vec<Block> {
                 0 => (variant.name.clone(), format!("{:.3}", loss.value)),
                 _ => Default::default(),
             };
-            let interval = format!("{:+.3} – {:+.3}", added.interval.low, added.interval.high);
+            let interval = added.between(|end| format!("{end:+.3}"));
             rows.push(vec![
                 name.into(),
                 plain.into(),
@@ -78,13 +76,12 @@ fn controlled(setting: &Setting) -> Vec<Block> {
             for score in of_control {
                 let metric = METRICS.iter().position(|&name| name == score.metric).unwrap_or(0);
                 let digits = if metric == 0 { 2 } else { 4 };
-                let Pooled { value, interval, .. } = &score.change;
+                let change = &score.change;
                 row.push(Entry::with(
-                    format!("{value:+.digits$}"),
+                    format!("{:+.digits$}", change.value),
                     format!(
-                        "{:+.digits$} – {:+.digits$}; of {}; p {} (Holm)",
-                        interval.low,
-                        interval.high,
+                        "{}; of {}; p {} (Holm)",
+                        change.between(|end| format!("{end:+.digits$}")),
                         show(metric, score.values[0]),
                         chance(score.p_holm)
                     ),
@@ -111,14 +108,15 @@ fn controlled(setting: &Setting) -> Vec<Block> {
     ]
 }
 
-/// What each side saves, nats a token: Shapley values of two players, from what it costs to take away either and both.
-///
-/// **Source** Shapley 1953, "A Value for n-Person Games".
+/// What each side saves, nats a token, from what it costs to take away either and both.
 fn side_worth(variant: &Variant) -> Option<[f64; 2]> {
-    let cost = |wanted| variant.costs.iter().find(|cost| cost.control == wanted).map(|cost| cost.added.value);
-    let (cf, semantic) = (cost(Control::WithoutCf)?, cost(Control::WithoutSemantic)?);
-    let neither = cost(Control::WithoutVectors)?;
-    Some([0.5 * (neither - semantic + cf), 0.5 * (neither - cf + semantic)])
+    let without = |withheld| {
+        let found = variant.costs.iter().find(|cost| cost.control == Control::Without(withheld));
+        found.map(|cost| cost.added.value)
+    };
+    // Costs are losses less that of both.
+    let (cf, semantic) = (without(Withheld::Semantic)?, without(Withheld::Cf)?);
+    Some(SideLosses { neither: without(Withheld::Vectors)?, cf, semantic, both: 0.0 }.shapley())
 }
 
 fn worths(setting: &Setting) -> Vec<Block> {
@@ -149,7 +147,7 @@ fn worths(setting: &Setting) -> Vec<Block> {
 
 fn kinds(setting: &Setting) -> Vec<Block> {
     let worth = |worth: &Pooled| {
-        let interval = format!("{:+.3} – {:+.3}", worth.interval.low, worth.interval.high);
+        let interval = worth.between(|end| format!("{end:+.3}"));
         Entry::with(format!("{:+.3}", worth.value), interval)
     };
     let mut rows: Vec<Vec<Entry>> = Vec::new();

@@ -6,6 +6,7 @@ use super::co_training::RANKING;
 use super::cold::PartScores;
 use super::contrasts::{Asks, Contrast};
 use super::document::{Block, Document, Entry};
+use super::enough::{LEAST_USERS, too_few};
 use super::findings::{Findings, Setting, Variant};
 use super::plan::Plan;
 use super::pooled::Pooled;
@@ -25,7 +26,8 @@ impl Findings {
         let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
         blocks.push(Block::Note(format!(
             "Seeds {}. Every number is over the test narratives of all seeds together; intervals (95 %) and p values come from \
-             a bootstrap that draws seeds, and users within seeds. With few seeds they are a lower bound of what is not known.",
+             a bootstrap that draws seeds, and users within seeds. With few seeds they are a lower bound of what is not known. Of fewer \
+             than {LEAST_USERS} test users none are given.",
             seeds.join(", ")
         )));
         blocks.push(Block::Heading(2, "Claims".to_owned()));
@@ -66,6 +68,8 @@ impl Findings {
             if let Some(sha256) = &setting.language_model_sha256 {
                 lines.push(format!("language model {}  {sha256}", setting.language_model));
             }
+            let reviews = setting.reviews_sha256.iter();
+            lines.extend(reviews.map(|sha256| format!("reviews {}  {sha256}", setting.data)));
             for world in &setting.worlds {
                 lines.push(format!("data {}, seed {}  {}", setting.data, world.seed, world.data_sha256));
                 let split = format!("split {}, seed {}", setting.data, world.seed);
@@ -94,10 +98,13 @@ fn setting_blocks(setting: &Setting) -> Vec<Block> {
     );
     let mut blocks = vec![Block::Heading(2, title)];
     blocks.extend(setting.remarks.iter().cloned().map(Block::Text));
+    if !setting.has_enough_users() {
+        blocks.push(Block::Text(format!("NOT ENOUGH DATA: {}.", too_few(setting.test_users))));
+    }
     blocks.push(scores(setting));
     // One alone has nothing to stand beside.
     if setting.variants.len() > 1 {
-        blocks.extend((0..METRICS.len()).map(|metric| chart(setting, metric)));
+        blocks.extend((0..METRICS.len()).filter_map(|metric| chart(setting, metric)));
     }
     blocks.extend(contrasts(setting));
     blocks.extend(cold(setting));
@@ -132,9 +139,13 @@ pub(super) fn name_of(metric: &'static str) -> &'static str {
     METRICS.iter().position(|&known| known == metric).map_or(metric, |place| METRIC_NAMES[place])
 }
 
-/// A p value in three digits; one that they would show as zero is none.
-pub(super) fn chance(p_value: f64) -> String {
-    if p_value < 5e-4 { "< 0.001".to_owned() } else { format!("{p_value:.3}") }
+/// A p value in three digits; one that they would show as zero is none. A dash where there is none at all.
+pub(super) fn chance(p_value: Option<f64>) -> String {
+    match p_value {
+        None => "–".to_owned(),
+        Some(p) if p < 5e-4 => "< 0.001".to_owned(),
+        Some(p) => format!("{p:.3}"),
+    }
 }
 
 pub(super) fn percent(share: f64) -> String {
@@ -142,9 +153,9 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 pub(super) fn score(metric: usize, pooled: &Pooled) -> Entry {
-    let (low, high) = (show(metric, pooled.interval.low), show(metric, pooled.interval.high));
+    let interval = pooled.between(|end| show(metric, end));
     let seeds: Vec<String> = pooled.per_seed.iter().map(|&value| show(metric, value)).collect();
-    Entry::with(show(metric, pooled.value), format!("{low} – {high}; by seed {}", seeds.join(", ")))
+    Entry::with(show(metric, pooled.value), format!("{interval}; by seed {}", seeds.join(", ")))
 }
 
 fn scores(setting: &Setting) -> Block {
@@ -203,18 +214,19 @@ fn next_item(setting: &Setting) -> Vec<Block> {
     ]
 }
 
-fn chart(setting: &Setting, metric: usize) -> Block {
-    let bars: Vec<Bar> = setting
+/// Nothing where there are no intervals to show.
+fn chart(setting: &Setting, metric: usize) -> Option<Block> {
+    let bars: Option<Vec<Bar>> = setting
         .variants
         .iter()
         .zip(COLOURS.iter().cycle())
         .map(|(variant, &colour)| {
             let Pooled { value, interval, .. } = &variant.scores[metric];
-            let name = crate::report::escape(&variant.name);
-            Bar { name, value: *value, low: interval.low, high: interval.high, colour }
+            let (name, interval) = (crate::report::escape(&variant.name), interval.as_ref()?);
+            Some(Bar { name, value: *value, low: interval.low, high: interval.high, colour })
         })
         .collect();
-    Block::Figure(charts::intervals(&bars, METRIC_NAMES[metric]), String::new())
+    Some(Block::Figure(charts::intervals(&bars?, METRIC_NAMES[metric]), String::new()))
 }
 
 fn contrasts(setting: &Setting) -> Vec<Block> {

@@ -13,6 +13,7 @@ use regen_lm::{DecoderConfig, TextTokenizer};
 use super::cells::{Cell, slug};
 use super::co_training::CoTrainingSettings;
 use super::data::DataSource;
+use super::enough::{enough, too_few};
 use super::plan::{Plan, Training};
 use crate::budget::check_lengths;
 use crate::given::Given;
@@ -34,10 +35,6 @@ impl Plan {
         );
         distinct("co_training", &self.co_training)?;
         distinct("inputs", &self.inputs)?;
-        ensure!(
-            !self.inputs.iter().any(|inputs| inputs.reviews),
-            "inputs: the data sets of plans come without reviews (train_narrator takes them by --reviews)"
-        );
         distinct("scalings", &self.scalings)?;
         distinct("injections", &self.injections)?;
         ensure!(
@@ -56,6 +53,7 @@ impl Plan {
         ensure!(self.histories.iter().all(|&history| history > 0), "histories: 0 reads nothing");
         distinct("language_models", &self.language_models.iter().map(|name| slug(name)).collect::<Vec<_>>())?;
         self.check_data_names()?;
+        self.check_reviews()?;
         self.training.validate()?;
         ensure!(self.rank > 0, "rank: factors have at least one component");
         let cells = self.cells();
@@ -89,6 +87,24 @@ impl Plan {
         Ok(())
     }
 
+    /// Every data set must have what every cell reads.
+    fn check_reviews(&self) -> Result<()> {
+        let without = self.data.iter().find(|data| !data.has_reviews());
+        let Some(data) = without.filter(|_| self.reads_reviews()) else { return Ok(()) };
+        match data.source {
+            DataSource::Prepared(_) => bail!(
+                "inputs: reviews are among them, and data {:?} has none: name the files with what its users wrote as `reviews` beside \
+                 `prepared`",
+                data.name
+            ),
+            _ => bail!(
+                "inputs: reviews are among them, and data {:?} has none: the XRec release knows neither reviews nor what was bought \
+                 before what",
+                data.name
+            ),
+        }
+    }
+
     /// Refuses an adapter that cannot be built beside `decoder`, and prompts that it has no places for.
     fn check_cell(&self, cell: &Cell, decoder: &DecoderConfig) -> Result<()> {
         let kind = cell.adapter.unwrap_or(AdapterKind::Projection);
@@ -100,14 +116,23 @@ impl Plan {
             .with_context(|| format!("adapters, histories, tokens_per_item: {} cannot be built", cell.name()))
     }
 
-    /// Refuses data that are not there: `folder` is that of real data.
+    /// Refuses data that are not there, or that cells cannot be run on: `folder` is that of the XRec release. Gives what a report will
+    /// not be able to say of the others.
     ///
     /// # Errors
     /// With the data set, and what is missing.
-    pub fn check_data(&self, folder: Option<&Path>) -> Result<()> {
+    pub fn check_data(&self, folder: Option<&Path>) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
         for data in &self.data {
             let verticals: Vec<Vertical> = match &data.source {
                 DataSource::Synthetic(_) => continue,
+                DataSource::Prepared(own) => {
+                    let users = own.check(self).with_context(|| format!("data {:?}", data.name))?;
+                    if !enough(users) {
+                        notes.push(format!("data {:?}: {}", data.name, too_few(users)));
+                    }
+                    continue;
+                }
                 DataSource::Xrec(one) => vec![*one],
                 DataSource::XrecTogether { judged, beside } => [&[*judged][..], beside].concat(),
             };
@@ -123,7 +148,7 @@ impl Plan {
                 bail!("data {:?}: {} does not hold the vertical {missing}", data.name, folder.display());
             }
         }
-        Ok(())
+        Ok(notes)
     }
 }
 
@@ -131,6 +156,7 @@ impl Training {
     fn validate(&self) -> Result<()> {
         ensure!(self.steps > 0, "training.steps: 0 trains nothing");
         ensure!(self.batch > 0, "training.batch: 0 trains nothing");
+        ensure!(self.max_narrative_tokens > 0, "training.max_narrative_tokens: 0 writes nothing");
         let CoTrainingSettings { table_learning_rate, next_item_weight, .. } = self.co_training;
         for (key, value) in [
             ("learning_rate", self.learning_rate),
@@ -222,7 +248,16 @@ mod tests {
         assert!(
             refused("steps = 10", "steps = 10\n learning_rate = -1.0").contains("training.learning_rate")
         );
-        assert!(refused("[5, 50]", "[5]\n inputs = [\"reviews\"]").contains("inputs"));
+        let said = refused("[5, 50]", "[5]\n inputs = [\"\", \"reviews\"]");
+        assert!(said.contains("inputs") && said.contains("books") && said.contains("XRec"), "{said}");
+        let own = "prepared = \"out/shop\"";
+        let text = PLAN.replace("xrec = \"amazon\"", own).replace("[5, 50]", "[5]\n inputs = [\"reviews\"]");
+        let said = format!("{:#}", Plan::parse(&text).unwrap_err());
+        assert!(said.contains("books") && said.contains("beside `prepared`"), "{said}");
+        Plan::parse(&text.replace(own, &format!("{own}\nreviews = \"r.json\""))).unwrap();
+        assert!(
+            refused("steps = 10", "steps = 10\n max_narrative_tokens = 0").contains("max_narrative_tokens")
+        );
         assert!(refused("[5, 50]", "[5]\n control_narratives = -1").contains("control_narratives"));
         for (from, to, named) in [
             ("items = 130", "items = 9", "items"),

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use regen_data::synthetic::SyntheticConfig;
-use regen_data::xrec::Vertical;
+use anyhow::{Context, Result};
 use regen_data::{
     Example, HistoryConfig, Interaction, LeakAudit, Part, Split, audit_leaks, examples, training_interactions,
 };
@@ -15,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::cells::{Cell, slug};
 use super::cold::{self, ColdVectors};
-use super::content::{Encoder, EncoderFacts, data_sha256};
-use super::data::DataSource;
+use super::content::{Encoder, EncoderFacts, data_sha256, reviews_sha256};
+use super::load::{load, reviews, seen};
 use super::plan::Plan;
 use super::records::{Identified, WorldRecord, Written};
 use crate::arms::Task;
@@ -24,9 +22,8 @@ use crate::cli::Session;
 use crate::compare::{context, facts, published_texts, random_texts};
 use crate::features::{Factorisation, ItemVectors, embed, embed_items, fit_factors, item_factors};
 use crate::identity::Identity;
-use crate::input::{self, Input};
-use crate::pipeline;
-use crate::together::together;
+use crate::input::Input;
+use crate::purchase_reviews::PurchaseReviews;
 
 /// Data, split and examples.
 pub(super) struct World {
@@ -44,6 +41,9 @@ pub(super) struct World {
     cold: HashSet<usize>,
     /// Whether a cell wants their vectors from their content.
     from_content: bool,
+    /// What the users wrote about past purchases, where a cell reads it.
+    reviews: Option<PurchaseReviews>,
+    reads_catalogue: bool,
 }
 
 /// What takes longer: the vectors of the items and of the references. Made only where a cell is still to be run.
@@ -55,6 +55,8 @@ pub(super) struct Vectors {
     pub(super) factorisation: Factorisation,
     references: ndarray::Array2<f32>,
     identity: Option<Identity>,
+    /// The world's task with the vectors of reviews beside past purchases.
+    with_reviews: Option<Task>,
 }
 
 impl Vectors {
@@ -65,10 +67,15 @@ impl Vectors {
             _ => &self.cf,
         }
     }
+
+    /// The task of `world` as `cell` is given it.
+    pub(super) fn task<'a>(&'a self, world: &'a World, cell: &Cell) -> &'a Task {
+        self.with_reviews.as_ref().filter(|_| cell.inputs.reviews).unwrap_or(&world.task)
+    }
 }
 
 impl World {
-    /// The world of `cell`; `folder` is that of real data, `encoder` what its vectors will be made with.
+    /// The world of `cell`; `folder` is that of the XRec release, `encoder` what its vectors will be made with.
     pub(super) fn prepare(
         plan: &Plan,
         cell: &Cell,
@@ -77,39 +84,19 @@ impl World {
         common: &Value,
     ) -> Result<Self> {
         let data = plan.data(&cell.data).context("a cell's data set is in the plan")?;
-        let vertical = |vertical: Vertical| {
-            let Some(folder) = folder else {
-                bail!("data {:?} is read from a folder: name it with --data", data.name);
-            };
-            let one = input::load(folder, Some(vertical))?.pop();
-            one.with_context(|| format!("{} holds no {vertical}", folder.display()))
-        };
-        let (input, split) = match &data.source {
-            DataSource::Synthetic(world) => {
-                let input = input::synthetic(&SyntheticConfig { seed: cell.seed, ..world.clone() })?;
-                let split = pipeline::split(&input.dataset, cell.seed)?;
-                (input, split)
-            }
-            DataSource::Xrec(one) => {
-                let input = vertical(*one)?;
-                let split = pipeline::split(&input.dataset, cell.seed)?;
-                (input, split)
-            }
-            DataSource::XrecTogether { judged, beside } => {
-                let others = beside.iter().map(|&one| anyhow::Ok((one.as_str(), vertical(one)?)));
-                together(
-                    (judged.as_str(), vertical(*judged)?),
-                    &others.collect::<Result<Vec<_>>>()?,
-                    cell.seed,
-                )?
-            }
-        };
+        let (input, split) = load(data, folder, cell.seed)?;
         let cold = cold::draw(data.cold_items, input.dataset.items.len(), cell.seed);
-        let interactions = cold::without(training_interactions(&input.dataset, &split), &cold);
+        let interactions = seen(training_interactions(&input.dataset, &split), data, &cold, cell.seed);
         let examples = examples(&input.dataset, &HistoryConfig { max_history: cell.history })?;
-        let audit = audit_leaks(&input.dataset, &split, &examples, &interactions)
-            .with_context(|| format!("the split of {:?} leaks", data.name))?;
-        let task = Task::new(&input.dataset, &split, &examples, plan.training.reading_steps > 0, cell.seed);
+        let audit = audit_leaks(&input.dataset, &split, &examples, &interactions).with_context(|| {
+            format!("data {:?} give away what is to be written: take such narratives out of them", data.name)
+        })?;
+        let reads_catalogue = plan.training.reading_steps > 0;
+        let task = Task::new(&input.dataset, &split, &examples, reads_catalogue, cell.seed);
+        let reviews = match plan.reads_reviews() {
+            true => Some(reviews(data, &input, &examples, cell.seed)?),
+            false => None,
+        };
         let data_sha256 = data_sha256(&input.dataset, &input.published);
         let mut settings = json!({
             "common": common,
@@ -125,6 +112,9 @@ impl World {
         if !cold.is_empty() {
             settings["cold_items"] = json!(data.cold_items);
         }
+        if data.kept_purchases < 1.0 {
+            settings["kept_purchases"] = json!(data.kept_purchases);
+        }
         Ok(Self {
             input,
             split,
@@ -138,6 +128,8 @@ impl World {
             rank: plan.rank,
             cold,
             from_content: plan.cold_vectors.contains(&ColdVectors::Content),
+            reviews,
+            reads_catalogue,
         })
     }
 
@@ -151,7 +143,12 @@ impl World {
         cells.chunk_by(|a, b| Self::name(a) == Self::name(b)).count()
     }
 
-    /// Factors of the training interactions, embeddings of item texts and references.
+    /// SHA-256 of the reviews that `cell` reads, where it does.
+    pub(super) fn reviews_sha256(&self, cell: &Cell) -> Option<String> {
+        self.reviews.as_ref().filter(|_| cell.inputs.reviews).map(reviews_sha256)
+    }
+
+    /// Factors of the training interactions, embeddings of item texts, references and reviews.
     pub(super) fn vectors(&self, encoder: &Encoder, session: &Session) -> Result<Vectors> {
         let encoder = &encoder.model;
         let dataset = &self.input.dataset;
@@ -171,7 +168,17 @@ impl World {
             true => Some(cold::filled(&cf, &semantic, &model, &matrix)?),
             false => None,
         };
-        Ok(Vectors { cf, from_content, semantic, factorisation, references, identity })
+        let with_reviews = match &self.reviews {
+            Some(said) => {
+                session.note(&said.told());
+                let vectors = said.embed(encoder, session)?;
+                let (split, examples) = (&self.split, &self.examples);
+                let (reads, seed) = (self.reads_catalogue, self.cell.seed);
+                Some(Task::with_reviews(dataset, split, examples, reads, seed, Some(&vectors)))
+            }
+            None => None,
+        };
+        Ok(Vectors { cf, from_content, semantic, factorisation, references, identity, with_reviews })
     }
 
     fn is_cold(&self, example: &Example) -> bool {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ndarray::ArrayView2;
 use regen_metrics::{BertScore, InverseDocumentFrequency, Measurement, TokenVectors};
 use regen_semantic::{EncodeOptions, SentenceEncoder, hash_model};
@@ -11,6 +11,7 @@ use regen_torch::Placement;
 
 use super::pairs::Texts;
 use super::rows::{Row, Run};
+use crate::encoder;
 use crate::features::encoder_name;
 
 /// Which vectors are compared, and what a token weighs.
@@ -30,8 +31,7 @@ pub struct BertScoreChoice<'a> {
 /// If there is no encoder or no such layer, or the encoder fails.
 pub fn bertscore_row(choice: BertScoreChoice<'_>, placement: Placement, run: Run<'_>) -> Result<Row> {
     let folder = choice.encoder;
-    let encoder = SentenceEncoder::load(folder, placement)
-        .with_context(|| format!("no sentence encoder at {}", folder.display()))?;
+    let encoder = encoder::load(folder, "--encoder", placement)?;
     let layer = choice.layer.unwrap_or(encoder.config().layers as usize);
     // The name of a folder says little: the hash is what another run can be compared by.
     let hash = hash_model(folder)?;

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use regen_data::prepared;
 use regen_metrics::grounding::{Facts, Known, Quantity, Trust};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::pairs::About;
+use super::pairs::{About, numbered_lines, reason, shortened};
 use crate::pipeline;
 
 /// Items by id.
@@ -103,7 +103,7 @@ impl Catalogue {
     /// items of a prepared folder.
     ///
     /// # Errors
-    /// Naming every malformed line, or an item that stands twice.
+    /// Naming the first malformed lines, or items that stand twice, and counting all.
     pub fn read(path: &Path) -> Result<Self> {
         if path.is_dir() {
             let item = |record: Value| Ok((id(&record["item"]), serde_json::from_value(record)?));
@@ -112,12 +112,10 @@ impl Catalogue {
                 items: records.into_iter().map(Value::Object).map(item).collect::<Result<_>>()?,
             });
         }
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut items = HashMap::new();
         let mut malformed = Vec::new();
-        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-            match serde_json::from_str::<Line>(line) {
+        for (number, line) in numbered_lines(path)? {
+            match serde_json::from_str::<Line>(&line) {
                 Ok(line) => {
                     for size in line.known.sizes.iter().flatten().filter(|size| quantity(size).is_none()) {
                         malformed.push(format!("  line {number}: `{size}` is no size such as `8 inch`"));
@@ -126,11 +124,11 @@ impl Catalogue {
                         malformed.push(format!("  line {number}: item {} stands twice", line.item));
                     }
                 }
-                Err(error) => malformed.push(format!("  line {number}: {error}")),
+                Err(error) => malformed.push(format!("  line {number}: {}", reason(&error))),
             }
         }
         let failures = malformed.len();
-        ensure!(failures == 0, "{failures} malformed lines in {}:\n{}", path.display(), malformed.join("\n"));
+        ensure!(failures == 0, "{failures} malformed lines in {}:\n{}", path.display(), shortened(malformed));
         Ok(Self { items })
     }
 

@@ -3,20 +3,20 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use regen_metrics::diversity::{Jackknife, distinct, unique_sentence_ratio};
 use regen_metrics::{
     Bleu, BleuConfig, BleuTokenizer, Chrf, ChrfConfig, LengthRatio, Meteor, MeteorConfig, Metric, Rouge,
     RougeVariant, Scored, Ter, TerConfig, measure,
 };
-use regen_semantic::SentenceEncoder;
 use regen_torch::Placement;
 use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::pairs::Texts;
 use super::rows::{Row, Run};
+use crate::encoder;
 use crate::features::encoder_name;
 use crate::similarity::similarity;
 
@@ -143,8 +143,7 @@ fn counting(
 /// # Errors
 /// If there is no encoder, or it fails.
 pub fn similarity_row(folder: &Path, placement: Placement, run: Run<'_>) -> Result<Row> {
-    let encoder = SentenceEncoder::load(folder, placement)
-        .with_context(|| format!("no sentence encoder at {}", folder.display()))?;
+    let encoder = encoder::load(folder, "--encoder", placement)?;
     let name = encoder_name(folder);
     let measure = |texts: &Texts| similarity(&texts.hypotheses, &texts.references, &encoder, &name);
     let start = Instant::now();

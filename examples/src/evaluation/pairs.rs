@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use regen_data::Lines;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -26,8 +27,7 @@ pub struct Texts {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct About {
-    /// The item's id in the catalogue.
-    #[serde(alias = "target")]
+    /// The item's id in the catalogue; where a line has none, its `target`.
     pub item: Option<Value>,
     /// What the text was meant to be, such as `endorsement_short`.
     pub kind: Option<String>,
@@ -58,8 +58,42 @@ struct Pair {
     about: About,
 }
 
+/// The lines of a file that are not empty, with their numbers from 1. It may be compressed, and begin with a byte order mark.
+///
+/// # Errors
+/// If it cannot be read, or a line is not UTF-8, which is named.
+pub(super) fn numbered_lines(path: &Path) -> Result<Vec<(u64, String)>> {
+    let mut lines = Lines::open(path)?;
+    let mut found = Vec::new();
+    loop {
+        // Before the line is borrowed.
+        let number = lines.number() + 1;
+        let Some(line) = lines.next_line()? else { return Ok(found) };
+        let line = std::str::from_utf8(line)
+            .with_context(|| format!("{}, line {number}: not UTF-8", path.display()))?;
+        if !line.trim().is_empty() {
+            found.push((number, line.to_owned()));
+        }
+    }
+}
+
+/// What is wrong with a line: the reader's own "line 1" would contradict the line's number.
+pub(super) fn reason(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
+}
+
+/// The first reasons, and how many more there are.
+pub(super) fn shortened(mut malformed: Vec<String>) -> String {
+    let failures = malformed.len();
+    if failures > MALFORMED_SHOWN {
+        malformed.truncate(MALFORMED_SHOWN);
+        malformed.push(format!("  and {} more", failures - MALFORMED_SHOWN));
+    }
+    malformed.join("\n")
+}
+
 fn parse(line: &str, group_by: Option<&str>) -> Result<Pair, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let line: Line = serde_json::from_str(line).map_err(|error| reason(&error))?;
     let references = match (line.reference, line.refs) {
         (Some(reference), None) => vec![reference],
         (None, Some(references)) if !references.is_empty() => references,
@@ -70,7 +104,11 @@ fn parse(line: &str, group_by: Option<&str>) -> Result<Pair, String> {
     let group = group_by
         .map(|key| line.rest.get(key).map(Value::to_string).ok_or(format!("no `{key}` to group by")))
         .transpose()?;
-    let about = About::deserialize(Value::Object(line.rest)).map_err(|error| error.to_string())?;
+    let mut rest = line.rest;
+    if let Some(target) = rest.remove("target") {
+        rest.entry("item").or_insert(target);
+    }
+    let about = About::deserialize(Value::Object(rest)).map_err(|error| error.to_string())?;
     Ok(Pair { hypothesis: line.hyp, references, group, about })
 }
 
@@ -79,11 +117,10 @@ fn parse(line: &str, group_by: Option<&str>) -> Result<Pair, String> {
 /// # Errors
 /// Naming the first malformed lines and counting all; or a file without pairs.
 pub fn read(path: &Path, group_by: Option<&str>) -> Result<Texts> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut texts = Texts { groups: group_by.map(|_| Vec::new()), ..Texts::default() };
     let mut malformed = Vec::new();
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        match parse(line, group_by) {
+    for (number, line) in numbered_lines(path)? {
+        match parse(&line, group_by) {
             Ok(pair) => {
                 texts.hypotheses.push(pair.hypothesis);
                 texts.references.push(pair.references);
@@ -96,11 +133,7 @@ pub fn read(path: &Path, group_by: Option<&str>) -> Result<Texts> {
         }
     }
     let failures = malformed.len();
-    if failures > MALFORMED_SHOWN {
-        malformed.truncate(MALFORMED_SHOWN);
-        malformed.push(format!("  and {} more", failures - MALFORMED_SHOWN));
-    }
-    ensure!(failures == 0, "{failures} malformed lines in {}:\n{}", path.display(), malformed.join("\n"));
+    ensure!(failures == 0, "{failures} malformed lines in {}:\n{}", path.display(), shortened(malformed));
     ensure!(!texts.hypotheses.is_empty(), "no pairs in {}", path.display());
     Ok(texts)
 }

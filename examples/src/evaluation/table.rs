@@ -47,15 +47,15 @@ pub fn print_table(rows: &[Row], pairs: usize) {
         let interval = json("interval");
         let digits = if interval["high"].as_f64() > Some(2.0) { 2 } else { 4 };
         let range = format!("{} to {}", number(&interval["low"], digits), number(&interval["high"], digits));
-        print!("{:<24}{:>9}   {range:<20}", row.name, number(&json("score"), digits));
         let against = json("against");
+        let mut compared_with = String::new();
         if compared {
-            print!("{:>10}{:>13}", number(&against["score"], digits), number(&against["difference"], digits));
-            for key in ["p_bootstrap", "p_randomization", "p_holm"] {
-                print!("{:>10}", number(&against[key], 4));
-            }
+            let [score, difference] = ["score", "difference"].map(|key| number(&against[key], digits));
+            let [bootstrap, permutation, holm] =
+                ["p_bootstrap", "p_randomization", "p_holm"].map(|key| number(&against[key], 4));
+            compared_with = format!("{score:>10}{difference:>13}{bootstrap:>10}{permutation:>10}{holm:>10}");
         }
-        println!();
+        println!("{:<24}{:>9}   {range:<20}{compared_with}", row.name, number(&json("score"), digits));
     }
     for row in rows {
         println!("  {}: {}", row.name, row.json.get("signature").and_then(Value::as_str).unwrap_or_default());

@@ -96,6 +96,11 @@ pub(crate) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str) -> Stri
             line.colour,
             points.join(" ")
         );
+        // A line through one point cannot be seen.
+        if let [(x, y)] = line.points[..] {
+            let (x, y) = (axes.x(x), axes.y(y));
+            let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{}\"/>", line.colour);
+        }
         // Further lines of the same thing have no name of their own.
         if !line.name.is_empty() {
             let style = if line.dashed { "dashed" } else { "solid" };
@@ -263,7 +268,8 @@ mod tests {
     #[test]
     fn a_single_point_and_no_point_draw_without_nan() {
         let series = |points| Series { name: "a".into(), colour: COLOURS[0], dashed: false, points };
-        assert!(!lines(&[series(vec![(1.0, 1.0)])], "x", "y").contains("NaN"));
+        let one = lines(&[series(vec![(1.0, 1.0)])], "x", "y");
+        assert!(!one.contains("NaN") && one.contains("<circle"), "{one}");
         assert!(lines(&[series(vec![])], "x", "y").contains("Nothing"));
         assert!(!share_histogram(&[0.0, 1.0], "x").contains("NaN"));
     }

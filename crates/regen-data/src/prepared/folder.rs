@@ -69,7 +69,8 @@ pub fn write_as(
 /// Reads a prepared folder, whichever way its tables are written: what [`write()`] was given comes back equal.
 ///
 /// # Errors
-/// [`Error::Io`] for a file that is missing; [`Error::UnsupportedVersion`] for another format or version;
+/// [`Error::Io`] for a file that is missing; [`Error::NotPrepared`] for a folder without a manifest;
+/// [`Error::UnsupportedVersion`] for another format or version;
 /// [`Error::Checksum`] for a file that was changed or cut; the errors of reading its lines, or [`Error::Parquet`];
 /// [`Error::NeedsFeature`] for Parquet in a build without it.
 pub fn read(folder: impl AsRef<Path>) -> Result<Dataset> {
@@ -87,7 +88,7 @@ pub fn read(folder: impl AsRef<Path>) -> Result<Dataset> {
 /// they are. Of text, [`ITEMS`](super::ITEMS) can then be read line by line.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::UnsupportedVersion`], [`Error::Checksum`], as of [`read()`].
+/// [`Error::Io`], [`Error::NotPrepared`], [`Error::UnsupportedVersion`], [`Error::Checksum`], as of [`read()`].
 pub fn verify(folder: impl AsRef<Path>) -> Result<TableFormat> {
     Ok(verified(folder.as_ref())?.1)
 }

@@ -88,6 +88,9 @@ impl Manifest {
     /// Reads the manifest of `folder` and says how its tables are written.
     pub(super) fn load(folder: &Path) -> Result<(Self, TableFormat)> {
         let path = folder.join(MANIFEST);
+        if folder.is_dir() && !path.exists() {
+            return Err(Error::NotPrepared { folder: folder.to_owned() });
+        }
         // The version first: the rest of another one may look otherwise.
         let value: serde_json::Value = lines::json_document(&path)?;
         let format = value["format"].as_str().unwrap_or_default();

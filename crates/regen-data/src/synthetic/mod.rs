@@ -19,10 +19,14 @@
 //! tell, and brand and material are what only text tells; at an affinity share of 0 co-purchases know the taste alone.
 //! [`SyntheticConfig::with_density`] sets how much there is to learn from, and [`SyntheticConfig::stream`] draws worlds that
 //! are larger than memory.
+//!
+//! **Reviews.** [`GroundTruth::reviews`] draws what users wrote about some of their purchases: it tells in words what an item is used
+//! for. It is no part of the data set.
 
 mod facts;
 mod mixture;
 mod phrases;
+mod reviews;
 mod truth_files;
 mod vocabulary;
 mod world;

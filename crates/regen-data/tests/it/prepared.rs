@@ -196,3 +196,12 @@ fn raw_files_become_a_data_set_with_its_account() {
     let json = serde_json::to_string(&card).unwrap();
     assert_eq!(serde_json::from_str::<DataCard>(&json).unwrap(), card);
 }
+
+#[test]
+fn a_folder_of_something_else_is_called_so_and_says_who_makes_prepared_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = prepared::read(folder.path()).unwrap_err();
+    assert!(matches!(&error, Error::NotPrepared { .. }), "{error}");
+    assert!(error.to_string().ends_with("holds no dataset.json: prepare_data writes one"), "{error}");
+    assert!(matches!(prepared::read(folder.path().join("nothing")), Err(Error::Io { .. })));
+}

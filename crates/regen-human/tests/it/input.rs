@@ -89,6 +89,27 @@ fn pairs_belong_together_line_by_line_and_a_shorter_file_is_refused() {
 }
 
 #[test]
+fn pairs_may_be_what_write_narratives_wrote_and_begin_with_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = r#"{"user":"ann","kind":"purchase_reason","history":["p"],"target":"q","reference":"r","narrative":"x"}"#;
+    let ours = written(&folder, "ours.jsonl", &format!("\u{feff}{line}\r\n"));
+    let base = written(&folder, "base.jsonl", "{\"hypothesis\":\"y\",\"item\":\"q\"}\n");
+    let texts = Texts::from_pairs(&[("ours".into(), ours), ("base".into(), base)], true).unwrap();
+    assert_eq!(texts.systems, ["ours", "reference", "base"]);
+    assert_eq!(texts.cases[0].texts, [Some("x".into()), Some("r".into()), Some("y".into())]);
+    assert_eq!(texts.cases[0].item.as_deref(), Some("q"));
+}
+
+#[test]
+fn a_file_of_another_kind_is_not_told_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, "table.csv", &"a,b\n".repeat(500));
+    let error = Texts::from_narratives(&path, false).unwrap_err().to_string();
+    assert!(error.contains("500 malformed lines") && error.ends_with("and 480 more"), "{error}");
+    assert_eq!(error.lines().count(), 22);
+}
+
+#[test]
 fn every_malformed_line_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path =

@@ -58,7 +58,7 @@ impl<'a> ChatTemplate<'a> {
         let named = tokenizer.templates().iter();
         let sources: Vec<_> = named.map(|named| (named.name.clone(), named.source.clone())).collect();
         if sources.is_empty() {
-            return Err(Error::NoChatTemplate { name: DEFAULT.to_owned(), known: "none".to_owned() });
+            return Err(Error::NoChatTemplate { name: DEFAULT.to_owned(), known: String::new() });
         }
         Self::with(sources, tokenizer)
     }

@@ -42,7 +42,7 @@ fn add_ids(special: &mut SpecialIds, object: &Map<String, Value>) -> Result<()> 
 
 /// A JSON file whose outermost value is an object.
 pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     serde_json::from_str(&text).map_err(Error::json(path))
 }
 

@@ -11,7 +11,7 @@ use crate::config::DecoderConfig;
 use crate::error::{Error, Result};
 use crate::families::{Fields, read_object};
 
-const FILE: &str = "generation_config.json";
+const FILE: &str = GenerationDefaults::FILE;
 
 /// What transformers cuts to where a file says nothing.
 const TOP_K: i64 = 50;
@@ -60,6 +60,9 @@ pub struct GenerationDefaults {
 }
 
 impl GenerationDefaults {
+    /// The name of the file.
+    pub const FILE: &str = "generation_config.json";
+
     /// Reads the file of a Hugging Face folder, with the meaning that transformers gives it: what it leaves out has the defaults
     /// there (a `top_k` of 50 where tokens are drawn), numbers that only draws need say nothing where nothing is drawn, those of
     /// beams nothing where there is one beam, and `max_length` nothing beside `max_new_tokens`. Stop ids come from `config` where
@@ -70,13 +73,21 @@ impl GenerationDefaults {
     /// [`Error::UnsupportedConfig`] for a field that would change what is written and is not implemented,
     /// [`Error::InvalidConfig`] for one of another type or out of its range, both with the file; [`Error::Io`], [`Error::Json`].
     pub fn load(dir: &Path, config: &DecoderConfig) -> Result<Self> {
+        let absent = || Self { options: plain(config), beam: None, max_length: None };
+        Ok(Self::find(dir, config)?.unwrap_or_else(absent))
+    }
+
+    /// As [`load`](Self::load), and `None` without the file: for callers to whom its absence does not mean greedy writing.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn find(dir: &Path, config: &DecoderConfig) -> Result<Option<Self>> {
         let path = dir.join(FILE);
-        let plain = GenerateOptions { stop: config.special.eos.clone(), ..GenerateOptions::default() };
         if !path.exists() {
-            return Ok(Self { options: plain, beam: None, max_length: None });
+            return Ok(None);
         }
         let fields = Fields::new(&path, read_object(&path)?);
-        Self::read(fields, plain).map_err(Error::of_file(&path))
+        Self::read(fields, plain(config)).map(Some).map_err(Error::of_file(&path))
     }
 
     fn read(mut fields: Fields<'_>, plain: GenerateOptions) -> Result<Self> {
@@ -182,9 +193,14 @@ impl GenerationDefaults {
                 BeamEnd::NeverBetter => json!("never"),
             };
         }
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         crate::files::write(&dir.join(FILE), format!("{file:#}\n").as_bytes())
     }
+}
+
+/// Greedy, and ended by what `config.json` says.
+fn plain(config: &DecoderConfig) -> GenerateOptions {
+    GenerateOptions { stop: config.special.eos.clone(), ..GenerateOptions::default() }
 }
 
 fn wrong(field: &str, expected: &str, got: impl ToString) -> Error {

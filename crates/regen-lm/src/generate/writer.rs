@@ -126,6 +126,20 @@ impl<'a> Writer<'a> {
         self.packed.as_deref().map(PackedDecoder::bytes)
     }
 
+    /// Bytes of keys and values for `rows` rows of `tokens` tokens each, as this writer holds them: room for both prompt and what is
+    /// written. [`generate`](Self::generate) takes this much for its longest prompt and `max_new_tokens`, [`beam_search`](Self::beam_search)
+    /// for every beam.
+    pub fn cache_bytes(&self, rows: usize, tokens: usize) -> usize {
+        let config = self.decoder.config();
+        let each = match (self.is_packed(), self.cache) {
+            (true, CacheStorage::F32) => 4,
+            (true, CacheStorage::Bf16) => 2,
+            (false, _) => self.decoder.kind().elt_size_in_bytes(),
+        };
+        let of_token = 2 * config.layers * config.kv_heads * config.head_dim;
+        rows.saturating_mul(tokens).saturating_mul(of_token as usize * each)
+    }
+
     /// The decoder that it writes with.
     pub fn decoder(&self) -> &'a Decoder {
         self.decoder

@@ -2,6 +2,7 @@
 
 mod plain;
 mod settings;
+mod spacing;
 mod templates;
 mod text;
 mod train;

@@ -3,11 +3,7 @@
 //!
 //! `add_bos_token` and `add_eos_token` say nothing beside a `tokenizer.json`, as in transformers 5: what completes a text is the
 //! template there. The two contradict each other in folders that many use (those of DeepSeek's distilled models ask for a begin token
-//! and have no template), and so does `add_prefix_space` where the class of the tokenizer does not read it. Of a class that does,
-//! it has to say what `tokenizer.json` does.
-//!
-//! DIFFERENCE: some classes of transformers 5 make normaliser and pre-tokenizer anew, whatever `tokenizer.json` has; here it has its way,
-//! as in the releases before, and the class is asked about spaces alone.
+//! and have no template). `add_prefix_space` is for [`spacing`](super::spacing).
 //!
 //! **Source** transformers 5.23, `PreTrainedTokenizerBase._from_pretrained`, `TokenizersBackend.__init__` and `_decode`, and the
 //! constructors of the classes.
@@ -17,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use tokenizers::{AddedToken, ModelWrapper, Tokenizer};
 
+use super::spacing::{Reader, adds_space};
 use super::text::failed;
 use crate::error::{Error, Result};
 use crate::families::read_object;
@@ -32,9 +29,6 @@ const OFF: [&str; 3] = [
     "fix_mistral_regex",
     "split_special_tokens",
 ];
-
-/// Classes that obey `add_prefix_space`, with or without `Fast` behind the name. The others keep what `tokenizer.json` does.
-const SPACING: [&str; 3] = ["GPT2Tokenizer", "LlamaTokenizer", "Qwen2Tokenizer"];
 
 /// Both files of a folder, where they are.
 pub(super) struct Settings {
@@ -63,6 +57,7 @@ impl Settings {
 
     /// Gives the tokenizer the tokens that the files know of, refuses what it does not do, and names the tokens in roles.
     pub(super) fn apply(&self, tokenizer: &mut Tokenizer) -> Result<Vec<(&'static str, String)>> {
+        self.space(tokenizer)?;
         self.add_listed(tokenizer)?;
         let mut roles = Vec::new();
         let mut named = Vec::new();
@@ -163,18 +158,27 @@ impl Settings {
         for field in ["add_bos_token", "add_eos_token"] {
             self.switch(field)?;
         }
-        let (field, does) = ("add_prefix_space", adds_space(tokenizer));
-        if self.switch(field)?.is_some_and(|asked| asked != does && self.spaces()) {
-            let expected = format!("{does}, which is what tokenizer.json does: make both say the same");
-            return Err(self.wrong(field, &expected, &json!(!does)));
-        }
         Ok(())
     }
 
-    /// Whether the tokenizer's class obeys `add_prefix_space`. Where none is named it follows from the model, and may be one that does.
-    fn spaces(&self) -> bool {
-        let class = self.config.get("tokenizer_class").and_then(Value::as_str);
-        class.is_none_or(|class| SPACING.contains(&class.strip_suffix("Fast").unwrap_or(class)))
+    /// Adds a space before texts, or none, where the tokenizer's class reads that it is to be otherwise than in `tokenizer.json`.
+    fn space(&self, tokenizer: &mut Tokenizer) -> Result<()> {
+        const FIELD: &str = "add_prefix_space";
+        let does = adds_space(tokenizer);
+        let Some(asked) = self.switch(FIELD)?.filter(|asked| *asked != does) else { return Ok(()) };
+        // What is wrong with the model's own file is told when the model is loaded.
+        let model = read_object(&self.path.with_file_name("config.json")).unwrap_or_default();
+        let named = self.config.get("tokenizer_class").filter(|class| class.is_string());
+        let class = named.or(model.get("tokenizer_class")).and_then(Value::as_str);
+        let model_type = model.get("model_type").and_then(Value::as_str);
+        let Some(reader) = Reader::of(class, model_type, tokenizer) else { return Ok(()) };
+        let legacy = self.switch("legacy")? == Some(true);
+        if !reader.set(tokenizer, asked, legacy)? {
+            let expected =
+                format!("{does}, which is what tokenizer.json does: its parts are not those of the class");
+            return Err(self.wrong(FIELD, &expected, &json!(asked)));
+        }
+        Ok(())
     }
 
     /// A field that is on, off, or says nothing.
@@ -240,23 +244,4 @@ fn add_missing(tokenizer: &mut Tokenizer, tokens: Vec<AddedToken>) -> Result<()>
     let missing: Vec<_> = tokens.into_iter().filter(|token| !known.contains_key(&token.content)).collect();
     tokenizer.add_tokens(missing).map_err(failed("adding tokens"))?;
     Ok(())
-}
-
-/// Whether a text is encoded as if a space stood before it.
-fn adds_space(tokenizer: &Tokenizer) -> bool {
-    fn within(part: &Value) -> bool {
-        let each =
-            |list: &str| part.get(list).and_then(Value::as_array).is_some_and(|list| list.iter().any(within));
-        match part.get("type").and_then(Value::as_str) {
-            Some("ByteLevel") => part["add_prefix_space"] == json!(true),
-            Some("Metaspace") => part["prepend_scheme"] != json!("never"),
-            Some("Prepend") => true,
-            _ => each("pretokenizers") || each("normalizers"),
-        }
-    }
-    let parts = [
-        tokenizer.get_pre_tokenizer().and_then(|part| serde_json::to_value(part).ok()),
-        tokenizer.get_normalizer().and_then(|part| serde_json::to_value(part).ok()),
-    ];
-    parts.iter().flatten().any(within)
 }

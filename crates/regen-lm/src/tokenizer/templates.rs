@@ -26,15 +26,15 @@ pub(super) fn read(dir: &Path, path: &Path, config: &Map<String, Value>) -> Resu
     let of_field = of_field(path, config.get(FIELD))?;
     let mut found = Vec::new();
     let mut add = |name: &str, source: String| found.push(NamedTemplate { name: name.to_owned(), source });
-    let text = |path: &Path| std::fs::read_to_string(path).map_err(Error::io(path));
+    let text = |path: &Path| std::fs::read_to_string(path).map_err(Error::io("read", path));
     let (file, folder) = (dir.join(FILE), dir.join(FOLDER));
     if file.exists() {
         add(DEFAULT, text(&file)?);
     }
     if folder.is_dir() {
-        let entries = std::fs::read_dir(&folder).map_err(Error::io(&folder))?;
+        let entries = std::fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
         let mut paths = entries
-            .map(|entry| entry.map(|entry| entry.path()).map_err(Error::io(&folder)))
+            .map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("read", &folder)))
             .collect::<Result<Vec<_>>>()?;
         paths.sort();
         for path in paths {
@@ -80,7 +80,7 @@ pub(super) fn write(dir: &Path, templates: &[NamedTemplate]) -> Result<()> {
             dir.join(FILE)
         } else {
             let folder = dir.join(FOLDER);
-            std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+            std::fs::create_dir_all(&folder).map_err(Error::io("make", &folder))?;
             folder.join(format!("{name}.jinja"))
         };
         crate::files::write(&path, source.as_bytes())?;

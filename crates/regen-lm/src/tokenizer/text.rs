@@ -27,13 +27,14 @@ pub(super) fn failed(action: &'static str) -> impl FnOnce(TokenizerFailure) -> E
 impl TextTokenizer {
     /// Reads a `tokenizer.json`, or a folder with one; the roles of special tokens come from
     /// `tokenizer_config.json` and `special_tokens_map.json` beside it. As in transformers, special tokens that these name and
-    /// `tokenizer.json` does not know are added, the new ones behind its last id.
+    /// `tokenizer.json` does not know are added, the new ones behind its last id, and `add_prefix_space` has its way where the
+    /// tokenizer's class reads it: that of Llama's first models, of GPT-2 and of Qwen 2.
     ///
     /// Truncation and padding that the file asks for are switched off: batching is the caller's.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for a field of `tokenizer_config.json` of another type, or one that contradicts `tokenizer.json`
-    /// (`add_prefix_space` of a class that obeys it, ids of added tokens); [`Error::UnsupportedConfig`] for one that asks for
+    /// (ids of added tokens; `add_prefix_space` where the parts of the tokenizer are not those of its class); [`Error::UnsupportedConfig`] for one that asks for
     /// another text or other ids than are made here (`clean_up_tokenization_spaces` of a vocabulary that is no BPE,
     /// `split_special_tokens`, `fix_mistral_regex`); [`Error::Tokenizer`], [`Error::Io`], [`Error::Json`].
     pub fn load(path: &Path) -> Result<Self> {
@@ -42,7 +43,7 @@ impl TextTokenizer {
         } else {
             (path.to_owned(), path.parent().unwrap_or(Path::new(".")))
         };
-        let bytes = std::fs::read(&file).map_err(Error::io(&file))?;
+        let bytes = std::fs::read(&file).map_err(Error::io("read", &file))?;
         let mut inner = Tokenizer::from_bytes(bytes).map_err(failed("reading tokenizer.json"))?;
         inner.with_truncation(None).map_err(failed("switching truncation off"))?;
         inner.with_padding(None);
@@ -63,7 +64,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Io`], [`Error::Tokenizer`].
     pub fn save(&self, dir: &Path) -> Result<()> {
-        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        std::fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         let text = self.inner.to_string(true).map_err(failed("writing tokenizer.json"))?;
         crate::files::write(&dir.join("tokenizer.json"), text.as_bytes())?;
         let mut config = json!({

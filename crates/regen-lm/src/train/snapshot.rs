@@ -32,7 +32,7 @@ pub fn save_snapshot<T: Serialize>(
     let name = format!("step-{:09}", optimiser.steps());
     let (temporary, whole) = (dir.join(format!("{name}.tmp")), dir.join(&name));
     remove(&temporary)?;
-    std::fs::create_dir_all(&temporary).map_err(Error::io(&temporary))?;
+    std::fs::create_dir_all(&temporary).map_err(Error::io("make", &temporary))?;
     save_tensors(&temporary.join(PARAMETERS), parameters, &[])?;
     optimiser.save(&temporary.join(OPTIMISER))?;
     let path = temporary.join(CURSOR);
@@ -40,10 +40,10 @@ pub fn save_snapshot<T: Serialize>(
     crate::files::write(&path, &text)?;
     for file in [PARAMETERS, OPTIMISER, CURSOR] {
         let path = temporary.join(file);
-        File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path))?;
+        File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("write", &path))?;
     }
     remove(&whole)?;
-    std::fs::rename(&temporary, &whole).map_err(Error::io(&whole))?;
+    std::fs::rename(&temporary, &whole).map_err(Error::io("replace", &whole))?;
     for older in snapshots(dir)?.into_iter().filter(|path| *path != whole) {
         remove(&older)?;
     }
@@ -85,7 +85,7 @@ pub fn read_cursor<T: DeserializeOwned>(dir: &Path) -> Result<Option<T>> {
 
 fn cursor_of<T: DeserializeOwned>(snapshot: &Path) -> Result<T> {
     let path = snapshot.join(CURSOR);
-    let text = std::fs::read(&path).map_err(Error::io(&path))?;
+    let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
     serde_json::from_slice(&text).map_err(Error::json(&path))
 }
 
@@ -95,8 +95,8 @@ fn snapshots(dir: &Path) -> Result<Vec<PathBuf>> {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::io(dir))? {
-        let path = entry.map_err(Error::io(dir))?.path();
+    for entry in std::fs::read_dir(dir).map_err(Error::io("read", dir))? {
+        let path = entry.map_err(Error::io("read", dir))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let step = name.strip_prefix("step-").unwrap_or_default();
         if !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -109,7 +109,7 @@ fn snapshots(dir: &Path) -> Result<Vec<PathBuf>> {
 
 fn remove(dir: &Path) -> Result<()> {
     match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(dir)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", dir)(error)),
         _ => Ok(()),
     }
 }

@@ -51,6 +51,14 @@ fn peft_adapters_compute_what_peft_computes_attached_and_merged() {
         let mut again = load(&golden("families").join(family));
         let read = again.load_lora(&nn::VarStore::new(Device::Cpu).root(), copy.path()).unwrap();
         assert_eq!(read, config);
+        let base = || {
+            let text = std::fs::read_to_string(copy.path().join("adapter_config.json")).unwrap();
+            let described: serde_json::Value = serde_json::from_str(&text).unwrap();
+            described["base_model_name_or_path"].clone()
+        };
+        assert!(base().is_null());
+        decoder.save_lora_on(copy.path(), &config, "makers/model").unwrap();
+        assert_eq!(base(), "makers/model");
 
         decoder.merge_lora().unwrap();
         let merged = max_difference(&logits(&decoder, &tokens), &expected);

@@ -262,3 +262,12 @@ fn a_tokenizer_larger_than_the_embedding_is_refused_by_number() {
     let needed = tokenizer.vocab_size().to_string();
     assert!(error.contains("vocab_size") && error.contains("53") && error.contains(&needed), "{error}");
 }
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error_that_says_what_could_not_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = DecoderConfig::from_hf(&dir.path().join("sd")).unwrap_err();
+    assert!(matches!(error, Error::Io { action: "read", .. }), "{error:?}");
+    let told = error.to_string();
+    assert!(told.starts_with("cannot read ") && told.ends_with("sd/config.json"), "{told}");
+}

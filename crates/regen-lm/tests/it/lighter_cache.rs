@@ -51,8 +51,11 @@ fn keys_and_values_take_half_the_memory() {
     let (_vs, decoder) = random_model(&small_config(), 5);
     let Some(both) = writers(&decoder) else { return };
     let (embeds, mask) = prompts(&decoder, 7);
-    let [whole, light] =
-        both.map(|writer| writer.read_prefix(&embeds, &mask).unwrap().packed_bytes().unwrap());
+    let [whole, light] = both.map(|writer| {
+        let bytes = writer.read_prefix(&embeds, &mask).unwrap().packed_bytes().unwrap();
+        assert_eq!(writer.cache_bytes(3, 7), bytes, "what it says beforehand");
+        bytes
+    });
     // Rows of 7 tokens, 2 layers of 3 key heads of 4 numbers, keys and values.
     assert_eq!((whole, light), (3 * 7 * 2 * 3 * 4 * 2 * 4, 3 * 7 * 2 * 3 * 4 * 2 * 2));
 }
@@ -97,4 +100,5 @@ fn a_writer_without_packed_weights_writes_as_before() {
     let light = Writer::plain(&decoder).with_cache(CacheStorage::Bf16);
     assert_eq!(light.generate(&embeds, &mask, &options).unwrap(), plain);
     assert_eq!(light.read_prefix(&embeds, &mask).unwrap().packed_bytes(), None);
+    assert_eq!(light.cache_bytes(3, 7), 3 * 7 * 2 * 3 * 4 * 2 * 4);
 }

@@ -17,6 +17,7 @@ mod published_folders;
 mod recompute;
 mod resume;
 mod settings;
+mod spaces;
 mod strings;
 mod support;
 mod tokenizer;

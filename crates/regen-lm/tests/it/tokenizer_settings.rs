@@ -88,63 +88,6 @@ fn begin_and_end_tokens_are_those_of_the_template_whatever_is_asked_for_beside_i
 }
 
 #[test]
-fn a_space_before_texts_is_asked_for_as_the_tokenizer_adds_it() {
-    let field = "add_prefix_space";
-    // Of no class: what reads it is then chosen by the model.
-    let folder = || {
-        let dir = folder();
-        edit(dir.path(), CONFIG, |object| {
-            object.shift_remove("tokenizer_class");
-        });
-        dir
-    };
-    with(folder().path(), CONFIG, field, &json!(false)).unwrap();
-    refused(folder().path(), CONFIG, field, &json!(true));
-    refused(folder().path(), CONFIG, field, &json!(1));
-    for (part, value) in [
-        (
-            "pre_tokenizer",
-            json!({ "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true }),
-        ),
-        (
-            "pre_tokenizer",
-            json!({ "type": "Sequence", "pretokenizers": [
-                { "type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": false },
-            ] }),
-        ),
-        ("normalizer", json!({ "type": "Sequence", "normalizers": [{ "type": "Prepend", "prepend": "▁" }] })),
-    ] {
-        let dir = folder();
-        edit(dir.path(), "tokenizer.json", |object| {
-            object.insert(part.to_owned(), value);
-        });
-        with(dir.path(), CONFIG, field, &json!(true)).unwrap();
-        refused(dir.path(), CONFIG, field, &json!(false));
-    }
-    // Of some classes alone does it move anything.
-    for (class, obeys) in [
-        ("GPT2Tokenizer", true),
-        ("GPT2TokenizerFast", true),
-        ("LlamaTokenizerFast", true),
-        ("Qwen2Tokenizer", true),
-        ("PreTrainedTokenizerFast", false),
-        ("TokenizersBackend", false),
-        ("GemmaTokenizerFast", false),
-    ] {
-        let dir = folder();
-        edit(dir.path(), CONFIG, |object| {
-            object.insert("tokenizer_class".to_owned(), json!(class));
-        });
-        if obeys {
-            refused(dir.path(), CONFIG, field, &json!(true));
-        } else {
-            let tokenizer = with(dir.path(), CONFIG, field, &json!(true)).unwrap();
-            assert_eq!(tokenizer.encode("a").unwrap(), [tokenizer.id("a").unwrap()], "{class}");
-        }
-    }
-}
-
-#[test]
 fn spaces_are_cleaned_up_in_no_vocabulary() {
     let field = "clean_up_tokenization_spaces";
     // The reference leaves BPE as it is, whatever this says: Llama 3 says true.

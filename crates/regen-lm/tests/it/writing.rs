@@ -122,6 +122,7 @@ fn the_defaults_of_a_folder_are_read_as_transformers_reads_them() {
     let none = tempfile::tempdir().unwrap();
     let config = DecoderConfig::from_hf(&golden("families/llama")).unwrap();
     let plain = GenerationDefaults::load(none.path(), &config).unwrap();
+    assert_eq!(GenerationDefaults::find(none.path(), &config).unwrap(), None);
     assert_eq!((plain.options.sampling, plain.options.stop), (Sampling::Greedy, vec![2]));
 }
 
@@ -218,4 +219,36 @@ fn a_length_that_counts_the_prompt_leaves_what_the_prompt_leaves() {
     let both = defaults(&json!({ "max_length": 30, "max_new_tokens": 7 })).unwrap();
     assert_eq!(both.after(29).unwrap().max_new_tokens, 7);
     assert_eq!(defaults(&json!({})).unwrap().after(1000).unwrap(), defaults(&json!({})).unwrap().options);
+}
+
+#[test]
+fn rows_of_ids_of_any_lengths_are_written_after_as_each_alone() {
+    let decoder = crate::support::load(&golden("families/llama"));
+    let writer = Writer::plain(&decoder);
+    let options = GenerateOptions { max_new_tokens: 6, ..GenerateOptions::default() };
+    let rows = [vec![3, 4, 5, 6], vec![7], vec![8, 9]];
+    let written = |rows: &[Vec<i64>]| {
+        let (prompts, mask) = decoder.embed_rows(rows).unwrap();
+        writer.generate(&prompts, &mask, &options).unwrap()
+    };
+    let alone: Vec<Vec<i64>> = rows.iter().flat_map(|row| written(std::slice::from_ref(row))).collect();
+    assert_eq!(written(&rows), alone);
+    let outside = decoder.embed_rows(&[[3], [decoder.config().vocab()]]);
+    assert!(matches!(outside, Err(Error::IdOutOfRange { .. })), "{outside:?}");
+    // Without a row there is nothing to write after, and nothing that panics.
+    let (prompts, mask) = decoder.embed_rows::<Vec<i64>>(&[]).unwrap();
+    assert!(writer.generate(&prompts, &mask, &options).is_err());
+}
+
+/// So that a thread of its own can write for others.
+#[test]
+fn a_decoder_moves_to_the_thread_that_writes() {
+    let decoder = crate::support::load(&golden("families/llama"));
+    let options = GenerateOptions { max_new_tokens: 6, ..GenerateOptions::default() };
+    let write = move |decoder: &Decoder| {
+        let (prompts, mask) = decoder.embed_rows(&[[3, 4, 5]]).unwrap();
+        Writer::new(decoder).unwrap().generate(&prompts, &mask, &options).unwrap()
+    };
+    let here = write(&decoder);
+    assert_eq!(std::thread::spawn(move || write(&decoder)).join().unwrap(), here);
 }

@@ -64,6 +64,9 @@ pub(super) fn resampled_values<A: Aggregate>(
     measurement: &Measurement<A>,
     bootstrap: &Bootstrap,
 ) -> Vec<f64> {
+    if let Some(units) = measurement.shared_units() {
+        return crossed_values(measurement, units, bootstrap);
+    }
     let mut rest = measurement.segments();
     let runs: Vec<&[A::Stats]> = measurement.runs().iter().filter_map(|&run| rest.split_off(..run)).collect();
     (0..bootstrap.resamples)
@@ -83,6 +86,43 @@ pub(super) fn resampled_values<A: Aggregate>(
             measurement.aggregate().score(&total).value()
         })
         .collect()
+}
+
+/// The same where runs have units in common, `units[k]` being that of segment k: these are drawn once for all runs.
+fn crossed_values<A: Aggregate>(
+    measurement: &Measurement<A>,
+    units: &[usize],
+    bootstrap: &Bootstrap,
+) -> Vec<f64> {
+    let (mut rest, count) = (measurement.segments().iter().zip(units), measurement.units());
+    let runs: Vec<Vec<(&A::Stats, usize)>> = measurement
+        .runs()
+        .iter()
+        .map(|&run| rest.by_ref().take(run).map(|(segment, &unit)| (segment, unit)).collect())
+        .collect();
+    let value = |resample| {
+        let mut rng = stream(bootstrap.seed, resample);
+        loop {
+            let mut times = vec![0u32; count];
+            for _ in 0..count {
+                times[below(&mut rng, count as u32) as usize] += 1;
+            }
+            let (mut total, mut empty) = (A::Stats::default(), true);
+            for _ in 0..runs.len() {
+                for &(segment, unit) in &runs[below(&mut rng, runs.len() as u32) as usize] {
+                    for _ in 0..times[unit] {
+                        total.add(segment);
+                        empty = false;
+                    }
+                }
+            }
+            // The runs that were drawn may have none of the units; of nothing there is no score.
+            if !empty {
+                return measurement.aggregate().score(&total).value();
+            }
+        }
+    };
+    (0..bootstrap.resamples).into_par_iter().map(value).collect()
 }
 
 pub(crate) fn bootstrap_interval<A: Aggregate>(

@@ -52,8 +52,8 @@ impl Randomization {
 /// method of Efron & Tibshirani 1993, ch. 16.
 ///
 /// # Errors
-/// [`Error::CountMismatch`] unless both have the same number of segments in every run; [`Error::OutOfRange`] for
-/// settings that give no interval.
+/// [`Error::CountMismatch`] unless both have the same number of segments in every run; [`Error::UnlikeUnits`]; [`Error::OutOfRange`]
+/// for settings that give no interval.
 pub fn paired_bootstrap<A: Aggregate>(
     first: &Measurement<A>,
     second: &Measurement<A>,
@@ -61,8 +61,11 @@ pub fn paired_bootstrap<A: Aggregate>(
 ) -> Result<Comparison> {
     bootstrap.validate()?;
     same_length(first, second)?;
+    if first.shared_units() != second.shared_units() {
+        return Err(Error::UnlikeUnits);
+    }
     let difference = second.value() - first.value();
-    // The draws depend on seed, resample and number of segments alone: both calls see the same ones.
+    // The draws depend on seed, resample, and number of segments or their units alone: both calls see the same ones.
     let differences: Vec<f64> = resampled_values(second, bootstrap)
         .into_iter()
         .zip(resampled_values(first, bootstrap))

@@ -129,6 +129,43 @@ fn pooling_keeps_the_score_of_all_and_counts_the_chance_between_runs() {
 }
 
 #[test]
+fn a_unit_of_several_runs_counts_once() {
+    // Forty users who differ, judged alike under four seeds: the seeds tell nothing more of them.
+    let run = mean_of((0..40).map(f64::from));
+    let runs = vec![run.clone(); 4];
+    let users: Vec<u32> = (0..4).flat_map(|_| 100..140).collect();
+    let bootstrap = Bootstrap { resamples: 4_000, ..Bootstrap::seeded(1) };
+    let error = |measurement: &Measurement<Mean>| measurement.interval(&bootstrap).unwrap().standard_error;
+    let nested = Measurement::pooled(&runs).unwrap();
+    let crossed = nested.clone().with_shared_units(&users).unwrap();
+    assert_eq!((nested.units(), crossed.units(), crossed.value()), (160, 40, run.value()));
+    assert!((error(&crossed) / error(&run) - 1.0).abs() < 0.05, "{} {}", error(&crossed), error(&run));
+    assert!((error(&nested) / error(&run) - 0.5).abs() < 0.05, "{} {}", error(&nested), error(&run));
+    // Seeds that differ count beside the users.
+    let seeds: Vec<_> = (0..4).map(|seed| mean_of([f64::from(seed % 2) * 2.0 - 1.0; 40])).collect();
+    let seeds = Measurement::pooled(&seeds).unwrap();
+    let between = error(&seeds.clone().with_shared_units(&users).unwrap());
+    assert!((between - 0.5).abs() < 0.02, "{between}");
+
+    // A test of two systems sees the same draws.
+    let better = Measurement::pooled(&vec![mean_of((0..40).map(|user| f64::from(user) + 0.1)); 4]).unwrap();
+    let better_crossed = better.clone().with_shared_units(&users).unwrap();
+    let comparison = paired_bootstrap(&crossed, &better_crossed, &bootstrap).unwrap();
+    assert!((comparison.difference - 0.1).abs() < 1e-9 && comparison.p_value < 0.001, "{comparison:?}");
+    assert!(matches!(paired_bootstrap(&crossed, &better, &bootstrap), Err(Error::UnlikeUnits)));
+    assert!(matches!(better.with_shared_units(&users[1..]), Err(Error::CountMismatch { .. })));
+}
+
+#[test]
+fn runs_with_a_part_of_the_units_are_drawn_until_there_is_something_to_score() {
+    // Two runs of one unit each: a draw of the one unit and the other run has nothing.
+    let runs = [mean_of([1.0]), mean_of([3.0])];
+    let crossed = Measurement::pooled(&runs).unwrap().with_shared_units(&["a", "b"]).unwrap();
+    let interval = crossed.interval(&Bootstrap::seeded(1)).unwrap();
+    assert_eq!((crossed.units(), interval.low, interval.high), (2, 1.0, 3.0));
+}
+
+#[test]
 fn one_run_alone_is_pooled_into_itself_and_unlike_runs_are_refused() {
     let run = mean_of((0..50).map(f64::from));
     let pooled = Measurement::pooled(std::slice::from_ref(&run)).unwrap();

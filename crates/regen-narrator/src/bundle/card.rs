@@ -30,6 +30,11 @@ pub(super) fn card(narrator: &Narrator, base: Option<&BaseModel>) -> String {
                     "reviews of the user",
                     format!("vectors of {} numbers, given with the history", review.dim),
                 );
+                let made_by = match narrator.review_encoder() {
+                    Some(encoder) => format!("{}, SHA-256 {}", encoder.name, encoder.sha256),
+                    None => "not recorded".to_owned(),
+                };
+                row("encoder of reviews", made_by);
             }
             if let Some(injection) = &config.injection {
                 let layers: Vec<String> = injection.layers.iter().map(usize::to_string).collect();

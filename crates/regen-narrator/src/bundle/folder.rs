@@ -6,7 +6,8 @@
 //! adapter.safetensors    the adapter, where items are read
 //! copying.safetensors    what copies from a passage, where that is done
 //! next_item.safetensors  what tells the next item, where that is done
-//! lm/                    the language model and tokenizer, as a Hugging Face folder, unless the manifest names one elsewhere
+//! lm/                    the language model, its generation_config.json if it had one, and tokenizer, as a Hugging Face folder, unless the
+//!                        manifest names one elsewhere
 //! lora/                  its low-rank updates, as a PEFT folder, where there are any
 //! items.safetensors      cf, cf_present, semantic, semantic_present, where items are read
 //! fold_in.safetensors    gram, scale, shift, where users can be folded in; the manifest holds the objective
@@ -17,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regen_lm::TextTokenizer;
+use regen_lm::generate::GenerationDefaults;
 use regen_torch::{Checkpoint, Surplus, save_tensors};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
@@ -27,12 +29,19 @@ use super::{card, parts};
 use crate::narrator::LmWeights;
 use crate::{
     BaseModel, Error, FoldIn, FoldInConfig, ItemIds, ItemTables, Narrator, NarratorConfig, Result,
-    TablePlace, WritingDefaults,
+    ReviewEncoder, TablePlace, WritingDefaults,
 };
 
-/// The layout that this version writes. It reads formats 2 to 4 as well: 4 had fingerprints of blocks of all parts; 3 had none and did
-/// not say where it was trained; 2 had no fold-in, named no base and had no optional inputs either.
-pub const BUNDLE_FORMAT: u32 = 5;
+/// The layout that this version writes. It reads formats 2 to 5 as well: 5 wrote greedily whatever the language model's folder says, and
+/// did not keep that; 4 had fingerprints of blocks of all parts; 3 had none and did not say where it was trained; 2 had no fold-in,
+/// named no base and had no optional inputs either.
+pub const BUNDLE_FORMAT: u32 = 6;
+
+/// The first layout that may leave it to the folder how it writes.
+const FIRST_WITH_FOLDER: u32 = 6;
+
+/// The first layout with fingerprints of whole parts.
+const FIRST_WITH_WHOLE: u32 = 5;
 
 /// The first layout with fingerprints.
 const FIRST_WITH_PARTS: u32 = 4;
@@ -63,9 +72,12 @@ struct Manifest {
     base: Option<BaseModel>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     provenance: Option<Provenance>,
+    /// Optional: bundles of before it was recorded are of this format too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    review_encoder: Option<ReviewEncoder>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     versions: Option<Versions>,
-    #[serde(default, skip_serializing_if = "WritingDefaults::is_plain")]
+    #[serde(default, skip_serializing_if = "WritingDefaults::is_silent")]
     writing: WritingDefaults,
     #[serde(default, skip_serializing_if = "Fingerprints::is_empty")]
     parts: Fingerprints,
@@ -129,12 +141,20 @@ impl Narrator {
         if base.is_none() {
             self.decoder.save_base(&temporary.join(LM))?;
             self.tokenizer.save(&temporary.join(LM))?;
+            if let Some(folder) = &self.folder {
+                let path = temporary.join(LM).join(GenerationDefaults::FILE);
+                fs::write(&path, &folder.text).map_err(io("write", &path))?;
+            }
         }
         if let Some(fold_in) = self.tables.fold_in() {
             fold_in.save(&temporary.join(FOLD_IN))?;
         }
         if let Some(lora) = &self.config.lora {
-            self.decoder.save_lora(&temporary.join(LORA), lora)?;
+            let to = temporary.join(LORA);
+            match &base {
+                Some(base) => self.decoder.save_lora_on(&to, lora, &base.name)?,
+                None => self.decoder.save_lora(&to, lora)?,
+            }
         }
         self.item_ids.save(&temporary.join(ITEM_IDS))?;
         let manifest = Manifest {
@@ -144,8 +164,9 @@ impl Narrator {
             fold_in: self.tables.fold_in().map(|fold_in| fold_in.config().clone()),
             base,
             provenance: self.provenance.clone(),
+            review_encoder: self.review_encoder.clone(),
             versions: Some(Versions::here()),
-            writing: self.writing,
+            writing: self.writing.clone(),
             parts: parts::fingerprints(temporary, &[CARD, MANIFEST])?,
         };
         let card = temporary.join(CARD);
@@ -178,8 +199,8 @@ impl Narrator {
     /// Opens a bundle that names its language model ([`Narrator::save_on_base`]) with the Hugging Face folder `lm`.
     ///
     /// # Errors
-    /// As [`Narrator::open`]; [`Error::OtherBase`] if the folder does not hold what the bundle names, [`Error::NoBase`] if it names
-    /// nothing.
+    /// As [`Narrator::open`]; [`Error::OtherBase`] if the folder does not hold what the bundle names, [`Error::HoldsBase`] if it
+    /// names nothing.
     pub fn open_on(dir: &Path, lm: &Path, device: Device, place: TablePlace) -> Result<Self> {
         Self::open_with(dir, Some(lm), device, place)
     }
@@ -190,8 +211,8 @@ impl Narrator {
         if !(OLDEST_FORMAT..=BUNDLE_FORMAT).contains(&format) {
             return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
         }
-        let manifest: Manifest = read_json(&path)?;
-        let reading = if format < BUNDLE_FORMAT { Reading::Blocks } else { Reading::Whole };
+        let manifest = read_manifest(&path, format)?;
+        let reading = if format < FIRST_WITH_WHOLE { Reading::Blocks } else { Reading::Whole };
         parts::check(dir, &manifest.parts, reading)?;
         if format >= FIRST_WITH_PARTS {
             let own = [ADAPTER, COPYING, NEXT_ITEM, ITEMS, FOLD_IN, ITEM_IDS];
@@ -217,11 +238,20 @@ impl Narrator {
         let (lm, named) = lm_folder(dir, manifest.base.as_ref(), given)?;
         let lora = dir.join(LORA);
         let tokenizer = TextTokenizer::load(&lm)?;
+        let saved_with = match &manifest.base {
+            Some(base) => base.files.contains_key(GenerationDefaults::FILE),
+            None => manifest.parts.contains_key(&format!("{LM}/{}", GenerationDefaults::FILE)),
+        };
         // Other initial values are drawn and then overwritten, tensor by tensor; strict loading proves that all are.
         let weights = LmWeights::Adapted(&lm, &lora);
         let mut narrator = Self::assemble(manifest.config, tables, item_ids, tokenizer, weights, device, 0)?;
         narrator.base = named.then_some(lm);
+        // One that came into the folder later would change what is written unseen.
+        narrator.folder = narrator.folder.filter(|_| saved_with);
         narrator.provenance = manifest.provenance;
+        if let Some(encoder) = manifest.review_encoder {
+            narrator.set_review_encoder(encoder)?;
+        }
         narrator.writing = manifest.writing;
         if narrator.adapter.is_some() {
             let adapter = Checkpoint::open(&dir.join(ADAPTER))?;
@@ -250,7 +280,7 @@ pub fn reseal(dir: &Path) -> Result<()> {
     if !(FIRST_WITH_PARTS..=BUNDLE_FORMAT).contains(&format) {
         return Err(Error::BundleFormat { path, expected: BUNDLE_FORMAT, got: format });
     }
-    let mut manifest: Manifest = read_json(&path)?;
+    let mut manifest = read_manifest(&path, format)?;
     manifest.format = BUNDLE_FORMAT;
     // What lies beside the bundle's own files stays out of it.
     let mut now = parts::fingerprints(dir, &[CARD, MANIFEST])?;
@@ -261,11 +291,20 @@ pub fn reseal(dir: &Path) -> Result<()> {
     fs::rename(&temporary, &path).map_err(|source| Error::Io { action: "replace", path, source })
 }
 
+/// A manifest of any format that is read, with what older ones meant without saying it.
+fn read_manifest(path: &Path, format: u32) -> Result<Manifest> {
+    let mut manifest: Manifest = read_json(path)?;
+    if format < FIRST_WITH_FOLDER {
+        manifest.writing = manifest.writing.or(WritingDefaults::greedy());
+    }
+    Ok(manifest)
+}
+
 /// The folder of a bundle's language model, and whether it is outside the bundle. One that is has been checked.
 fn lm_folder(dir: &Path, base: Option<&BaseModel>, given: Option<&Path>) -> Result<(PathBuf, bool)> {
     let Some(base) = base else {
         return match given {
-            Some(_) => Err(Error::NoBase),
+            Some(_) => Err(Error::HoldsBase { bundle: dir.to_owned() }),
             None => Ok((dir.join(LM), false)),
         };
     };

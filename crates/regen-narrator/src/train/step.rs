@@ -7,10 +7,9 @@ use regen_torch::seed::{self, ChaCha8Rng};
 use tch::Tensor;
 
 use super::config::TrainConfig;
-use crate::losses::Control;
 use crate::narrator::stream;
 use crate::prompt::{Batch, Padding, Sequence};
-use crate::{Error, Narrator, Result};
+use crate::{Error, Narrator, Result, Withheld};
 
 /// What a batch cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,7 +86,7 @@ impl Narrator {
                 }
                 Ok(loss)
             };
-            let embeddings = self.embeddings(batch, Control::Nothing)?;
+            let embeddings = self.embeddings(batch, Withheld::Nothing)?;
             let mut pass = match kernels {
                 Some(kernels) => {
                     Pass::Computed(kernels.forward(&self.decoder, &embeddings.embeds, &batch.mask)?)

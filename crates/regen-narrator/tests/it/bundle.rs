@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regen_fusion::Sources;
+use regen_lm::Sampling;
 use regen_narrator::{Error, Narrator, Provenance, WritingDefaults, reseal};
 use tch::Device;
 use tempfile::{TempDir, tempdir};
@@ -90,12 +91,12 @@ fn another_format_and_an_unknown_field_are_refused() {
     let (_dir, path, _) = saved();
     let manifest = path.join("narrator.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    for format in [1, 6] {
+    for format in [1, 7] {
         let other = format!("\"format\": {format}, \"new\": true");
-        fs::write(&manifest, text.replace("\"format\": 5", &other)).unwrap();
-        assert!(matches!(refused(&path), Error::BundleFormat { expected: 5, got, .. } if got == format));
+        fs::write(&manifest, text.replace("\"format\": 6", &other)).unwrap();
+        assert!(matches!(refused(&path), Error::BundleFormat { expected: 6, got, .. } if got == format));
     }
-    fs::write(&manifest, text.replace("\"format\": 5", "\"format\": 5, \"new\": true")).unwrap();
+    fs::write(&manifest, text.replace("\"format\": 6", "\"format\": 6, \"new\": true")).unwrap();
     assert!(matches!(refused(&path), Error::Manifest { .. }));
 }
 
@@ -105,7 +106,7 @@ fn a_part_without_a_fingerprint_and_one_that_differs_anywhere_are_refused() {
     let (_dir, path, _) = saved();
     let manifest = path.join("narrator.json");
     let good: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
-    for format in [4, 5] {
+    for format in [4, 6] {
         for part in ["adapter.safetensors", "lm/model.safetensors", "item_ids.txt"] {
             let mut other = good.clone();
             other["format"] = format.into();
@@ -221,15 +222,24 @@ fn a_bundle_says_where_it_was_trained() {
 fn a_bundle_says_how_its_narrator_writes() {
     let (_dir, path, mut narrator) = saved();
     let opened = Narrator::open(&path, Device::Cpu).unwrap();
-    assert_eq!(opened.writing(), WritingDefaults::default());
+    assert_eq!(opened.writing(), &WritingDefaults::default());
     assert_eq!(opened.generate_options().max_new_tokens, narrator.config().max_narrative_tokens);
     assert!(!fs::read_to_string(path.join("narrator.json")).unwrap().contains("no_repeat_ngram"));
 
-    narrator.set_writing(WritingDefaults { no_repeat_ngram: 4 });
+    let sampling = Sampling::Sample { temperature: 0.7, top_k: None, top_p: Some(0.9), min_p: None };
+    let writing = WritingDefaults {
+        sampling: Some(sampling.clone()),
+        no_repeat_ngram: Some(4),
+        ..WritingDefaults::default()
+    };
+    narrator.set_writing(writing.clone());
     let again = path.with_file_name("again");
     narrator.save(&again).unwrap();
     reseal(&again).unwrap();
     let opened = Narrator::open(&again, Device::Cpu).unwrap();
-    assert_eq!(opened.writing().no_repeat_ngram, 4);
-    assert_eq!(opened.generate_options().no_repeat_ngram, 4);
+    assert_eq!(opened.writing(), &writing);
+    let options = opened.generate_options();
+    assert_eq!((options.no_repeat_ngram, options.sampling), (4, sampling));
+    let asked = WritingDefaults { no_repeat_ngram: Some(2), ..WritingDefaults::default() };
+    assert_eq!(opened.generate_options_with(&asked).no_repeat_ngram, 2);
 }

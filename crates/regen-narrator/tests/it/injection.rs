@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use regen_fusion::{AdapterKind, Sources};
 use regen_narrator::{
-    Control, Error, Example, InjectionConfig, InjectionMap, Memory, Narrator, NarratorConfig, Request,
-    TrainConfig, TrainPrecision, Trains,
+    Error, Example, InjectionConfig, InjectionMap, Memory, Narrator, NarratorConfig, Request, TrainConfig,
+    TrainPrecision, Trains, Withheld,
 };
 use regen_torch::Checkpoint;
 use tch::Device;
@@ -36,7 +36,7 @@ fn examples() -> Vec<Example> {
 }
 
 fn nats(narrator: &Narrator) -> Vec<f64> {
-    let losses = narrator.losses(&examples(), Control::Nothing, 8, 3).unwrap();
+    let losses = narrator.losses(&examples(), Withheld::Nothing, 8).unwrap();
     losses.iter().map(|loss| loss.nats).collect()
 }
 
@@ -134,7 +134,7 @@ fn narratives_are_written_with_the_probabilities_that_were_trained() {
         assert_ne!(together.text, blind);
         assert!((together.mean_log_probability - alone.mean_log_probability).abs() < 1e-4);
         let example = Example { request, text: together.text.clone() };
-        let read = narrator.losses(&[example], Control::Nothing, 1, 0).unwrap()[0];
+        let read = narrator.losses(&[example], Withheld::Nothing, 1).unwrap()[0];
         // The loss counts the end as well, which the writer does not.
         if read.tokens == together.tokens + 1 {
             let written = -together.mean_log_probability * together.tokens as f64;

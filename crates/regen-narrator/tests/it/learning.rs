@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
 use regen_lm::GenerateOptions;
-use regen_narrator::{Control, Error, Request, TrainConfig, Trains};
+use regen_narrator::{Control, Error, Request, TrainConfig, Trains, UserExamples, Withheld};
 
 use crate::world;
 
@@ -34,12 +34,18 @@ fn right(sources: Sources) -> [usize; 3] {
 fn taking_away_what_a_trained_narrator_reads_costs_it_what_that_side_tells() {
     let mut narrator = world::narrator(Sources::Fusion, 1);
     world::train(&mut narrator, 240);
+    let examples = world::examples();
+    // Each target is a user of its own, so that nobody is given an example of the same text.
+    let users: Vec<u32> = examples.iter().filter_map(|example| example.request.target).collect();
+    let of_users = UserExamples::new(&examples, &users).unwrap();
     let loss = |control| {
-        let losses = narrator.losses(&world::examples(), control, 8, 1).unwrap();
+        let changed = of_users.under(control, 1);
+        let losses = narrator.losses(&changed.examples, changed.withheld, 8).unwrap();
         losses.iter().map(|loss| loss.nats).sum::<f64>() / losses.len() as f64
     };
-    let plain = loss(Control::Nothing);
-    for control in [Control::ShuffledItems, Control::WithoutCf, Control::WithoutSemantic] {
+    let plain = loss(Control::Without(Withheld::Nothing));
+    let taken = [Withheld::Cf, Withheld::Semantic].map(Control::Without);
+    for control in [Control::ShuffledItems].into_iter().chain(taken) {
         let cost = loss(control) - plain;
         assert!(cost > 0.5, "{control:?} costs {cost} nats a narrative");
     }

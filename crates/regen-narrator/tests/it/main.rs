@@ -12,6 +12,7 @@ mod pretrained;
 mod resampler;
 mod resume;
 mod reviews;
+mod serving;
 mod tables;
 mod world;
 mod writing;

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use rand::RngExt;
 use regen_fusion::{AdapterKind, DetailInputs, Normalisation, Sources};
 use regen_narrator::{
-    Control, Detail, Error, Example, FoldIn, FoldInConfig, ItemTables, Narrator, NarratorConfig, PairWeight,
-    Request, RidgeFrequency, TableRates, TrainConfig, UnobservedPairs,
+    Detail, Error, Example, FoldIn, FoldInConfig, ItemTables, Narrator, NarratorConfig, PairWeight, Request,
+    RidgeFrequency, TableRates, TrainConfig, UnobservedPairs, Withheld,
 };
 use regen_torch::Checkpoint;
 use tch::Device;
@@ -79,8 +79,8 @@ fn planted(detail: fn(bool) -> Detail, texts: [&str; 2]) -> [Vec<Example>; 2] {
 }
 
 /// Nats of a held-out narrative under a control, mean.
-fn nats(narrator: &Narrator, held_out: &[Example], control: Control) -> f64 {
-    let losses = narrator.losses(held_out, control, 8, 3).unwrap();
+fn nats(narrator: &Narrator, held_out: &[Example], withheld: Withheld) -> f64 {
+    let losses = narrator.losses(held_out, withheld, 8).unwrap();
     losses.iter().map(|loss| loss.nats).sum::<f64>() / losses.len() as f64
 }
 
@@ -93,10 +93,10 @@ fn check_planted(details: DetailInputs, detail: fn(bool) -> Detail, texts: [&str
     let mut reads = narrator(details, false, Normalisation::L2);
     trained(&mut reads, &training, 200);
     let (told, taken) =
-        (nats(&reads, &held_out, Control::Nothing), nats(&reads, &held_out, Control::WithoutDetails));
+        (nats(&reads, &held_out, Withheld::Nothing), nats(&reads, &held_out, Withheld::Details));
     let mut blind = narrator(NOTHING, false, Normalisation::L2);
     trained(&mut blind, &training, 200);
-    let blind = nats(&blind, &held_out, Control::Nothing);
+    let blind = nats(&blind, &held_out, Withheld::Nothing);
     // Who cannot know which of the two it is pays ln 2 = 0.69 nats.
     assert!(told < 0.2, "{details:?}: told {told}, blind {blind}");
     assert!(blind > 0.6 && taken > 0.6, "{details:?}: blind {blind}, taken away {taken}");
@@ -135,8 +135,8 @@ fn a_fact_about_the_whole_history_is_told_by_the_users_own_vector() {
         config.adapter.as_mut().unwrap().sources = Sources::Cf;
         let mut narrator = Narrator::new(config, tables(), world::ids(), tokenizer, Device::Cpu, 1).unwrap();
         trained(&mut narrator, training, 200);
-        let told = nats(&narrator, held_out, Control::Nothing);
-        (told, nats(&narrator, held_out, Control::WithoutUser))
+        let told = nats(&narrator, held_out, Withheld::Nothing);
+        (told, nats(&narrator, held_out, Withheld::User))
     };
     let ((told, taken), (alone, same)) = (learn(true), learn(false));
     assert_eq!(alone, same, "without it, there is nothing to take away");
@@ -159,7 +159,7 @@ fn the_users_vector_follows_from_the_history_and_from_nothing_else() {
     let user = |history: &[u32]| narrator.fold_in(history).unwrap().unwrap();
     assert_ne!(user(&[3, 0, 1, 2]), user(&[4, 0, 1, 2]));
     let nats = |narrator: &Narrator, history: &[u32]| {
-        narrator.losses(&[world::example(history, 3)], Control::Nothing, 1, 0).unwrap()[0].nats
+        narrator.losses(&[world::example(history, 3)], Withheld::Nothing, 1).unwrap()[0].nats
     };
     assert_ne!(nats(&narrator, &[3, 0, 1, 2]), nats(&narrator, &[4, 0, 1, 2]));
     let plain = self::narrator(NOTHING, false, Normalisation::L2);
@@ -182,7 +182,10 @@ fn a_bundle_keeps_the_inputs_the_fold_in_and_the_whitening() {
         [Narrator::open(&path, Device::Cpu).unwrap(), Narrator::open_stored(&path, Device::Cpu).unwrap()]
     {
         assert_eq!(opened.config(), narrator.config());
-        assert_eq!(nats(&opened, &held_out, Control::Nothing), nats(&narrator, &held_out, Control::Nothing));
+        assert_eq!(
+            nats(&opened, &held_out, Withheld::Nothing),
+            nats(&narrator, &held_out, Withheld::Nothing)
+        );
         assert_eq!(opened.fold_in(&[1, 5]).unwrap(), narrator.fold_in(&[1, 5]).unwrap());
         assert!(opened.fold_in(&[1, 5]).unwrap().is_some());
     }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use regen_fusion::{AdapterKind, Sources};
 use regen_lm::chat::ChatTemplate;
-use regen_lm::{Decoder, DecoderConfig, LoraConfig, LoraTargets, TextTokenizer, train_bpe};
+use regen_lm::{Decoder, DecoderConfig, LoraConfig, LoraTargets, Sampling, TextTokenizer, train_bpe};
 use regen_narrator::{
-    Error, Narrator, NarratorConfig, PromptWords, Request, TablePlace, TrainConfig, TrainReport, Trains,
+    Error, Narrator, NarratorConfig, PromptWords, Request, Said, SaidBy, TablePlace, TrainConfig,
+    TrainReport, Trains, WritingDefaults,
 };
 use regen_torch::Checkpoint;
 use tch::{Device, nn};
@@ -177,7 +178,7 @@ fn updates_are_kept_beside_a_base_that_is_named_and_another_base_is_refused_by_n
     let fresh = world::narrator(Sources::Cf, 1).save_on_base(&dir.path().join("x"), "x").unwrap_err();
     assert!(matches!(fresh, Error::NoBase), "{fresh}");
     let own = Narrator::open_on(&whole, &elsewhere, Device::Cpu, TablePlace::Memory).unwrap_err();
-    assert!(matches!(own, Error::NoBase), "{own}");
+    assert!(matches!(own, Error::HoldsBase { ref bundle } if *bundle == whole), "{own}");
 }
 
 #[test]
@@ -248,7 +249,7 @@ fn texts_of_the_catalogue_cannot_speak_in_special_tokens() {
         let mut example = world::example(&[1], 2);
         example.request.passage = vec![phrase.to_owned()];
         example.text = text.to_owned();
-        narrator.losses(&[example], regen_narrator::Control::Nothing, 1, 1).unwrap()[0]
+        narrator.losses(&[example], regen_narrator::Withheld::Nothing, 1).unwrap()[0]
     };
     // A narrative of nothing but the end's name is long: it is spelled out, and ended by the end itself.
     let spelled = tokenizer.encode_plain("<|eos|>").unwrap().len();
@@ -286,4 +287,107 @@ fn words_stand_in_the_format_of_a_chat_model() {
         let refused = plain.clone().in_chat(&template, None).unwrap_err();
         assert!(matches!(refused, Error::InvalidConfig { field: "words", .. }), "{refused}");
     }
+}
+
+/// What the makers of a model that draws put beside it.
+fn draws(lm: &Path) {
+    let file = serde_json::json!({
+        "do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95, "repetition_penalty": 1.1, "max_length": 4,
+        "eos_token_id": [2, 7], "pad_token_id": 0,
+    });
+    std::fs::write(lm.join("generation_config.json"), file.to_string()).unwrap();
+}
+
+#[test]
+fn a_setting_is_that_of_the_caller_or_the_bundle_or_the_folder_or_the_library() {
+    let (dir, lm) = folder();
+    draws(&lm);
+    let mut narrator = narrator(&lm, None);
+    let drawn = Sampling::Sample {
+        temperature: 0.6,
+        top_k: std::num::NonZeroUsize::new(20),
+        top_p: Some(0.95),
+        min_p: None,
+    };
+    let silent = WritingDefaults::default();
+    let settings = narrator.writing_settings(&silent);
+    assert_eq!(settings.sampling, Said { value: drawn.clone(), by: SaidBy::Folder });
+    assert_eq!(settings.repetition_penalty, Said { value: 1.1, by: SaidBy::Folder });
+    assert_eq!(settings.no_repeat_ngram, Said { value: 0, by: SaidBy::Library });
+    // Lengths are the narrator's own, and whatever ends a text for the makers ends a narrative.
+    let options = narrator.generate_options();
+    assert_eq!(
+        (options.max_new_tokens, &options.stop),
+        (narrator.config().max_narrative_tokens, &vec![2, 7])
+    );
+    assert_eq!((options.sampling, options.repetition_penalty), (drawn.clone(), 1.1));
+
+    narrator.set_writing(WritingDefaults { sampling: Some(Sampling::Greedy), ..silent.clone() });
+    let settings = narrator.writing_settings(&silent);
+    assert_eq!((settings.sampling.by, settings.repetition_penalty.by), (SaidBy::Bundle, SaidBy::Folder));
+    let asked = WritingDefaults { repetition_penalty: Some(1.0), ..silent.clone() };
+    let settings = narrator.writing_settings(&asked);
+    assert_eq!(settings.repetition_penalty, Said { value: 1.0, by: SaidBy::Caller });
+    narrator.set_writing(WritingDefaults::greedy());
+    let options = narrator.generate_options();
+    assert_eq!((options.sampling, options.repetition_penalty), (Sampling::Greedy, 1.0));
+
+    // A bundle that holds the language model holds what its folder says; of the format before, greedy was meant.
+    narrator.set_writing(silent.clone());
+    let bundle = dir.path().join("bundle");
+    narrator.save(&bundle).unwrap();
+    let open = || Narrator::open(&bundle, Device::Cpu).unwrap().writing_settings(&silent).sampling;
+    assert_eq!(open(), Said { value: drawn, by: SaidBy::Folder });
+    let manifest = bundle.join("narrator.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("\"format\": 6", "\"format\": 5")).unwrap();
+    assert_eq!(open(), Said { value: Sampling::Greedy, by: SaidBy::Bundle });
+    regen_narrator::reseal(&bundle).unwrap();
+    assert_eq!(open(), Said { value: Sampling::Greedy, by: SaidBy::Bundle });
+}
+
+#[test]
+fn a_bundle_without_its_language_model_has_the_word_of_the_folder_that_it_names() {
+    let (dir, lm) = folder();
+    draws(&lm);
+    let bundle = dir.path().join("bundle");
+    narrator(&lm, lora()).save_on_base(&bundle, &lm.to_string_lossy()).unwrap();
+    let opened = Narrator::open(&bundle, Device::Cpu).unwrap();
+    assert_eq!(opened.writing_settings(&WritingDefaults::default()).sampling.by, SaidBy::Folder);
+    // PEFT finds the base as well.
+    let adapter = std::fs::read_to_string(bundle.join("lora/adapter_config.json")).unwrap();
+    assert!(adapter.contains(&*lm.to_string_lossy()), "{adapter}");
+}
+
+/// Whoever gets a base anew may get files that were not there before.
+#[test]
+fn a_word_that_came_after_the_bundle_was_saved_does_not_change_what_it_writes() {
+    let (dir, lm) = folder();
+    let (on_base, whole) = (dir.path().join("on_base"), dir.path().join("whole"));
+    let narrator = narrator(&lm, lora());
+    narrator.save_on_base(&on_base, &lm.to_string_lossy()).unwrap();
+    narrator.save(&whole).unwrap();
+    for lm in [lm, whole.join("lm")] {
+        std::fs::write(lm.join("generation_config.json"), "{\"do_sample\": true}").unwrap();
+    }
+    for bundle in [on_base, whole] {
+        let opened = Narrator::open(&bundle, Device::Cpu).unwrap();
+        assert_eq!(opened.folder_writing().unwrap(), None, "{}", bundle.display());
+        assert_eq!(opened.generate_options(), narrator.generate_options());
+    }
+}
+
+/// Training does not wait for how somebody else would write.
+#[test]
+fn a_folder_that_asks_for_what_is_not_done_is_refused_to_who_asks_and_says_nothing_else() {
+    let (dir, lm) = folder();
+    let path = lm.join("generation_config.json");
+    std::fs::write(&path, "{\"do_sample\": true, \"guidance_scale\": 1.5}").unwrap();
+    let narrator = narrator(&lm, None);
+    let error = narrator.folder_writing().unwrap_err().to_string();
+    assert!(error.contains("guidance_scale") && error.contains("generation_config.json"), "{error}");
+    assert_eq!(narrator.generate_options().sampling, Sampling::Greedy);
+    let bundle = dir.path().join("bundle");
+    narrator.save(&bundle).unwrap();
+    assert!(Narrator::open(&bundle, Device::Cpu).unwrap().folder_writing().is_err());
 }

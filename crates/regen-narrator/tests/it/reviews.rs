@@ -4,7 +4,9 @@
 use std::ops::ControlFlow;
 
 use regen_fusion::{AdapterKind, DetailInputs, Normalisation, ReviewInput, Sources};
-use regen_narrator::{Control, Detail, Error, Example, Narrator, Request, ReviewVector, Snapshots};
+use regen_narrator::{
+    Detail, Error, Example, Narrator, Request, ReviewEncoder, ReviewVector, Snapshots, Withheld,
+};
 use tch::Device;
 use tempfile::tempdir;
 
@@ -54,8 +56,8 @@ fn planted() -> [Vec<Example>; 2] {
 }
 
 /// Nats of a narrative, mean.
-fn nats(narrator: &Narrator, examples: &[Example], control: Control) -> f64 {
-    let losses = narrator.losses(examples, control, 8, 3).unwrap();
+fn nats(narrator: &Narrator, examples: &[Example], withheld: Withheld) -> f64 {
+    let losses = narrator.losses(examples, withheld, 8).unwrap();
     losses.iter().map(|loss| loss.nats).sum::<f64>() / losses.len() as f64
 }
 
@@ -70,10 +72,10 @@ fn a_fact_that_only_the_users_review_tells_is_told_and_a_bundle_tells_it_of_user
     let [training, held_out] = planted();
     let reads = learn(true, &training);
     let (told, taken) =
-        (nats(&reads, &held_out, Control::Nothing), nats(&reads, &held_out, Control::WithoutReviews));
+        (nats(&reads, &held_out, Withheld::Nothing), nats(&reads, &held_out, Withheld::Reviews));
     let blind = learn(false, &training);
     let (guessed, same) =
-        (nats(&blind, &held_out, Control::Nothing), nats(&blind, &held_out, Control::WithoutReviews));
+        (nats(&blind, &held_out, Withheld::Nothing), nats(&blind, &held_out, Withheld::Reviews));
     // Who cannot know which of the two it is pays ln 2 = 0.69 nats.
     assert!(told < 0.2 && guessed > 0.6 && taken > 0.6, "told {told}, blind {guessed}, taken away {taken}");
     assert_eq!(guessed, same, "without reviews there is nothing to take away");
@@ -87,7 +89,7 @@ fn a_fact_that_only_the_users_review_tells_is_told_and_a_bundle_tells_it_of_user
         [Narrator::open(&path, Device::Cpu).unwrap(), Narrator::open_stored(&path, Device::Cpu).unwrap()]
     {
         assert_eq!(opened.config(), reads.config());
-        assert_eq!(nats(&opened, &held_out, Control::Nothing), told);
+        assert_eq!(nats(&opened, &held_out, Withheld::Nothing), told);
         // Side by side with others of the same items, whose prompts differ in the reviews alone.
         assert_eq!(world::write(&opened, &requests, 16), expected);
         assert_eq!(world::write(&opened, &requests, 1), expected);
@@ -97,6 +99,44 @@ fn a_fact_that_only_the_users_review_tells_is_told_and_a_bundle_tells_it_of_user
         card.contains("| reviews of the user | vectors of 5 numbers, given with the history |"),
         "{card}"
     );
+}
+
+#[test]
+fn a_bundle_names_the_encoder_of_its_reviews_and_another_is_refused() {
+    let encoder =
+        |name: &str, sha256: &str, dim| ReviewEncoder { name: name.into(), dim, sha256: sha256.into() };
+    let (own, other) = (encoder("small | one", "5eed", DIM), encoder("small | one", "0dd", DIM));
+    let dir = tempdir().unwrap();
+    let saved = |narrator: &Narrator, name: &str| {
+        let path = dir.path().join(name);
+        narrator.save(&path).unwrap();
+        let card = std::fs::read_to_string(path.join("README.md")).unwrap();
+        (Narrator::open(&path, Device::Cpu).unwrap(), card)
+    };
+    // As bundles were before it was recorded: whoever comes with vectors of the right width is believed.
+    let mut narrator = narrator(true);
+    let (opened, card) = saved(&narrator, "older");
+    assert_eq!(opened.review_encoder(), None);
+    assert!(card.contains("| encoder of reviews | not recorded |"), "{card}");
+    opened.check_review_encoder(&own).unwrap();
+    let wide = encoder("wide", "5eed", DIM + 1);
+    assert!(matches!(opened.check_review_encoder(&wide), Err(Error::Mismatch { .. })));
+    assert!(matches!(narrator.set_review_encoder(wide), Err(Error::Mismatch { .. })));
+
+    narrator.set_review_encoder(own.clone()).unwrap();
+    let (opened, card) = saved(&narrator, "newer");
+    assert_eq!(opened.review_encoder(), Some(&own));
+    assert!(card.contains(r"| encoder of reviews | small \| one, SHA-256 5eed |"), "{card}");
+    // Known by its content, whatever it is called.
+    opened.check_review_encoder(&encoder("another name", "5eed", DIM)).unwrap();
+    let refused = opened.check_review_encoder(&other).unwrap_err();
+    assert!(matches!(refused, Error::OtherReviewEncoder { .. }), "{refused}");
+    let told = refused.to_string();
+    assert!(told.contains("5eed") && told.contains("0dd") && told.contains("embed reviews by"), "{told}");
+
+    let mut blind = world::narrator(regen_fusion::Sources::Fusion, 1);
+    let refused = blind.set_review_encoder(own).unwrap_err().to_string();
+    assert!(refused.contains("reads no reviews"), "{refused}");
 }
 
 #[test]

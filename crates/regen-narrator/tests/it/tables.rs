@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
 use regen_narrator::{
-    Control, Error, ItemTable, ItemTableWriter, ItemTables, Narrator, TableNumbers, TablePlace, TableRates,
-    TrainConfig, reseal,
+    Error, ItemTable, ItemTableWriter, ItemTables, Narrator, TableNumbers, TablePlace, TableRates,
+    TrainConfig, Withheld, reseal,
 };
 use regen_torch::Checkpoint;
 use tch::{Device, Kind};
@@ -27,7 +27,7 @@ fn a_bundle_read_by_rows_writes_scores_trains_and_saves_as_one_in_memory() {
     let examples = world::examples();
     let requests: Vec<_> = examples.iter().map(|example| example.request.clone()).collect();
     assert_eq!(world::write(&stored, &requests, 4), world::write(&read, &requests, 4));
-    let losses = |narrator: &Narrator| narrator.losses(&examples, Control::WithoutCf, 4, 3).unwrap();
+    let losses = |narrator: &Narrator| narrator.losses(&examples, Withheld::Cf, 4).unwrap();
     assert_eq!(format!("{:?}", losses(&stored)), format!("{:?}", losses(&read)));
 
     stored.save(&again).unwrap();

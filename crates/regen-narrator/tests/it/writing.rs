@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
 use regen_fusion::Sources;
-use regen_lm::{BeamOptions, Ending, GenerateOptions, Sampling, Storage};
-use regen_narrator::{Control, Error, Narrative, NarrativeWriter, Narrator, Request};
+use regen_lm::{BeamOptions, CacheStorage, Ending, GenerateOptions, Sampling, Storage};
+use regen_narrator::{Error, Narrative, NarrativeWriter, Narrator, Request, Withheld};
 
 use crate::world;
 
@@ -141,16 +141,31 @@ fn nothing_asked_for_is_nothing_written() {
 }
 
 #[test]
-fn what_is_hidden_changes_narratives_and_what_is_exchanged_is_left_to_the_caller() {
+fn what_is_withheld_changes_narratives() {
     let narrator = trained();
     let plain = whole(&narrator.writer().unwrap(), &options(), 4);
-    let under = |control| whole(&narrator.writer().unwrap().under(control).unwrap(), &options(), 4);
-    assert_eq!(under(Control::Nothing), plain);
-    for control in [Control::WithoutCf, Control::WithoutSemantic, Control::WithoutVectors] {
-        assert_ne!(under(control), plain, "{control:?}");
+    let without = |withheld| whole(&narrator.writer().unwrap().without(withheld), &options(), 4);
+    assert_eq!(without(Withheld::Nothing), plain);
+    for withheld in [Withheld::Cf, Withheld::Semantic, Withheld::Vectors] {
+        assert_ne!(without(withheld), plain, "{withheld:?}");
     }
-    for control in [Control::ShuffledItems, Control::OneItemSwapped] {
-        let refused = narrator.writer().unwrap().under(control).err();
-        assert!(matches!(refused, Some(Error::InvalidConfig { field: "control", .. })), "{control:?}");
+}
+
+#[test]
+fn a_writer_tells_beforehand_what_keys_and_values_will_take_and_halves_it_in_bfloat16() {
+    let narrator = trained();
+    let writer = narrator.writer().unwrap();
+    let whole = writer.cache_bytes(&requests(), &options(), 4).unwrap();
+    assert_eq!(writer.cache_bytes(&requests(), &options(), 8).unwrap(), 2 * whole);
+    let narratives = self::whole(&writer, &options(), 4);
+    let light = narrator.writer().unwrap().with_cache(CacheStorage::Bf16);
+    let bytes = light.cache_bytes(&requests(), &options(), 4).unwrap();
+    assert_eq!(bytes, if light.is_packed() { whole / 2 } else { whole });
+    // Rounding moves what is written little.
+    let close = self::whole(&light, &options(), 4);
+    let moved = |(a, b): (&Narrative, &Narrative)| (a.mean_log_probability - b.mean_log_probability).abs();
+    assert!(narratives.iter().zip(&close).all(|pair| moved(pair) < 0.5), "{narratives:?} {close:?}");
+    if light.is_packed() {
+        assert_ne!(narratives, close, "keys and values are rounded");
     }
 }

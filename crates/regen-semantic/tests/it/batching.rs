@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 
-use regen_semantic::{EncodeOptions, Error, Padding};
+use regen_semantic::{EncodeOptions, Error, Padding, SentenceEncoder};
+use regen_torch::Placement;
 
-use crate::support::{difference, encode, family, texts};
+use crate::support::{difference, encode, family, golden, texts};
 
 /// Every folder of golden vectors.
 const ALL: [&str; 13] = [
@@ -73,6 +74,59 @@ fn workers_change_no_vector_and_leave_the_thread_count_alone() {
     };
     close(&encode(&encoder, &texts(), &with(3)), &encode(&encoder, &texts(), &with(1)));
     assert_eq!(tch::get_num_threads(), before);
+}
+
+#[test]
+fn threads_that_share_an_encoder_get_the_vectors_of_one() {
+    let plain = SentenceEncoder::load_plain(&golden("families/bert_dense"), Placement::cpu()).unwrap();
+    for encoder in [family("bert_dense"), plain] {
+        let options =
+            EncodeOptions { batch_texts: 3, workers: NonZeroUsize::new(1), ..EncodeOptions::default() };
+        let tokens = |encoder: &SentenceEncoder| encoder.token_vectors(&texts(), 1, &options).unwrap();
+        let alone = (encode(&encoder, &texts(), &options), tokens(&encoder));
+        let encoder = std::sync::Arc::new(encoder);
+        let shared: Vec<_> = (0..4)
+            .map(|_| {
+                let (encoder, options) = (encoder.clone(), options.clone());
+                std::thread::spawn(move || encode(&encoder, &texts(), &options))
+            })
+            .collect();
+        assert_eq!(tokens(&encoder), alone.1);
+        for vectors in shared {
+            assert_eq!(vectors.join().unwrap(), alone.0);
+        }
+    }
+}
+
+#[test]
+fn a_thread_that_encodes_while_another_has_workers_keeps_its_number_of_libtorchs_threads() {
+    // Whatever the environment says: were it one, nothing could be lost.
+    tch::set_num_threads(2);
+    let encoder = family("bert");
+    let with = |workers| EncodeOptions {
+        batch_texts: 1,
+        workers: NonZeroUsize::new(workers),
+        ..EncodeOptions::default()
+    };
+    let (done, all) = (std::sync::atomic::AtomicBool::new(false), texts());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                encode(&encoder, &all, &with(3));
+            }
+        });
+        let asked = (0..100).map(|_| {
+            let new = scope.spawn(|| {
+                encode(&encoder, &all[..1], &with(1));
+                tch::get_num_threads()
+            });
+            new.join()
+        });
+        let numbers: Vec<_> = asked.collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let numbers: Vec<i32> = numbers.into_iter().map(Result::unwrap).collect();
+        assert_eq!(numbers, vec![2; 100]);
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use regen_semantic::{Error, SentenceEncoder};
+use regen_semantic::{Error, SentenceEncoder, TokenizerDoubt};
 use regen_torch::Placement;
 
 use crate::support::{copy, edit};
@@ -96,7 +96,7 @@ fn a_smaller_tokenizer_of_the_same_kind_is_refused_or_told_of() {
     assert!(matches!(error, Error::SmallVocabulary { tokens: 60, vocab: 170, .. }), "{error:?}");
     // A few rows are padding.
     resize_tokenizer(&tokenizer, 165);
-    assert_eq!(load(dir.path()).unwrap().unread_embeddings(), None);
+    assert_eq!(load(dir.path()).unwrap().tokenizer_doubts(), []);
 
     let checkpoint = Checkpoint::open(dir.path()).unwrap();
     let tensors: Vec<_> = checkpoint
@@ -112,11 +112,84 @@ fn a_smaller_tokenizer_of_the_same_kind_is_refused_or_told_of() {
     save_tensors(&dir.path().join("model.safetensors"), &tensors, &[]).unwrap();
     edit(&dir.path().join("config.json"), "\"vocab_size\": 170", "\"vocab_size\": 1300");
     resize_tokenizer(&tokenizer, 700);
-    assert_eq!(load(dir.path()).unwrap().unread_embeddings(), Some(600));
+    let encoder = load(dir.path()).unwrap();
+    assert_eq!(encoder.tokenizer_doubts(), [TokenizerDoubt::UnreadEmbeddings { rows: 600 }]);
     resize_tokenizer(&tokenizer, 649);
     assert!(matches!(load(dir.path()), Err(Error::SmallVocabulary { tokens: 649, vocab: 1300, .. })));
     resize_tokenizer(&tokenizer, 1300);
-    assert_eq!(load(dir.path()).unwrap().unread_embeddings(), None);
+    assert_eq!(load(dir.path()).unwrap().tokenizer_doubts(), []);
+}
+
+fn doubts(dir: &Path) -> Vec<TokenizerDoubt> {
+    SentenceEncoder::load(dir, Placement::cpu()).unwrap().tokenizer_doubts().to_vec()
+}
+
+#[test]
+fn a_list_of_tokens_that_is_another_tokenizers_is_told_of_and_an_edited_one_is_not() {
+    let dir = copy("bert");
+    let list = dir.path().join("vocab.txt");
+    let tokenizer: serde_json::Value = crate::support::read(&dir.path().join("tokenizer.json"));
+    let vocabulary = tokenizer["model"]["vocab"].as_object().unwrap();
+    let mut tokens = vec![""; vocabulary.len()];
+    for (token, id) in vocabulary {
+        tokens[id.as_u64().unwrap() as usize] = token;
+    }
+    let write = |tokens: &[&str]| std::fs::write(&list, tokens.join("\n") + "\n").unwrap();
+    write(&tokens);
+    assert_eq!(doubts(dir.path()), []);
+    let mut edited = tokens.clone();
+    edited[60..60 + tokens.len() / 10].fill("a word of their own");
+    write(&edited);
+    assert_eq!(doubts(dir.path()), []);
+    tokens[5..].rotate_left(1);
+    write(&tokens);
+    let told = doubts(dir.path());
+    let differing = tokens.len() - 5;
+    assert!(
+        matches!(&told[..], [TokenizerDoubt::OtherVocabulary { path, differing: got, .. }] if *path == list && *got == differing)
+    );
+    let wanted = format!("{differing} of the {} tokens of {}", tokens.len(), list.display());
+    assert!(told[0].to_string().starts_with(&wanted), "{}", told[0]);
+
+    std::fs::write(&list, [0xff, 0xfe]).unwrap();
+    assert_eq!(doubts(dir.path()), []);
+    // Of another kind of tokenizer it is another kind of list.
+    let dir = copy("roberta");
+    std::fs::write(dir.path().join("vocab.txt"), "the 1061396\nof 572083\n").unwrap();
+    assert_eq!(doubts(dir.path()), []);
+}
+
+#[test]
+fn a_cased_tokenizer_in_an_uncased_models_folder_is_told_of_and_the_other_way_round() {
+    let told = |name: &str, keeps: bool, lowercase: bool| {
+        let dir = copy("bert");
+        edit(&dir.path().join("config.json"), "{", &format!("{{\"_name_or_path\": \"{name}\","));
+        if keeps {
+            edit(&dir.path().join("tokenizer.json"), "\"lowercase\": true", "\"lowercase\": false");
+        }
+        let limits = format!("{{\"max_seq_length\": 22, \"do_lower_case\": {lowercase}}}");
+        std::fs::write(dir.path().join("sentence_bert_config.json"), limits).unwrap();
+        doubts(dir.path()).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (name, keeps, lowercase, wanted) in [
+        ("a/MiniLM-L6-H384-uncased", true, false, Some("keeps")),
+        ("google/bert_uncased_L-2_H-128_A-2", true, false, Some("keeps")),
+        ("bert-base-cased", false, false, Some("loses")),
+        // What the folder asks for is no exchange.
+        ("bert-base-uncased", true, true, None),
+        ("bert-base-cased", true, true, None),
+        ("bert-base-uncased", false, false, None),
+        ("bert-base-cased", true, false, None),
+        ("a/showcased", false, false, None),
+        ("", true, false, None),
+    ] {
+        let (got, what) = (told(name, keeps, lowercase), format!("{name} {keeps} {lowercase}"));
+        let wanted: Vec<String> = wanted
+            .map(|does| format!("config.json calls the model {name}, and its tokenizer {does} capitals"))
+            .into_iter()
+            .collect();
+        assert_eq!(got, wanted, "{what}");
+    }
 }
 
 #[test]
