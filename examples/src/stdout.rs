@@ -12,7 +12,7 @@ macro_rules! println {
     ($($text:tt)*) => { $crate::stdout::line(format_args!($($text)*)) };
 }
 
-/// One line on stdout, for [`println`](crate::println). A reader who has gone is no failure; a full disk is one, and ends the program.
+/// One line on stdout, for [`crate::println`]. A reader who has gone is no failure; a full disk is one, and ends the program.
 pub fn line(text: fmt::Arguments<'_>) {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
