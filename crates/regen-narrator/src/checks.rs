@@ -34,13 +34,13 @@ pub(crate) fn whitening_maps(
 
 pub(crate) fn load_lm(vs: &nn::VarStore, dir: &Path, expected: &DecoderConfig) -> Result<Decoder> {
     let decoder = Decoder::load_under(&vs.root(), dir, Kind::Float)?;
-    let mut got = decoder.config().clone();
-    // A folder has the width that scores are divided by, not the factor, so a root is taken on the way.
-    if (got.query_scale / expected.query_scale - 1.0).abs() < 1e-9 {
-        got.query_scale = expected.query_scale;
+    let got = decoder.config().differences(expected);
+    if got.is_empty() {
+        return Ok(decoder);
     }
-    same("the language model's folder", &got, expected)?;
-    Ok(decoder)
+    let expected = expected.differences(decoder.config()).join(", ");
+    let part = "the language model's folder";
+    Err(Error::Mismatch { part, got: got.join(", "), other: "the configuration", expected })
 }
 
 /// Refuses a part whose own description is not that of the configuration.

@@ -30,30 +30,37 @@ pub(crate) fn to_json(config: &DecoderConfig, dtype: &str, path: &Path) -> Resul
         }
         Err(other) => return Err(other),
     };
-    let lost = differences(config, &back);
+    let lost = config.differences(&back);
     if lost.is_empty() { Ok(value) } else { Err(unwritable(lost.join(", "))) }
 }
 
-/// The settings of `config` that compute something else than those of `back`, and their values.
-fn differences(config: &DecoderConfig, back: &DecoderConfig) -> Vec<String> {
-    let settings = |config: &DecoderConfig| {
-        // An absent list and one of layers without a window mean the same, and so do windows that no layer has.
-        let windowed: Vec<bool> = (0..config.layers as usize).map(|layer| config.windowed(layer)).collect();
-        let window = config.window.filter(|_| windowed.contains(&true));
-        let plain = DecoderConfig { windowed_layers: windowed, window, ..config.clone() };
-        match serde_json::to_value(plain) {
-            Ok(Value::Object(fields)) => fields,
-            _ => Map::new(),
-        }
-    };
-    let (ours, theirs) = (settings(config), settings(back));
-    let same = |name: &str, value: &Value| match (value.as_f64(), theirs.get(name).and_then(Value::as_f64)) {
-        // The file has the inverse square of the scale, which may cost the last bits.
-        (Some(ours), Some(theirs)) if name == "query_scale" => (ours - theirs).abs() <= 1e-9 * ours.abs(),
-        _ => theirs.get(name) == Some(value),
-    };
-    let lost = ours.iter().filter(|(name, value)| !same(name.as_str(), value));
-    lost.map(|(name, value)| format!("`{name}` = {value}")).collect()
+impl DecoderConfig {
+    /// The settings that compute something else than those of another model, each as `` `name` = value `` with the value of this
+    /// one; none where both compute the same.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let settings = |config: &Self| {
+            // An absent list and one of layers without a window mean the same, and so do windows that no layer has.
+            let windowed: Vec<bool> =
+                (0..config.layers as usize).map(|layer| config.windowed(layer)).collect();
+            let window = config.window.filter(|_| windowed.contains(&true));
+            let plain = Self { windowed_layers: windowed, window, ..config.clone() };
+            match serde_json::to_value(plain) {
+                Ok(Value::Object(fields)) => fields,
+                _ => Map::new(),
+            }
+        };
+        let (ours, theirs) = (settings(self), settings(other));
+        let same =
+            |name: &str, value: &Value| match (value.as_f64(), theirs.get(name).and_then(Value::as_f64)) {
+                // A file has the inverse square of the scale, which may cost the last bits.
+                (Some(ours), Some(theirs)) if name == "query_scale" => {
+                    (ours - theirs).abs() <= 1e-9 * ours.abs()
+                }
+                _ => theirs.get(name) == Some(value),
+            };
+        let differing = ours.iter().filter(|(name, value)| !same(name.as_str(), value));
+        differing.map(|(name, value)| format!("`{name}` = {value}")).collect()
+    }
 }
 
 fn write_json(config: &DecoderConfig, dtype: &str) -> Value {

@@ -377,6 +377,16 @@ fn a_word_that_came_after_the_bundle_was_saved_does_not_change_what_it_writes() 
     }
 }
 
+#[test]
+fn a_folder_that_says_another_end_than_the_bundle_is_refused_by_that_setting_alone() {
+    let (dir, lm) = folder();
+    let bundle = dir.path().join("bundle");
+    narrator(&lm, lora()).save(&bundle).unwrap();
+    std::fs::write(bundle.join("lm/generation_config.json"), "{\"eos_token_id\": 5}").unwrap();
+    let error = Narrator::open(&bundle, Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("`special`") && error.contains('5') && !error.contains("`hidden`"), "{error}");
+}
+
 /// Training does not wait for how somebody else would write.
 #[test]
 fn a_folder_that_asks_for_what_is_not_done_is_refused_to_who_asks_and_says_nothing_else() {
