@@ -1,6 +1,6 @@
 //! One request of `write_narratives`, as its line has it, and what a narrator makes of it.
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use regen_narrator::{Detail, Narrator, Request};
 use serde::{Deserialize, Serialize};
 
@@ -46,25 +46,8 @@ impl Asked {
     /// before it.
     ///
     /// # Errors
-    /// If an item or the kind is none of the narrator's, it reads no passage, or details are not of each purchase; those of
-    /// [`Narrator::check_request`].
+    /// If an item is none of the narrator's; those of [`Narrator::check_request`].
     pub fn request(&self, narrator: &Narrator, catalogue: &Catalogue) -> Result<Request> {
-        let config = narrator.config();
-        ensure!(
-            config.kinds.contains(&self.kind),
-            "`kind` is {:?}, and this narrator writes {}",
-            self.kind,
-            config.kinds.join(", ")
-        );
-        ensure!(
-            self.passage.is_empty() || config.passage.is_some(),
-            "this narrator reads no `passage`: leave it out, or train one with text"
-        );
-        let (details, history) = (self.details.len(), self.history.len());
-        ensure!(
-            details == 0 || details == history,
-            "`details` of {details} purchases, but `history` holds {history}"
-        );
         let row = |id: &String, advice: &str| {
             catalogue.row(id).with_context(|| {
                 format!("item {id:?} is none of those the narrator was trained with: {advice}")

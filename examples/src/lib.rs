@@ -25,6 +25,7 @@ pub mod input;
 pub mod inputs;
 pub mod item_reviews;
 pub mod item_texts;
+mod json_lines;
 pub mod known_reviews;
 pub mod language_model;
 pub mod pairs;

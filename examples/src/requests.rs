@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use regen_data::Lines;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::json_lines::{numbered_lines, reason};
 
 /// What a file of JSON lines held.
 #[derive(Debug)]
@@ -29,13 +30,10 @@ impl<T: DeserializeOwned> Requests<T> {
             requests.take_all(BufReader::new(std::io::stdin().lock()), known)?;
             return Ok(requests);
         }
-        let mut lines = Lines::open(path)?;
-        loop {
-            let place = format!("{}, line {}", path.display(), lines.number() + 1);
-            let Some(line) = lines.next_line()? else { return Ok(requests) };
-            let line = std::str::from_utf8(line).with_context(|| format!("{place}: not UTF-8"))?;
-            requests.take(place, line, known)?;
+        for (number, line) in numbered_lines(path)? {
+            requests.take(format!("{}, line {number}", path.display()), &line, known)?;
         }
+        Ok(requests)
     }
 
     fn take_all(&mut self, reader: impl BufRead, known: &[&str]) -> Result<()> {
@@ -51,11 +49,7 @@ impl<T: DeserializeOwned> Requests<T> {
         if line.trim().is_empty() {
             return Ok(());
         }
-        // The reader's own "line 1" would contradict the place.
-        let reason = |error: serde_json::Error| {
-            anyhow!("{place}: {}", error.to_string().replace(" at line 1 column ", " at column "))
-        };
-        let request = serde_json::from_str(line).map_err(reason)?;
+        let request = serde_json::from_str(line).map_err(|error| anyhow!("{place}: {}", reason(&error)))?;
         if let Ok(Value::Object(object)) = serde_json::from_str(line) {
             for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
                 *self.unread.entry(key.clone()).or_default() += 1;

@@ -99,13 +99,7 @@ impl<A: Aggregate> Measurement<A> {
     /// # Errors
     /// [`Error::CountMismatch`] unless there is one key per segment.
     pub fn with_shared_units<K: Eq + Hash>(mut self, keys: &[K]) -> Result<Self> {
-        self.check_keys(keys)?;
-        let mut place: HashMap<&K, usize> = HashMap::new();
-        let unit = |key| {
-            let next = place.len();
-            *place.entry(key).or_insert(next)
-        };
-        self.shared = Some(keys.iter().map(unit).collect());
+        self.shared = Some(self.numbered(keys)?);
         Ok(self)
     }
 
@@ -120,12 +114,18 @@ impl<A: Aggregate> Measurement<A> {
         shared.map_or(self.segments.len(), |last| last + 1)
     }
 
-    fn check_keys<K>(&self, keys: &[K]) -> Result<()> {
+    /// The number of each segment's key, counted from 0 in order of first appearance.
+    fn numbered<K: Eq + Hash>(&self, keys: &[K]) -> Result<Vec<usize>> {
         let (expected, got) = (self.segments.len(), keys.len());
         if expected != got {
             return Err(Error::CountMismatch { what: "group keys", expected, got });
         }
-        Ok(())
+        let mut known: HashMap<&K, usize> = HashMap::new();
+        let number = |key| {
+            let next = known.len();
+            *known.entry(key).or_insert(next)
+        };
+        Ok(keys.iter().map(number).collect())
     }
 
     /// How many segments each run has; one entry unless [`pooled`](Self::pooled).
@@ -182,15 +182,12 @@ impl<A: Aggregate> Measurement<A> {
     /// # Errors
     /// [`Error::CountMismatch`] unless there is one key per segment.
     pub fn grouped<K: Eq + Hash>(&self, keys: &[K]) -> Result<Self> {
-        self.check_keys(keys)?;
-        let mut place: HashMap<&K, usize> = HashMap::new();
         let mut groups: Vec<A::Stats> = Vec::new();
-        for (key, segment) in keys.iter().zip(&self.segments) {
-            let at = *place.entry(key).or_insert_with(|| {
+        for (group, segment) in self.numbered(keys)?.into_iter().zip(&self.segments) {
+            if group == groups.len() {
                 groups.push(A::Stats::default());
-                groups.len() - 1
-            });
-            groups[at].add(segment);
+            }
+            groups[group].add(segment);
         }
         Self::new(self.aggregate.clone(), groups, self.signature.clone())
     }

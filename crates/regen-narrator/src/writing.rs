@@ -46,7 +46,7 @@ impl WritingDefaults {
 
     /// Where this says nothing, what `others` say.
     #[must_use]
-    pub fn or(self, others: Self) -> Self {
+    pub(crate) fn or(self, others: Self) -> Self {
         Self {
             sampling: self.sampling.or(others.sampling),
             repetition_penalty: self.repetition_penalty.or(others.repetition_penalty),

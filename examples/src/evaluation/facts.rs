@@ -10,7 +10,8 @@ use regen_metrics::grounding::{Facts, Known, Quantity, Trust};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::pairs::{About, numbered_lines, reason, shortened};
+use super::pairs::{About, shortened};
+use crate::json_lines::{numbered_lines, reason};
 use crate::pipeline;
 
 /// Items by id.
